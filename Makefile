@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+#
+#   make            libvenom and the venom tool, under build/
+#   make demo       the main job, live, for some seconds
+#   make check      every test that needs no virtual machine
+#   make install    DESTDIR=, PREFIX=/usr/local
+#   make help       the rest
+#
+# B names another build folder, SAN a sanitizer: make SAN=address B=build/asan
+
+VERSION := 0.1.0
+SOVER   := 0
+PREFIX  ?= /usr/local
+B       ?= build
+CFLAGS  ?= -O2 -g
+SAN     ?=
+
+flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -fvisibility=hidden -fPIC -pthread \
+	 -D_GNU_SOURCE -DVENOM_VERSION='"$(VERSION)"' -Ilibvenom/include -Ikmod/uapi -MMD -MP \
+	 $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+link  := -pthread $(if $(SAN),-fsanitize=$(SAN))
+
+lib_obj  := $(patsubst %.c,$B/%.o,$(wildcard libvenom/src/*.c))
+tool_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/*.c))
+# Each selftests/NAME.c is one test program; what several share is in selftests/lib/.
+tests    := $(patsubst selftests/%.c,$B/selftests/%,$(wildcard selftests/*.c))
+test_lib := $(patsubst %.c,$B/%.o,$(wildcard selftests/lib/*.c))
+man      := $(patsubst libvenom/man/%.scd,$B/man/%,$(wildcard libvenom/man/*.scd))
+
+all: $B/libvenom.so.$(SOVER) $B/libvenom.a $B/libvenom.pc $B/venom
+
+$B/libvenom.so.$(SOVER): $(lib_obj) libvenom/libvenom.map
+	$(CC) $(CFLAGS) $(link) -shared -Wl,-soname,libvenom.so.$(SOVER) -Wl,--version-script=libvenom/libvenom.map \
+		-Wl,--no-undefined $(LDFLAGS) -o $@ $(lib_obj)
+	ln -sf libvenom.so.$(SOVER) $B/libvenom.so
+
+$B/libvenom.a: $(lib_obj)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$B/libvenom.pc: libvenom/libvenom.pc.in Makefile
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$B/venom: $(tool_obj) $B/libvenom.a
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^
+
+$B/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(flags) $(CFLAGS) -c -o $@ $<
+
+# The test programs see the library's private headers too.
+$B/selftests/%.o: flags += -Ilibvenom/src -I$(harness) -Iselftests
+$B/selftests/%.o: | $(harness)/kselftest_harness.h
+$B/selftests/%: $B/selftests/%.o $(test_lib) $B/libvenom.a
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
+
+# The kselftest harness, out of Debian's kernel source; shared by all variants of the build.
+harness   := build/kselftest
+test_libs := -luring
+$(harness)/kselftest_harness.h:
+	selftests/get-harness.sh $(harness)
+
+tests: all $(tests)
+
+$B/man/%: libvenom/man/%.scd
+	@mkdir -p $(@D)
+	scdoc < $< > $@
+
+man: $(man)
+
+demo:
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory -s $B/venom
+	$B/venom demo
+
+check:
+	@tools/deps.sh build check
+	@selftests/run.sh
+
+install: all man
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m 755 $B/venom $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 libvenom/include/venom.h $(DESTDIR)$(PREFIX)/include/
+	install -m 755 $B/libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/libvenom.so
+	install -m 644 $B/libvenom.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 $B/libvenom.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	for m in $(man); do s=$${m##*.}; install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/} || exit 1; done
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n '3,9s/^# \{0,1\}//p' Makefile
+	@echo '  make tests      build the tests; make man, format, clean'
+
+.PHONY: all tests man demo check install format clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+-include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d)

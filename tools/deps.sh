@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# deps.sh GROUP...: see that what a make target needs is installed.  As root on a machine
+# with apt-get it installs what is missing; else it says exactly what to install.
+set -eu
+
+missing=""
+# need TEST... -- PACKAGE: the package is missing if the test fails.
+need() {
+	test=""
+	while [ "$1" != -- ]; do test="$test $1"; shift; done
+	sh -c "$test" >/dev/null 2>&1 || missing="$missing $2"
+}
+
+header() { # whether the compiler finds a header
+	echo "echo '#include <$1>' | ${CC:-cc} -E -"
+}
+
+for group in "$@"; do
+	case $group in
+	build)
+		need command -v "${CC:-cc}" -- gcc
+		need "$(header stdlib.h)" -- libc6-dev
+		;;
+	check)
+		need command -v clang -- clang
+		need command -v xz -- xz-utils
+		need command -v scdoc -- scdoc
+		need command -v dpkg-deb -- dpkg
+		need "$(header liburing.h)" -- liburing-dev
+		need "echo 'int main(void){return 0;}' | cc -x c -fsanitize=address -o /dev/null -" -- gcc
+		;;
+	*)
+		echo "deps.sh: no group '$group'; there are: build check" >&2
+		exit 2
+		;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+# shellcheck disable=SC2086 # the list is meant to be split
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo "installing:$missing" >&2
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+	echo "please install first:  apt-get install$missing" >&2
+	exit 1
+fi
