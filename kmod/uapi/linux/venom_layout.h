@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note OR MIT */
+/*
+ * The shared layout of a channel: what is where on the mapped pages, and who writes it.
+ *
+ * A channel is a set of areas; each is a run of pages with one writer, and mapped
+ * read-only by everybody else (the MMU holds that, not good manners):
+ *
+ *   area            written by          read by     holds
+ *   --------------  ------------------  ----------  ---------------------------------------------------
+ *   status          kernel, or embedded all         is the daemon alive; who is attached; state waiters
+ *                   the daemon
+ *   state           daemon              all         geometry, daemon's sleeping word, the version ring
+ *   commands[i]     shell i             daemon      shell's sleeping word, its counters, command slots
+ *   responses[i]    daemon              shell i     daemon's command cursor, answer slots
+ *
+ *	 daemon						  shell i
+ *	+--------------------------+			+--------------------------+
+ *	| state          rw -------|---- publish -----> | state           r        |
+ *	| responses[i]   rw -------|---- answer ------> | responses[i]    r        |
+ *	| commands[i]    r  <------|---- command -------| commands[i]     rw       |
+ *	| status         r (rw) ---|--------------------| status          r        |
+ *	+--------------------------+			+--------------------------+
+ *
+ * Every area starts with struct venom_area_head, so that a reader of a core file or of a
+ * memfd knows what it has before it.  All words are in the machine's byte order; a reader that finds
+ * VENOM_MAGIC reversed is on the other kind of machine.
+ *
+ * [K] kernel (embedded: daemon's broker thread)   [P] daemon's publishing thread
+ * [S] daemon's serving thread   [C] the shell      [1] written once, before the area is handed out
+ *
+ * Whoever reads a word that another process writes reads it once, checks what it got, and
+ * uses only that.
+ */
+#ifndef _UAPI_LINUX_VENOM_LAYOUT_H
+#define _UAPI_LINUX_VENOM_LAYOUT_H
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#define VENOM_ASSERT(what) static_assert(what, #what)
+#else
+#define VENOM_ASSERT(what) _Static_assert(what, #what)
+#endif
+#define VENOM_AT(type, field, offset) VENOM_ASSERT(__builtin_offsetof(type, field) == (offset))
+
+#define VENOM_MAGIC		0x6d6f6e65562e3a00ULL	/* "\0:.Venom" in memory on a little-endian machine */
+#define VENOM_ABI		1U
+
+#define VENOM_LINE		64U	/* what two writers must not share */
+
+/* venom_area_head.kind */
+#define VENOM_AREA_STATUS	1U
+#define VENOM_AREA_STATE	2U
+#define VENOM_AREA_COMMANDS	3U
+#define VENOM_AREA_RESPONSES	4U
+
+struct venom_area_head {
+	__u64 magic;		/* [1] VENOM_MAGIC */
+	__u32 abi;		/* [1] VENOM_ABI; everything below may differ with another one */
+	__u32 kind;		/* [1] VENOM_AREA_* */
+	__u64 size;		/* [1] bytes of the whole area */
+	__u64 epoch;		/* [1] counts the daemons of this name */
+	__u32 id;		/* [1] lanes: the shell's id */
+	__u32 generation;	/* [1] lanes: tells the users of one id apart */
+	__u8  reserved[24];
+};
+VENOM_ASSERT(sizeof(struct venom_area_head) == VENOM_LINE);
+VENOM_AT(struct venom_area_head, abi, 8);
+VENOM_AT(struct venom_area_head, kind, 12);
+VENOM_AT(struct venom_area_head, size, 16);
+VENOM_AT(struct venom_area_head, epoch, 24);
+VENOM_AT(struct venom_area_head, id, 32);
+VENOM_AT(struct venom_area_head, generation, 36);
+
+/* ---- status ------------------------------------------------------------- */
+
+/* venom_status.daemon */
+#define VENOM_DAEMON_NONE	0U	/* not there yet */
+#define VENOM_DAEMON_ALIVE	1U
+#define VENOM_DAEMON_GONE	2U	/* ended or died; can write no more */
+
+#define VENOM_OWNER_DIED	0x40000000U	/* FUTEX_OWNER_DIED */
+
+struct venom_status_shell {
+	__u32 generation;	/* [K] */
+	__u32 alive;		/* [K] 1 or 0 */
+};
+
+struct venom_status {
+	struct venom_area_head head;
+	__u32 daemon;		/* [K] VENOM_DAEMON_* */
+	__u32 state_waiters;	/* [K] shells that may sleep until a publish: the publisher's one look */
+	__u64 epoch;		/* [K] of the daemon that is alive now, or was last */
+	__u32 shells;		/* [1] length of shell[] */
+	__u32 attached;		/* [K] how many of them are alive */
+	__u32 owner;		/* [K] 0, or embedded: thread id of the broker; the kernel sets VENOM_OWNER_DIED when
+				 *     it dies (a robust futex word, that nobody waits on) */
+	__u32 pad0;
+	__u64 robust_next;	/* [K] the daemon's robust list, its own address in the daemon; not for others */
+	__u8  reserved[24];
+	struct venom_status_shell shell[];
+};
+VENOM_AT(struct venom_status, daemon, 64);
+VENOM_AT(struct venom_status, state_waiters, 68);
+VENOM_AT(struct venom_status, epoch, 72);
+VENOM_AT(struct venom_status, shells, 80);
+VENOM_AT(struct venom_status, attached, 84);
+VENOM_AT(struct venom_status, owner, 88);
+VENOM_AT(struct venom_status, robust_next, 96);
+VENOM_AT(struct venom_status, shell, 128);
+VENOM_ASSERT(sizeof(struct venom_status_shell) == 8);
+
+/* ---- state -------------------------------------------------------------- */
+
+/*
+ *	0	head
+ *	64	geometry
+ *	128	latest					publisher's line
+ *	192	sleeping				server's line
+ *	256	counters of the publisher
+ *	320	counters of the server
+ *	384	name
+ *	first	buffer 0: struct venom_version, payload at +payload
+ *	first + stride
+ *		buffer 1 ...
+ *
+ * Version v lives in buffer v % versions.
+ */
+struct venom_geometry {
+	__u32 flags;		/* venom_config.flags */
+	__u32 mode;		/* venom_config.mode */
+	__u32 versions;		/* buffers in the ring */
+	__u32 cmd_slots;	/* commands that a lane may hold unread, and requests open at once */
+	__u32 cmd_size;		/* largest command */
+	__u32 resp_size;	/* largest answer */
+	__u32 max_clients;
+	__u32 payload;		/* offset of the payload in a buffer */
+	__u64 data_size;	/* largest payload */
+	__u64 stride;		/* from one buffer to the next */
+	__u64 first;		/* offset of buffer 0 in the area */
+	__u64 page_size;	/* of the pages that the area is made of */
+};
+VENOM_ASSERT(sizeof(struct venom_geometry) == VENOM_LINE);
+
+struct venom_state {
+	struct venom_area_head head;
+	struct venom_geometry geo;	/* [1] */
+
+	__u64 latest;		/* [P] last committed version, 0 before the first; unused with versions == 1 */
+	__u8  pad0[56];
+
+	__u32 sleeping;		/* [S] odd: asleep or about to be, wake me; counts up with each change */
+	__u8  pad1[60];
+
+	__u64 state_wakes;	/* [P] system calls made to wake sleepers */
+	__u8  pad2[56];
+
+	__u64 commands;		/* [S] received */
+	__u64 responses;	/* [S] sent */
+	__u64 stale;		/* [S] answers that came too late for their request or their shell */
+	__u64 answer_wakes;	/* [S] system calls made to wake sleepers */
+	__u64 sleeps;		/* [S] */
+	__u64 evicted;		/* [S] shells that broke the protocol */
+	__u8  pad3[16];
+
+	char  name[64];		/* [1] zero-terminated */
+};
+VENOM_AT(struct venom_state, geo, 64);
+VENOM_AT(struct venom_state, latest, 128);
+VENOM_AT(struct venom_state, sleeping, 192);
+VENOM_AT(struct venom_state, state_wakes, 256);
+VENOM_AT(struct venom_state, commands, 320);
+VENOM_AT(struct venom_state, name, 384);
+VENOM_ASSERT(sizeof(struct venom_state) == 448);
+
+/*
+ * A buffer of the ring.  seq is 2 v when version v is whole in it, 2 v - 1 while v
+ * is being written, 0 before its first.  The payload follows in the same cache line where it is
+ * small enough, so that one line carries it all.
+ */
+struct venom_version {
+	__u64 seq;		/* [P] */
+	__u64 len;		/* [P] */
+	__u64 time_ns;		/* [P] CLOCK_MONOTONIC at commit, with VENOM_STAMP */
+	__u64 reserved;
+};
+VENOM_ASSERT(sizeof(struct venom_version) == 32);
+
+/* ---- lanes -------------------------------------------------------------- */
+
+/*
+ * commands[i]: the command that shell i sends as its p-th (from 0) is in slot p % ring, where ring
+ * is cmd_slots rounded up to a power of two, with seq p + 1.  The daemon polls the seq of
+ * the slot it expects next; no index is shared on that way.
+ *
+ * responses[i]: the answer to the request with tag t is in slot t % ring, with seq t.
+ * The shell chooses tags so that no two open requests share a slot, so answers come in any order and
+ * can't overtake, block or overwrite each other.  The daemon writes into a slot only for the
+ * newest tag that it has seen for it.
+ */
+struct venom_slot {
+	__u64 seq;		/* written last; whoever polls it gets the first bytes of the message along with it */
+	__u32 len;
+	__u32 flags;		/* commands: VENOM_SLOT_REQUEST */
+	__u64 tag;		/* commands: of a request */
+	__u64 time_ns;		/* commands: CLOCK_MONOTONIC, with VENOM_ORDER_ARRIVAL */
+	__u8  data[];
+};
+VENOM_ASSERT(sizeof(struct venom_slot) == 32);
+#define VENOM_SLOT_REQUEST	(1U << 0)
+
+/* venom_commands.sleeping: what the sleeper waits for; the bits above count arms, so that each is rung for once */
+#define VENOM_ASLEEP_STATE	(1U << 0)
+#define VENOM_ASLEEP_ANSWER	(1U << 1)
+#define VENOM_ASLEEP_ROOM	(1U << 2)	/* in a full lane of commands */
+#define VENOM_ASLEEP_STEP	(1U << 3)
+
+struct venom_shell_counts {
+	__u64 reads;		/* versions read whole */
+	__u64 retries;		/* tries that the writer spoiled */
+	__u64 last_tries;	/* tries of the last read */
+	__u64 overruns;		/* versions missed by read_next */
+	__u64 commands;		/* sent */
+	__u64 answers;		/* got */
+	__u64 full;		/* sends refused, requests delayed: lane full */
+	__u64 timeouts;		/* requests given up */
+	__u64 wakes;		/* system calls to wake the daemon */
+	__u64 sleeps;		/* times a wait went to sleep */
+	__u64 checks;		/* system calls, while spinning, to see whether the daemon lives */
+};
+VENOM_ASSERT(sizeof(struct venom_shell_counts) == 88);
+
+struct venom_commands {
+	struct venom_area_head head;
+
+	__u32 sleeping;		/* [C] VENOM_ASLEEP_* */
+	__u8  pad0[60];
+
+	struct venom_shell_counts counts;	/* [C] */
+	__u8  pad1[40];
+
+	__u8  pad2[256];
+	/* at 512: slots, each of VENOM_SLOT_STRIDE(cmd_size) */
+};
+VENOM_AT(struct venom_commands, sleeping, 64);
+VENOM_AT(struct venom_commands, counts, 128);
+VENOM_ASSERT(sizeof(struct venom_commands) == 512);
+
+struct venom_responses {
+	struct venom_area_head head;
+
+	__u64 cursor;		/* [S] commands taken: slots before it may be used again; the shell looks when
+				 *     it believes the lane full, and after the daemon's death */
+	__u64 responses;	/* [S] answers written */
+	__u8  pad0[48];
+
+	__u8  pad1[384];
+	/* at 512: slots, each of VENOM_SLOT_STRIDE(resp_size) */
+};
+VENOM_AT(struct venom_responses, cursor, 64);
+VENOM_ASSERT(sizeof(struct venom_responses) == 512);
+
+#define VENOM_LANE_FIRST	512U
+#define VENOM_SLOT_STRIDE(size)	(((__u64)(size) + sizeof(struct venom_slot) + VENOM_LINE - 1) & ~(__u64)(VENOM_LINE - 1))
+
+#endif /* _UAPI_LINUX_VENOM_LAYOUT_H */
