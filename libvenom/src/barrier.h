@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory orders: the only file of libvenom that names them.
+ *
+ * Every pair of barriers between processes, writer's side left, reader's right.  Orders are those
+ * that the C11 model needs, not what x86 forgives.
+ *
+ * 1. A version's bytes (state.h)
+ *	venom_ring_begin			venom_ring_check
+ *	  seq = 2 v - 1				  s1 = seq, acquire
+ *	  fence_release				  copy or look at the payload
+ *	  payload				  fence_acquire
+ *	venom_ring_commit			  s2 = seq
+ *	  seq = 2 v, release
+ *    A reader that saw a byte of the next version saw it after the odd seq: fence_acquire pairs with
+ *    fence_release, so s2 differs from s1.  s1's acquire pairs with the commit's release: the payload is not
+ *    older than s1 says.
+ *
+ * 2. Which version is the latest (state.h)
+ *	venom_ring_commit			venom_ring_pick
+ *	  seq = 2 v, release			  v = latest, acquire
+ *	  latest = v, release			  look at buffer v % versions
+ *    The buffer is at least as new as `latest` says, never older.
+ *
+ * 3. A message (lane.h), commands and answers alike
+ *	venom_slot_fill				venom_slot_ready
+ *	  len, tag, payload			  seq, acquire
+ *	  seq, release				  len, tag, payload
+ *
+ * 4. A slot given back (daemon.c, shell.c)
+ *	daemon_take				lane_room
+ *	  copies out of the slot		  cursor, acquire
+ *	  cursor = p + 1, release		  writes into the slot
+ *    Answer slots need no cursor: the daemon writes one only when the shell has asked anew, see 3.
+ *
+ * 5. Sleep and wake (wait.h); X is what the sleeper waits for: a version, a command, an answer
+ *	waker: venom_daemon_respond,		sleeper: shell_arm
+ *	       wake_state			sleeper: shell_arm
+ *	       shell_ring			sleeper: daemon_arm
+ *	  X, release				  sleeping = armed
+ *	  fence_full				  fence_full
+ *	  sleeping?  wake			  X?  don't sleep
+ *    Without either fence both may read the old word: nobody wakes, one sleeps.  With both that can't be:
+ *
+ *	X  ........ fence .... reads 0 (not armed yet)
+ *			sleeping = 1 .. fence .. sees X			may happen
+ *	sleeping = 1 .. fence .. misses X
+ *			X .. fence .. reads 1, wakes			may happen
+ *	X .. fence .. reads 0     and     sleeping = 1 .. fence .. misses X	can't
+ *
+ *    Room in a full lane is the same but for the waker's fence (daemon_take), which would cost every command:
+ *    the sleeper's membarrier(2) puts it there (shell_arm: venom_membarrier_daemons).
+ *
+ * 6. State waiters: the publisher skips fence and look of 5 as long as nobody ever waited
+ *	venom_daemon_write_commit		conn_watch
+ *	  X, release				  state_waiters++
+ *	  state_waiters?			  venom_membarrier: a full fence in the publisher too
+ *						  tell the shell, which only then looks for X and sleeps
+ *
+ * 7. Within the daemon's process, broker thread against serving thread (lanes.c)
+ *	serve_enter				venom_lanes_changed_locked
+ *	  serving = 1				  changes++
+ *	  (compiler barrier)			  membarrier
+ *	  changes?  take the lock		  serving?  leave the lane to the server
+ *    The hot side pays nothing; where membarrier(2) is missing it fences (hot_fence).
+ */
+#ifndef VENOM_BARRIER_H
+#define VENOM_BARRIER_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define load_relaxed(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
+#define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define store_relaxed(p, v)	__atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+/* Within one process only: between processes no word has two writers. */
+#define fetch_add(p, v)		__atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
+
+/* A word with one writer, who may add to it without a locked instruction. */
+#define count_up(p, n)		store_relaxed(p, load_relaxed(p) + (n))
+
+#define compiler_barrier()	__asm__ __volatile__("" ::: "memory")
+
+#ifdef __SANITIZE_THREAD__
+#define VENOM_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VENOM_TSAN 1
+#endif
+#endif
+
+#ifdef VENOM_TSAN
+/*
+ * ThreadSanitizer doesn't model fences and gcc warns of them.  The words that they order are atomics here
+ * anyway, so give it the hardware's fences alone.
+ */
+#if defined(__x86_64__)
+#define fence_full()		__asm__ __volatile__("mfence" ::: "memory")
+#define fence_acquire()		compiler_barrier()
+#define fence_release()		compiler_barrier()
+#elif defined(__aarch64__)
+#define fence_full()		__asm__ __volatile__("dmb ish" ::: "memory")
+#define fence_acquire()		fence_full()
+#define fence_release()		fence_full()
+#else
+#error "no fences for ThreadSanitizer on this machine"
+#endif
+#else
+#define fence_full()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define fence_acquire()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define fence_release()		__atomic_thread_fence(__ATOMIC_RELEASE)
+#endif
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("isb" ::: "memory");
+#else
+	compiler_barrier();
+#endif
+}
+
+/*
+ * Copies to and from shared pages.  The other process may write while we read: a plain
+ * memcpy would be a data race in C11, and a compiler that sees one may read twice.  So small copies go by
+ * relaxed atomic words, and large ones by an instruction that the compiler does not look into.
+ * The shared side is 8-aligned, and both sides of it have room for whole words.
+ */
+#define VENOM_COPY_SMALL 512
+
+static inline void copy_from_shared(void *dst, const void *src, size_t len)
+{
+	const uint64_t *s = src;
+	char *d = dst;
+	uint64_t w;
+
+#if defined(__x86_64__)
+	if (len > VENOM_COPY_SMALL) {
+		__asm__ __volatile__("rep movsb" : "+D"(d), "+S"(s), "+c"(len) :: "memory");
+		return;
+	}
+#endif
+	for (; len >= 8; len -= 8, d += 8) {
+		w = load_relaxed(s++);
+		memcpy(d, &w, 8);
+	}
+	if (len) {
+		w = load_relaxed(s);
+		memcpy(d, &w, len);
+	}
+}
+
+static inline void copy_to_shared(void *dst, const void *src, size_t len)
+{
+	const char *s = src;
+	uint64_t *d = dst, w;
+
+#if defined(__x86_64__)
+	if (len > VENOM_COPY_SMALL) {
+		__asm__ __volatile__("rep movsb" : "+D"(d), "+S"(s), "+c"(len) :: "memory");
+		return;
+	}
+#endif
+	for (; len >= 8; len -= 8, s += 8) {
+		memcpy(&w, s, 8);
+		store_relaxed(d++, w);
+	}
+	if (len) {
+		w = 0;
+		memcpy(&w, s, len);
+		store_relaxed(d, w);
+	}
+}
+
+#endif /* VENOM_BARRIER_H */

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* What a user may ask for, what it comes to in bytes, and whether a header from another process can be. */
+#include <stdio.h>
+#include "internal.h"
+
+#define PAGE 4096ULL
+#define MAX_AREA (1ULL << 46)	/* beyond what any user address space maps; keeps sums of sizes from wrapping */
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+int venom_name_check(const char *name)
+{
+	size_t n;
+
+	if (!name || !*name)
+		return venom_fail(-EINVAL, "the name is empty");
+	n = strnlen(name, VENOM_NAME_MAX + 1);
+	if (n > VENOM_NAME_MAX)
+		return venom_fail(-EINVAL, "the name is longer than %d bytes", VENOM_NAME_MAX);
+	if (name[0] == '.')
+		return venom_fail(-EINVAL, "a name can't start with '.'");
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = name[i];
+
+		if (c == '/' || c <= ' ' || c == 127)
+			return venom_fail(-EINVAL, "the name has a character that it can't have: byte %zu is 0x%02x", i, c);
+	}
+	return 0;
+}
+
+#define CHECK(cond, ...)						\
+	do {								\
+		if (!(cond))						\
+			return venom_fail(-EINVAL, __VA_ARGS__);	\
+	} while (0)
+
+int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
+{
+	static const struct venom_config init = VENOM_CONFIG_INIT;
+	uint64_t stride;
+
+	*out = cfg ? *cfg : init;
+	CHECK(out->size == sizeof(*out), "size is %u, not sizeof(struct venom_config): start from VENOM_CONFIG_INIT",
+	      out->size);
+	CHECK(!(out->flags & ~(VENOM_STAMP | VENOM_ORDER_ARRIVAL)), "flags has unknown bits: 0x%x", out->flags);
+	CHECK(!out->reserved, "reserved is not 0");
+	CHECK(out->data_size, "data_size is 0");
+	CHECK(out->versions, "versions is 0");
+	CHECK(out->versions <= VENOM_VERSIONS_MAX, "versions is %u, more than %u", out->versions, VENOM_VERSIONS_MAX);
+	CHECK(out->cmd_slots, "cmd_slots is 0");
+	CHECK(out->cmd_slots <= VENOM_SLOTS_MAX, "cmd_slots is %u, more than %u", out->cmd_slots, VENOM_SLOTS_MAX);
+	CHECK(out->cmd_size, "cmd_size is 0");
+	CHECK(out->resp_size, "resp_size is 0");
+	CHECK(out->max_clients, "max_clients is 0");
+	CHECK(out->max_clients <= VENOM_CLIENTS_MAX, "max_clients is %u, more than %u", out->max_clients,
+	      VENOM_CLIENTS_MAX);
+	CHECK(!(out->mode & ~0666U), "mode is 0%o: only read (attach) and write (command) bits can be set", out->mode);
+	CHECK(out->huge <= VENOM_HUGE_NEVER, "huge is %u, which is no VENOM_HUGE_*", out->huge);
+	CHECK(!out->huge_size || out->huge_size == 2ULL << 20 || out->huge_size == 1ULL << 30,
+	      "huge_size is %llu: it can be 2 MiB, 1 GiB, or 0 for 2 MiB", (unsigned long long)out->huge_size);
+	CHECK(out->spin_ns >= VENOM_SPIN_ADAPTIVE, "spin_ns is %lld, which is no VENOM_SPIN_* and no time",
+	      (long long)out->spin_ns);
+
+	CHECK(out->data_size <= MAX_AREA, "data_size is %llu: too large to map", (unsigned long long)out->data_size);
+	stride = out->data_size + 2 * PAGE;
+	CHECK(stride <= MAX_AREA / out->versions, "versions (%u) * data_size (%llu) is too large to map", out->versions,
+	      (unsigned long long)out->data_size);
+	CHECK(out->cmd_slots <= MAX_AREA / VENOM_SLOT_STRIDE(out->cmd_size) / 2,
+	      "cmd_slots (%u) * cmd_size (%u) is too large to map", out->cmd_slots, out->cmd_size);
+	CHECK(out->cmd_slots <= MAX_AREA / VENOM_SLOT_STRIDE(out->resp_size) / 2,
+	      "cmd_slots (%u) * resp_size (%u) is too large to map", out->cmd_slots, out->resp_size);
+	return 0;
+}
+
+/* Where the payload starts: in the header's own line if it fits there, else on a line, large ones on a page. */
+static uint32_t payload_offset(uint64_t data_size)
+{
+	if (data_size <= VENOM_LINE - sizeof(struct venom_version))
+		return sizeof(struct venom_version);
+	return data_size < PAGE ? VENOM_LINE : PAGE;
+}
+
+void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *cfg, uint64_t page_size)
+{
+	*geo = (struct venom_geometry){
+		.flags = cfg->flags,
+		.mode = cfg->mode,
+		.versions = cfg->versions,
+		.cmd_slots = cfg->cmd_slots,
+		.cmd_size = cfg->cmd_size,
+		.resp_size = cfg->resp_size,
+		.max_clients = cfg->max_clients,
+		.payload = payload_offset(cfg->data_size),
+		.data_size = cfg->data_size,
+		.first = PAGE,
+		.page_size = page_size,
+	};
+	geo->stride = round_up(geo->payload + geo->data_size, geo->payload == PAGE ? PAGE : VENOM_LINE);
+}
+
+uint64_t venom_state_bytes(const struct venom_geometry *geo)
+{
+	return round_up(geo->first + geo->versions * geo->stride, geo->page_size);
+}
+
+uint64_t venom_commands_bytes(const struct venom_geometry *geo)
+{
+	return round_up(venom_slots_bytes(geo->cmd_slots, geo->cmd_size), PAGE);
+}
+
+uint64_t venom_responses_bytes(const struct venom_geometry *geo)
+{
+	return round_up(venom_slots_bytes(geo->cmd_slots, geo->resp_size), PAGE);
+}
+
+uint64_t venom_status_bytes(uint32_t max_clients)
+{
+	return round_up(sizeof(struct venom_status) + max_clients * sizeof(struct venom_status_shell), PAGE);
+}
+
+/*
+ * A geometry from another process.  It must be one that venom_geometry_make() could have made: then no
+ * sum of it wraps, and all it names lies within the area.
+ */
+int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
+{
+	struct venom_config cfg = VENOM_CONFIG_INIT, out;
+	struct venom_geometry want;
+
+	cfg.flags = geo->flags;
+	cfg.mode = geo->mode;
+	cfg.versions = geo->versions;
+	cfg.cmd_slots = geo->cmd_slots;
+	cfg.cmd_size = geo->cmd_size;
+	cfg.resp_size = geo->resp_size;
+	cfg.max_clients = geo->max_clients;
+	cfg.data_size = geo->data_size;
+	if (venom_config_check(&out, &cfg)) {
+		char why[128];
+
+		snprintf(why, sizeof(why), "%s", venom_errmsg());
+		return venom_fail(-EPROTO, "the channel's geometry can't be: %s", why);
+	}
+	if (geo->page_size != PAGE && geo->page_size != 2ULL << 20 && geo->page_size != 1ULL << 30)
+		return venom_fail(-EPROTO, "the channel's page_size can't be: %llu", (unsigned long long)geo->page_size);
+	venom_geometry_make(&want, &cfg, geo->page_size);
+	if (geo->payload != want.payload)
+		return venom_fail(-EPROTO, "the channel's payload offset is %u, not %u", geo->payload, want.payload);
+	if (geo->stride != want.stride)
+		return venom_fail(-EPROTO, "the channel's stride is %llu, not %llu", (unsigned long long)geo->stride,
+				  (unsigned long long)want.stride);
+	if (geo->first != want.first)
+		return venom_fail(-EPROTO, "the channel's first buffer is at %llu, not %llu",
+				  (unsigned long long)geo->first, (unsigned long long)want.first);
+	if (venom_state_bytes(&want) != area_size)
+		return venom_fail(-EPROTO, "the state area's size is %llu, not %llu", (unsigned long long)area_size,
+				  (unsigned long long)venom_state_bytes(&want));
+	return 0;
+}
+
+void venom_head_make(struct venom_area_head *h, uint32_t kind, uint64_t size, uint64_t epoch, uint32_t id,
+		     uint32_t generation)
+{
+	*h = (struct venom_area_head){
+		.magic = VENOM_MAGIC,
+		.abi = VENOM_ABI,
+		.kind = kind,
+		.size = size,
+		.epoch = epoch,
+		.id = id,
+		.generation = generation,
+	};
+}
+
+int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t size)
+{
+	static const char *const names[] = { "?", "status", "state", "commands", "responses" };
+	const char *name = names[kind];
+	uint64_t magic = load_relaxed(&h->magic), hsize = load_relaxed(&h->size);
+	uint32_t abi = load_relaxed(&h->abi), hkind = load_relaxed(&h->kind);
+
+	if (magic != VENOM_MAGIC)
+		return venom_fail(-EPROTO, "the %s area's magic is 0x%016llx, not 0x%016llx", name,
+				  (unsigned long long)magic, VENOM_MAGIC);
+	if (abi != VENOM_ABI)
+		return venom_fail(-EPROTO, "the %s area has ABI version %u, this library speaks %u", name, abi, VENOM_ABI);
+	if (hkind != kind)
+		return venom_fail(-EPROTO, "the %s area's kind is %u, not %u", name, hkind, kind);
+	if (hsize != size)
+		return venom_fail(-EPROTO, "the %s area's size field is %llu, its pages %llu", name,
+				  (unsigned long long)hsize, (unsigned long long)size);
+	return 0;
+}
+
+void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
+		     uint64_t epoch, const struct venom_cred *daemon, bool alive)
+{
+	*info = (struct venom_info){
+		.abi = VENOM_ABI,
+		.flags = geo->flags,
+		.mode = geo->mode,
+		.versions = geo->versions,
+		.cmd_slots = geo->cmd_slots,
+		.cmd_size = geo->cmd_size,
+		.resp_size = geo->resp_size,
+		.max_clients = geo->max_clients,
+		.data_size = geo->data_size,
+		.page_size = geo->page_size,
+		.state_bytes = venom_state_bytes(geo),
+		.lane_bytes = venom_commands_bytes(geo) + venom_responses_bytes(geo),
+		.epoch = epoch,
+		.pid = daemon->pid,
+		.uid = daemon->uid,
+		.gid = daemon->gid,
+		.alive = alive,
+	};
+	snprintf(info->name, sizeof(info->name), "%s", name);
+	snprintf(info->backend, sizeof(info->backend), "%s", backend);
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's calls.
+ *
+ *	publish = write_begin, copy, write_commit	venom_ring_begin, venom_ring_commit, then ring who sleeps
+ *	receive						venom_lanes_next finds a lane, daemon_take copies its command
+ *	respond						venom_slot_fill in the shell's answer slot, then daemon_ring
+ */
+#include "wait.h"
+
+#define TAG_ANSWERED (1ULL << 63)	/* in venom_lane.tags: this one has had its answer */
+
+/* ---- life ------------------------------------------------------------------- */
+
+VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, const struct venom_config *cfg)
+{
+	struct venom_daemon *d;
+	int rc;
+
+	venom_errmsg_clear();
+	rc = venom_name_check(name);
+	if (rc)
+		return rc;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	rc = venom_config_check(&d->cfg, cfg);
+	if (!rc)
+		rc = venom_backend_pick(&d->be);
+	if (rc)
+		goto free_daemon;
+	memcpy(d->name, name, strlen(name));
+	venom_spin_set(&d->spin, d->cfg.spin_ns);
+	pthread_mutex_init(&d->lock, NULL);
+	d->hot_fence = !venom_membarrier_register();
+	rc = -ENOMEM;
+	d->cmd_buf = malloc(d->cfg.cmd_size);
+	d->lanes = calloc(d->cfg.max_clients, sizeof(*d->lanes));
+	d->active = calloc(d->cfg.max_clients, sizeof(*d->active));
+	if (!d->cmd_buf || !d->lanes || !d->active)
+		goto free_lanes;
+	rc = d->be->create(d);
+	if (rc)
+		goto free_lanes;
+	*out = d;
+	return 0;
+
+free_lanes:
+	free(d->active);
+	free(d->lanes);
+	free(d->cmd_buf);
+	pthread_mutex_destroy(&d->lock);
+free_daemon:
+	free(d);
+	return rc;
+}
+
+VENOM_API void venom_daemon_destroy(struct venom_daemon *d)
+{
+	if (!d)
+		return;
+	d->be->destroy(d);
+	free(d->active);
+	free(d->lanes);
+	free(d->cmd_buf);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+/* ---- publishing ------------------------------------------------------------- */
+
+VENOM_API void *venom_daemon_write_begin(struct venom_daemon *d, size_t *capacity)
+{
+	if (!d->open)
+		d->open = venom_ring_begin(&d->ring, d->version + 1);
+	if (capacity)
+		*capacity = d->ring.data_size;
+	return venom_ring_payload(&d->ring, d->open);
+}
+
+VENOM_API int venom_daemon_write_commit(struct venom_daemon *d, size_t len)
+{
+	if (!d->open)
+		return -EINVAL;
+	if (len > d->ring.data_size)
+		return -EMSGSIZE;
+	d->version++;
+	venom_ring_commit(&d->ring, d->open, d->version, len, d->geo.flags & VENOM_STAMP ? now_ns() : 0);
+	d->open = NULL;
+	/* barrier.h 6: no fence needed before this look */
+	if (load_relaxed(&d->status->state_waiters))
+		d->be->wake_state(d);
+	return 0;
+}
+
+VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, size_t len)
+{
+	if (len > d->ring.data_size)
+		return -EMSGSIZE;
+	if (d->open)
+		return -EBUSY;
+	copy_to_shared(venom_daemon_write_begin(d, NULL), data, len);
+	return venom_daemon_write_commit(d, len);
+}
+
+VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d)
+{
+	return d->version;
+}
+
+/* ---- serving ---------------------------------------------------------------- */
+
+static void daemon_disarm(struct venom_daemon *d)
+{
+	store_relaxed(&d->state->sleeping, d->state->sleeping + 1);
+	d->asleep = false;
+}
+
+static void daemon_arm(struct venom_daemon *d)
+{
+	d->asleep = true;
+	store_relaxed(&d->state->sleeping, d->state->sleeping + 1);
+	fence_full();	/* pairs with fence_full in shell_ring: sleeping word before the look at the lanes */
+}
+
+static bool daemon_ready(struct venom_daemon *d)
+{
+	if (load_acquire(&d->changes) != load_relaxed(&d->changes_seen))
+		venom_lanes_refresh(d);
+	if (d->asleep && !venom_lanes_any(d))
+		return false;
+	return venom_lanes_next(d);
+}
+
+static bool wait_ready(void *w)
+{
+	return daemon_ready(w);
+}
+
+static int wait_beat(void *w, int64_t now)
+{
+	(void)now;
+	return load_relaxed(&((struct venom_daemon *)w)->stop) ? -ECANCELED : 0;
+}
+
+static void wait_arm(void *w)
+{
+	daemon_arm(w);
+}
+
+static void wait_disarm(void *w)
+{
+	daemon_disarm(w);
+}
+
+static int wait_sleep(void *w, int64_t ns)
+{
+	struct venom_daemon *d = w;
+	int rc = 1;
+
+	count_up(&d->state->sleeps, 1);
+	serve_leave(d);
+	fence_full();	/* the broker sees that we left, or we see its change: either way somebody refreshes */
+	if (load_acquire(&d->changes) == load_relaxed(&d->changes_seen))
+		rc = d->be->daemon_sleep(d, ns);
+	serve_enter(d);
+	return rc;
+}
+
+static const struct venom_wait_ops daemon_wait = {
+	.ready = wait_ready,
+	.beat = wait_beat,
+	.arm = wait_arm,
+	.disarm = wait_disarm,
+	.sleep = wait_sleep,
+};
+
+/* Ring l's shell if it sleeps for this; the caller has seen to the fence. */
+static void daemon_ring(struct venom_daemon *d, struct venom_lane *l, uint32_t what)
+{
+	uint32_t asleep = load_relaxed(&l->cmd->sleeping);
+
+	if ((asleep & what) && asleep != l->rung) {
+		l->rung = asleep;
+		d->be->wake_shell(d, l);
+	}
+}
+
+/* The lane's next command is there: copy it out, then give the slot back.  False if it can't be. */
+static bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd)
+{
+	struct venom_slot *slot = venom_slots_at(&l->in, l->pos);
+	uint32_t len = load_relaxed(&slot->len);
+	uint64_t tag = load_relaxed(&slot->tag) & ~TAG_ANSWERED;
+	bool request = (load_relaxed(&slot->flags) & VENOM_SLOT_REQUEST) && tag;
+
+	if (len > l->in.size) {
+		venom_lanes_evict(d, l, "a command is longer than cmd_size");
+		return false;
+	}
+	*cmd = (struct venom_command){
+		.data = d->cmd_buf,
+		.len = len,
+		.client_id = l->id,
+		.generation = l->generation,
+		.flags = request ? VENOM_CMD_REQUEST : 0,
+		.pid = l->cred.pid,
+		.uid = l->cred.uid,
+		.gid = l->cred.gid,
+		.time_ns = load_relaxed(&slot->time_ns),
+	};
+	copy_from_shared(d->cmd_buf, slot->data, len);
+	if (request) {
+		cmd->tag = tag;
+		l->tags[tag & l->out.mask] = tag;
+	}
+	l->pos++;
+	store_release(&l->rsp->cursor, l->pos);	/* pairs with the acquire in lane_room */
+	count_up(&d->state->commands, 1);
+	if (d->hot_fence)
+		fence_full();
+	else
+		compiler_barrier();	/* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word */
+	daemon_ring(d, l, VENOM_ASLEEP_ROOM);
+	/* The last command of one who has gone: its lane can be freed when we look next. */
+	if (load_relaxed(&l->gone))
+		store_relaxed(&d->changes_seen, load_relaxed(&d->changes) - 1);
+	return true;
+}
+
+VENOM_API int venom_daemon_receive(struct venom_daemon *d, struct venom_command *cmd, int64_t timeout_ns)
+{
+	int rc;
+
+	serve_enter(d);
+	if (d->armed) {
+		/* Clear the descriptor, so that the user's next poll of it sleeps. */
+		d->armed = false;
+		daemon_disarm(d);
+		d->be->daemon_sleep(d, 0);
+	}
+	do {
+		rc = load_relaxed(&d->stop) ? -ECANCELED :
+					      venom_wait_for(&daemon_wait, d, &d->spin, timeout_ns);
+	} while (rc == 1 && !daemon_take(d, d->found, cmd));
+	serve_leave(d);
+	return rc;
+}
+
+VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_command *cmd, const void *data, size_t len)
+{
+	struct venom_lane *l;
+	uint64_t *seen;
+	int rc = 0;
+
+	if (!(cmd->flags & VENOM_CMD_REQUEST) || !cmd->tag || cmd->client_id >= d->geo.max_clients)
+		return -EINVAL;
+	if (len > d->geo.resp_size)
+		return -EMSGSIZE;
+	serve_enter(d);
+	l = load_acquire(&d->lanes[cmd->client_id]);
+	if (!l || !l->listed || l->generation != cmd->generation || load_relaxed(&l->gone)) {
+		rc = -EPIPE;
+		goto stale;
+	}
+	seen = &l->tags[cmd->tag & l->out.mask];
+	if (*seen != cmd->tag) {
+		rc = -EINVAL;
+		if (*seen == (cmd->tag | TAG_ANSWERED))
+			rc = -EALREADY;
+		else if ((*seen & ~TAG_ANSWERED) > cmd->tag)
+			rc = -ESTALE;
+		goto stale;
+	}
+	*seen |= TAG_ANSWERED;
+	venom_slot_fill(venom_slots_at(&l->out, cmd->tag), cmd->tag, data, len, 0, 0, 0);
+	count_up(&l->rsp->responses, 1);
+	count_up(&d->state->responses, 1);
+	fence_full();	/* pairs with fence_full in shell_arm: answer before its sleeping word */
+	daemon_ring(d, l, VENOM_ASLEEP_ANSWER);
+	goto out;
+
+stale:
+	if (rc == -EPIPE || rc == -ESTALE)
+		count_up(&d->state->stale, 1);
+out:
+	serve_leave(d);
+	return rc;
+}
+
+VENOM_API int venom_daemon_run(struct venom_daemon *d, venom_handler fn, void *user)
+{
+	struct venom_command cmd;
+	int rc;
+
+	do {
+		rc = venom_daemon_receive(d, &cmd, -1);
+		if (rc == 1)
+			rc = fn(d, &cmd, user);
+	} while (!rc);
+	return rc == -ECANCELED ? 0 : rc;
+}
+
+VENOM_API int venom_daemon_stop(struct venom_daemon *d)
+{
+	store_release(&d->stop, 1);
+	d->be->daemon_bell(d);
+	return 0;
+}
+
+VENOM_API int venom_daemon_fd(struct venom_daemon *d)
+{
+	return d->be->daemon_fd(d);
+}
+
+VENOM_API int venom_daemon_arm(struct venom_daemon *d)
+{
+	int rc = 1;
+
+	serve_enter(d);
+	if (d->armed)
+		daemon_disarm(d);
+	daemon_arm(d);
+	d->armed = true;
+	if (daemon_ready(d) || load_relaxed(&d->stop)) {
+		daemon_disarm(d);
+		d->armed = false;
+	} else {
+		rc = 0;
+	}
+	serve_leave(d);
+	return rc;
+}
+
+VENOM_API int venom_daemon_set_spin(struct venom_daemon *d, int64_t spin_ns)
+{
+	return venom_spin_set(&d->spin, spin_ns);
+}
+
+/* ---- looking ---------------------------------------------------------------- */
+
+VENOM_API int venom_daemon_info(const struct venom_daemon *d, struct venom_info *info)
+{
+	struct venom_cred self = { .pid = getpid(), .uid = geteuid(), .gid = getegid() };
+
+	venom_info_make(info, d->be->name, d->name, &d->geo, d->state->head.epoch, &self, true);
+	return 0;
+}
+
+VENOM_API int venom_daemon_stats(const struct venom_daemon *d, struct venom_daemon_stats *st)
+{
+	const struct venom_state *s = d->state;
+
+	*st = (struct venom_daemon_stats){
+		.versions = venom_ring_latest(&d->ring),
+		.commands = load_relaxed(&s->commands),
+		.responses = load_relaxed(&s->responses),
+		.stale = load_relaxed(&s->stale),
+		.wakes = load_relaxed(&s->state_wakes) + load_relaxed(&s->answer_wakes),
+		.sleeps = load_relaxed(&s->sleeps),
+		.evicted = load_relaxed(&s->evicted),
+		.refused = load_relaxed(&d->refused),
+		.clients = load_relaxed(&d->status->attached),
+	};
+	return 0;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside libvenom.
+ *
+ *	daemon.c, shell.c	the data plane: the public calls on mapped areas
+ *	wait.c			spin, then sleep
+ *	lanes.c			which shells the daemon serves, and in what turn
+ *	config.c		what a user may ask for
+ *	backend.c		which backend; list and stat
+ *	memfd_*.c		the embedded backend; proto.h is what its two sides say to each other
+ *
+ * A backend makes and maps areas, rings bells and knows who has died; all else is the same for both.
+ *
+ * In the daemon's process there may be three threads: the publisher and the server, which are the user's, and
+ * the embedded backend's broker.  Each field below that more than one of them touches says so.
+ */
+#ifndef VENOM_INTERNAL_H
+#define VENOM_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <venom.h>
+#include "barrier.h"
+#include "state.h"
+#include "lane.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+struct venom_cred {
+	uint32_t pid, uid, gid;
+};
+
+struct venom_map {
+	void  *p;
+	size_t size;
+};
+
+/* ---- waiting (wait.c) ---------------------------------------------------- */
+
+struct venom_spin {
+	int64_t  ns;		/* VENOM_SPIN_* or a time, as the user set it */
+	int64_t  budget;	/* adaptive: what has paid off lately */
+	uint32_t waits;
+};
+
+int venom_spin_set(struct venom_spin *sp, int64_t ns);
+
+static inline int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+/* ---- the daemon ------------------------------------------------------------ */
+
+/* The daemon's side of one shell. */
+struct venom_lane {
+	uint32_t id, generation;
+	struct venom_cred cred;
+	const struct venom_commands *cmd;	/* the shell's page: anything may stand there */
+	struct venom_responses *rsp;
+	struct venom_slots in, out;
+
+	/* server's */
+	uint64_t  pos;		/* next command */
+	uint64_t *tags;		/* per slot: newest tag seen, and whether it has been answered */
+	uint32_t  rung;		/* the value of the shell's sleeping word that we rang for last */
+	uint32_t  idle;		/* polls since its last command */
+	uint32_t  turns;	/* VENOM_ORDER_ARRIVAL: commands taken in a row */
+	bool	  listed;	/* in daemon.active */
+	bool	  broken;	/* broke the protocol: nothing more is taken */
+
+	/* publisher's */
+	uint32_t rung_state;
+
+	uint32_t gone;		/* broker sets, server reads: no more commands will come */
+
+	/* the backend's */
+	struct venom_map cmd_map, rsp_map;
+	int sock;		/* under daemon.lock; -1 once it has hung up */
+	int bell;		/* we ring: an eventfd that the shell can only wait for */
+	int their_bell;		/* it rings: an eventfd that we only wait for */
+	bool watching;		/* broker's: has asked to be woken for state */
+};
+
+struct venom_daemon {
+	const struct venom_backend *be;
+	void *broker;			/* the backend's own */
+	char name[VENOM_NAME_MAX + 1];
+	struct venom_geometry geo;
+	struct venom_config cfg;
+	struct venom_map status_map, state_map;
+	struct venom_status *status;
+	struct venom_state *state;
+
+	/* publisher's */
+	struct venom_ring ring;
+	uint64_t version;
+	struct venom_version *open;	/* between write_begin and write_commit */
+
+	/* server's */
+	struct venom_spin spin;
+	void	*cmd_buf;		/* the command being looked at; venom_command.data */
+	struct venom_lane *found;	/* lane with a command ready, found by the wait */
+	struct venom_lane **active;	/* lanes served: nhot of them polled each turn, the others now and then */
+	uint32_t nactive, nhot;
+	uint32_t turn, batch, probe, since_probe;
+	bool	 asleep;		/* about to sleep: look at all lanes */
+	bool	 armed;			/* by venom_daemon_arm() */
+
+	/* any thread */
+	uint32_t stop;
+
+	/* server and broker, see barrier.h 7 */
+	uint32_t serving;
+	uint32_t changes;		/* broker adds, under lock */
+	uint32_t changes_seen;		/* written under lock */
+	bool	 hot_fence;		/* no membarrier(2) here */
+	pthread_mutex_t lock;		/* lanes[] and, while !serving, active[] */
+	struct venom_lane **lanes;	/* by id */
+
+	uint64_t refused;		/* broker's counter */
+};
+
+/* lanes.c: server's side */
+void venom_lanes_refresh(struct venom_daemon *d);
+bool venom_lanes_next(struct venom_daemon *d);
+bool venom_lanes_any(struct venom_daemon *d);
+void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char *why);
+/* broker's side, lock held */
+void venom_lanes_changed_locked(struct venom_daemon *d);
+void venom_membarrier(void);		/* a full fence in each thread of this process */
+bool venom_membarrier_daemons(void);	/* in each thread of every process that registered */
+bool venom_membarrier_register(void);
+
+static inline void serve_enter(struct venom_daemon *d)
+{
+	store_relaxed(&d->serving, 1);
+	if (d->hot_fence)
+		fence_full();
+	else
+		compiler_barrier();	/* pairs with venom_membarrier in venom_lanes_changed_locked */
+	if (load_acquire(&d->changes) != load_acquire(&d->changes_seen))
+		venom_lanes_refresh(d);
+}
+
+static inline void serve_leave(struct venom_daemon *d)
+{
+	store_release(&d->serving, 0);
+}
+
+/* ---- the shell ------------------------------------------------------------- */
+
+struct venom_request {
+	uint64_t tag;		/* 0: no open request in this slot */
+	uint64_t pos;		/* where its command went */
+};
+
+struct venom_shell {
+	const struct venom_backend *be;
+	char name[VENOM_NAME_MAX + 1];
+	uint32_t id, generation;
+	struct venom_cred daemon;
+	bool may_command;
+	uint64_t epoch;
+	struct venom_geometry geo;	/* checked copy */
+	struct venom_map status_map, state_map, cmd_map, rsp_map;
+	const struct venom_status *status;
+	const struct venom_state *state;
+	struct venom_commands *cmd;
+	const struct venom_responses *rsp;
+
+	struct venom_ring ring;
+	uint64_t seen;			/* newest version known */
+	uint32_t max_tries;
+
+	struct venom_slots out, in;
+	uint64_t pos;			/* commands sent */
+	uint64_t cursor;		/* commands that the daemon had taken when we last looked */
+	struct venom_request *open;	/* by slot */
+	uint32_t nopen;
+	uint64_t next_tag;
+	uint64_t last_tag;		/* of request() */
+	bool	 held;			/* request()'s answer did not fit and is kept under last_tag */
+	size_t	 needed;
+
+	struct venom_spin spin;
+	uint32_t arm;			/* our sleeping word without its low bits */
+	uint32_t rung;			/* daemon's sleeping word that we rang for last */
+	bool	 armed;			/* by venom_shell_arm() */
+	bool	 unfenced;		/* the last arm for room had no membarrier */
+	bool	 watching;		/* the publisher knows that we may sleep */
+	bool	 dead;			/* the daemon is */
+	int64_t	 next_check;
+	uint32_t idle;			/* calls that found nothing to do */
+
+	/* memfd */
+	int sock, pidfd;
+	int bell;			/* we ring: an eventfd */
+	int their_bell;			/* the daemon rings: an epoll; has our sock and pidfd in it too */
+};
+
+/*
+ * Death.  status->daemon tells of an ending daemon, status->owner of a killed one: the kernel marks that word when the
+ * owner exits (see memfd_broker.c).  Both are read without a system call.  But a marked owner's other threads may still
+ * run for some microseconds: only the backend's alive() says that it can write no more, so the news
+ * is confirmed there before anybody acts on it.  Where owner is 0 nothing is told, and waits ask now and then.
+ */
+static inline bool death_told(const struct venom_shell *s)
+{
+	return load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE ||
+	       (load_relaxed(&s->status->owner) & VENOM_OWNER_DIED);
+}
+
+static inline bool death_will_be_told(const struct venom_shell *s)
+{
+	return load_relaxed(&s->status->owner) != 0;
+}
+
+bool venom_shell_gone(struct venom_shell *s);	/* confirmed; one system call at most */
+
+/* For calls that found nothing to do and may be repeated for ever: false if the daemon has gone. */
+static inline bool venom_shell_idle(struct venom_shell *s)
+{
+	if (!death_told(s)) {
+		if (death_will_be_told(s) || ++s->idle % 256)
+			return true;
+		count_up(&s->cmd->counts.checks, 1);
+	}
+	return !venom_shell_gone(s);
+}
+
+/* ---- backends ---------------------------------------------------------------- */
+
+struct venom_backend {
+	const char *name;
+
+	/* daemon; create has d->name, cfg and geo, and fills the maps */
+	int  (*create)(struct venom_daemon *d);
+	void (*destroy)(struct venom_daemon *d);
+	int  (*daemon_fd)(struct venom_daemon *d);
+	int  (*daemon_sleep)(struct venom_daemon *d, int64_t ns);	/* 1 rung, 0 time is up; -1: for ever */
+	void (*daemon_bell)(struct venom_daemon *d);			/* wake the own server; async-signal-safe */
+	void (*wake_shell)(struct venom_daemon *d, struct venom_lane *l);
+	void (*wake_state)(struct venom_daemon *d);
+	void (*lane_free)(struct venom_daemon *d, struct venom_lane *l);	/* d->lock held */
+	void (*lane_evict)(struct venom_daemon *d, struct venom_lane *l);
+
+	/* shell */
+	int  (*connect)(struct venom_shell *s);
+	void (*close)(struct venom_shell *s);
+	int  (*shell_fd)(struct venom_shell *s);
+	int  (*shell_sleep)(struct venom_shell *s, int64_t ns);
+	void (*wake_daemon)(struct venom_shell *s);
+	int  (*watch)(struct venom_shell *s);	/* have the publisher look whether we sleep */
+	bool (*alive)(struct venom_shell *s);
+
+	/* lookers */
+	int (*list)(int (*fn)(const struct venom_info *info, void *user), void *user);
+	int (*stat)(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
+		    int (*fn)(const struct venom_peer *peer, void *user), void *user);
+};
+
+extern const struct venom_backend venom_backend_memfd;
+int venom_backend_pick(const struct venom_backend **be);
+
+/* ---- config.c -------------------------------------------------------------- */
+
+int venom_name_check(const char *name);
+int venom_config_check(struct venom_config *out, const struct venom_config *cfg);
+void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *cfg, uint64_t page_size);
+int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size);
+uint64_t venom_state_bytes(const struct venom_geometry *geo);	/* rounded up to its pages */
+uint64_t venom_commands_bytes(const struct venom_geometry *geo);
+uint64_t venom_responses_bytes(const struct venom_geometry *geo);
+uint64_t venom_status_bytes(uint32_t max_clients);
+void venom_head_make(struct venom_area_head *h, uint32_t kind, uint64_t size, uint64_t epoch, uint32_t id,
+		     uint32_t generation);
+int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t size);
+void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
+		     uint64_t epoch, const struct venom_cred *daemon, bool alive);
+
+/* ---- log.c ----------------------------------------------------------------- */
+
+/* Explain err (negative) to the caller's venom_errmsg(), and return it. */
+int venom_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* For what no return value can tell. */
+void venom_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void venom_errmsg_clear(void);
+
+#endif /* VENOM_INTERNAL_H */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lanes: slots of messages between one writer and one reader.
+ *
+ * The reader polls the seq of the slot that it expects next (commands: position + 1; answers: the request's
+ * tag) and shares no index with the writer on that way: a small message is one cache line moved.
+ */
+#ifndef VENOM_LANE_H
+#define VENOM_LANE_H
+
+#include <stdbool.h>
+#include <linux/venom_layout.h>
+#include "barrier.h"
+
+/* One side's private view of an array of slots. */
+struct venom_slots {
+	char	*base;
+	uint64_t stride;
+	uint32_t mask;		/* slots in the ring, a power of two, less one */
+	uint32_t size;		/* largest message */
+};
+
+/* How many slots a ring for n messages has. */
+static inline uint32_t venom_slots_ring(uint32_t n)
+{
+	return n <= 1 ? 1 : 1U << (32 - __builtin_clz(n - 1));
+}
+
+/* Bytes of a lane's area, before rounding to pages; n and size are checked: no overflow. */
+static inline uint64_t venom_slots_bytes(uint32_t n, uint32_t size)
+{
+	return VENOM_LANE_FIRST + venom_slots_ring(n) * VENOM_SLOT_STRIDE(size);
+}
+
+static inline void venom_slots_init(struct venom_slots *s, void *area, uint32_t n, uint32_t size)
+{
+	s->base = (char *)area + VENOM_LANE_FIRST;
+	s->stride = VENOM_SLOT_STRIDE(size);
+	s->mask = venom_slots_ring(n) - 1;
+	s->size = size;
+}
+
+static inline struct venom_slot *venom_slots_at(const struct venom_slots *s, uint64_t pos)
+{
+	return (struct venom_slot *)(s->base + (pos & s->mask) * s->stride);
+}
+
+/* Write a message and show it.  len has been checked against the slot's size. */
+static inline void venom_slot_fill(struct venom_slot *slot, uint64_t seq, const void *data, uint32_t len,
+				   uint32_t flags, uint64_t tag, uint64_t time_ns)
+{
+	store_relaxed(&slot->len, len);
+	store_relaxed(&slot->flags, flags);
+	store_relaxed(&slot->tag, tag);
+	store_relaxed(&slot->time_ns, time_ns);
+	copy_to_shared(slot->data, data, len);
+	store_release(&slot->seq, seq);		/* pairs with the acquire in venom_slot_ready */
+}
+
+static inline bool venom_slot_ready(const struct venom_slot *slot, uint64_t seq)
+{
+	return load_acquire(&slot->seq) == seq;	/* pairs with the release in venom_slot_fill */
+}
+
+#endif /* VENOM_LANE_H */

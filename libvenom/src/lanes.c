@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which shells the daemon serves, and in what turn.
+ *
+ * d->lanes[] is what the backend's broker knows, by id; d->active[] is what the server polls.  The broker
+ * announces a change with venom_lanes_changed_locked(), and the server picks it up with venom_lanes_refresh() the
+ * next time that it looks; while the server is not in a call, the broker refreshes in its stead, so
+ * that the lanes of the dead are freed even where nobody receives.
+ *
+ * Turns: hot lanes are polled one after the other, a batch of commands each at most.  With many lanes, those idle
+ * for a while go cold: only a few of them are looked at, now and then, so that the cost of a poll
+ * does not grow with shells that say nothing.  Before it sleeps the server looks at them all.
+ */
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "internal.h"
+
+#define BATCH		32	/* commands in a row from one lane */
+#define HOT_MIN		16	/* so many lanes never go cold */
+#define COLD_AFTER	1024	/* polls in vain */
+#define COLD_PROBES	4	/* cold lanes looked at in one go */
+
+void venom_membarrier(void)
+{
+	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+bool venom_membarrier_daemons(void)
+{
+	return !syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+}
+
+bool venom_membarrier_register(void)
+{
+	return !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) &&
+	       !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
+}
+
+static bool lane_ready(const struct venom_lane *l)
+{
+	return !l->broken && venom_slot_ready(venom_slots_at(&l->in, l->pos), l->pos + 1);
+}
+
+static void swap_lanes(struct venom_daemon *d, uint32_t a, uint32_t b)
+{
+	struct venom_lane *l = d->active[a];
+
+	d->active[a] = d->active[b];
+	d->active[b] = l;
+}
+
+static void list_add(struct venom_daemon *d, struct venom_lane *l)
+{
+	l->listed = true;
+	d->active[d->nactive] = l;
+	swap_lanes(d, d->nactive++, d->nhot++);
+}
+
+static void list_del(struct venom_daemon *d, uint32_t i)
+{
+	if (i < d->nhot) {
+		swap_lanes(d, i, --d->nhot);
+		i = d->nhot;
+	}
+	swap_lanes(d, i, --d->nactive);
+	if (d->turn >= d->nhot)
+		d->turn = d->batch = 0;
+}
+
+/* Bring active[] up to what lanes[] is; free the lanes of the dead once they are empty.  Lock held. */
+static void refresh_locked(struct venom_daemon *d)
+{
+	uint32_t id;
+
+	for (uint32_t i = 0; i < d->nactive;) {
+		struct venom_lane *l = d->active[i];
+
+		if (!load_acquire(&l->gone) || lane_ready(l)) {
+			i++;
+			continue;
+		}
+		list_del(d, i);
+		d->lanes[l->id] = NULL;
+		if (d->found == l)
+			d->found = NULL;
+		d->be->lane_free(d, l);
+	}
+	for (id = 0; id < d->geo.max_clients; id++)
+		if (d->lanes[id] && !d->lanes[id]->listed)
+			list_add(d, d->lanes[id]);
+	store_release(&d->changes_seen, load_relaxed(&d->changes));
+}
+
+void venom_lanes_refresh(struct venom_daemon *d)
+{
+	pthread_mutex_lock(&d->lock);
+	refresh_locked(d);
+	pthread_mutex_unlock(&d->lock);
+}
+
+void venom_lanes_changed_locked(struct venom_daemon *d)
+{
+	store_release(&d->changes, load_relaxed(&d->changes) + 1);
+	if (d->hot_fence)
+		fence_full();
+	else
+		venom_membarrier();	/* pairs with compiler_barrier in serve_enter */
+	if (!load_acquire(&d->serving))
+		refresh_locked(d);
+}
+
+void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char *why)
+{
+	venom_log("%s: shell %u (pid %u) is thrown out: %s", d->name, l->id, l->cred.pid, why);
+	l->broken = true;
+	count_up(&d->state->evicted, 1);
+	d->be->lane_evict(d, l);
+}
+
+/* Look at some cold lanes; one that has something to say becomes hot. */
+static struct venom_lane *probe_cold(struct venom_daemon *d)
+{
+	d->since_probe = 0;
+	for (uint32_t i = 0; i < COLD_PROBES && d->nactive > d->nhot; i++) {
+		uint32_t cold = d->nactive - d->nhot;
+		uint32_t at = d->nhot + d->probe++ % cold;
+		struct venom_lane *l = d->active[at];
+
+		if (lane_ready(l)) {
+			l->idle = 0;
+			swap_lanes(d, at, d->nhot);
+			d->turn = d->nhot++;
+			d->batch = 1;
+			return l;
+		}
+	}
+	return NULL;
+}
+
+static struct venom_lane *next_in_turn(struct venom_daemon *d)
+{
+	struct venom_lane *l;
+
+	/* However busy the hot lanes are, the cold ones are not forgotten. */
+	if (++d->since_probe >= BATCH) {
+		l = probe_cold(d);
+		if (l)
+			return l;
+	}
+	/* Once round, and once more the one whose batch had run out. */
+	for (uint32_t i = 0; d->nhot && i <= d->nhot; i++) {
+		l = d->active[d->turn];
+		if (d->batch < BATCH && lane_ready(l)) {
+			d->batch++;
+			l->idle = 0;
+			return l;
+		}
+		d->batch = 0;
+		if (d->nactive > HOT_MIN && ++l->idle > COLD_AFTER) {
+			swap_lanes(d, d->turn, --d->nhot);
+			if (d->turn >= d->nhot)
+				d->turn = 0;
+		} else if (++d->turn >= d->nhot) {
+			d->turn = 0;
+		}
+	}
+	return probe_cold(d);
+}
+
+/* The oldest command by its time stamp; but a lane that was served a batch in a row lets others go first. */
+static struct venom_lane *next_by_arrival(struct venom_daemon *d)
+{
+	struct venom_lane *best = NULL, *sated = NULL;
+	uint64_t best_time = 0;
+
+	for (uint32_t i = 0; i < d->nactive; i++) {
+		struct venom_lane *l = d->active[i];
+		uint64_t t;
+
+		if (!lane_ready(l))
+			continue;
+		if (l->turns >= BATCH) {
+			sated = l;
+			continue;
+		}
+		t = load_relaxed(&venom_slots_at(&l->in, l->pos)->time_ns);
+		if (!best || t < best_time) {
+			best = l;
+			best_time = t;
+		}
+	}
+	if (!best)
+		best = sated;
+	if (best) {
+		/* turns counts only while the same lane is chosen again. */
+		for (uint32_t i = 0; i < d->nactive; i++)
+			if (d->active[i] != best)
+				d->active[i]->turns = 0;
+		best->turns = best->turns >= BATCH ? 1 : best->turns + 1;
+	}
+	return best;
+}
+
+/* Find the next command; d->found is its lane. */
+bool venom_lanes_next(struct venom_daemon *d)
+{
+	d->found = d->geo.flags & VENOM_ORDER_ARRIVAL ? next_by_arrival(d) : next_in_turn(d);
+	return d->found;
+}
+
+/* The look before a sleep: all lanes, in no order.  One that is found becomes the next in turn. */
+bool venom_lanes_any(struct venom_daemon *d)
+{
+	for (uint32_t i = 0; i < d->nactive; i++) {
+		if (!lane_ready(d->active[i]))
+			continue;
+		if (i >= d->nhot) {
+			swap_lanes(d, i, d->nhot);
+			i = d->nhot++;
+		}
+		d->active[i]->idle = 0;
+		d->turn = i;
+		d->batch = 0;
+		return true;
+	}
+	return false;
+}

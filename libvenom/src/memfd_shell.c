@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Embedded backend: the shell's side of the broker, and who only looks.
+ *
+ *	memfd_connect = dial (the socket) -> HELLO -> map what comes -> make commands[i] -> ATTACH
+ *	memfd_list, memfd_stat = dial -> LOOK
+ *
+ * The daemon's death shows on the socket, and on its pidfd where a forked child of it keeps the other end open.
+ */
+#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include "proto.h"
+
+#define ANSWER_MS 10000		/* how long a broker may take; it is a thread that does nothing else */
+
+/* ---- the socket ---------------------------------------------------------------- */
+
+struct link {
+	int sock, pidfd;
+	struct venom_cred daemon;
+};
+
+/* Whether the other end is there to stay. */
+static bool link_alive(int sock, int pidfd)
+{
+	struct pollfd p[2] = { { .fd = sock, .events = POLLRDHUP }, { .fd = pidfd, .events = POLLIN } };
+
+	return poll(p, 2, 0) <= 0;	/* a descriptor of -1 is passed over */
+}
+
+/* Wait for the broker's next message. */
+static int link_wait(int sock, int pidfd)
+{
+	struct pollfd p[2] = { { .fd = sock, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+	int64_t deadline = now_ns() + ANSWER_MS * 1000000LL;
+	int n;
+
+	do {
+		int64_t left = (deadline - now_ns()) / 1000000;
+
+		n = poll(p, 2, left > 0 ? left : 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n == 0)
+		return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+	/* What it said before its end still counts. */
+	return p[0].revents & POLLIN ? 0 : -EPIPE;
+}
+
+static void link_close(struct link *k)
+{
+	close_fd(&k->sock);
+	close_fd(&k->pidfd);
+}
+
+static int dial_path(struct link *k, const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int rc;
+
+	k->pidfd = -1;
+	strcpy(addr.sun_path, path);
+	k->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (k->sock < 0)
+		return -errno;
+	while ((rc = connect(k->sock, (struct sockaddr *)&addr, sizeof(addr))) && errno == EINTR)
+		;
+	rc = rc ? -errno : peer_cred(k->sock, &k->daemon);
+	if (!rc) {
+		k->pidfd = peer_pidfd(k->sock, &k->daemon);
+		/* A dead daemon's child may still hold its listening socket. */
+		if (!link_alive(k->sock, k->pidfd))
+			rc = -ECONNREFUSED;
+	}
+	if (rc)
+		link_close(k);
+	return rc;
+}
+
+static int dial(struct link *k, const char *name)
+{
+	char dirs[2][VENOM_PATH_MAX], path[VENOM_PATH_MAX];
+	int n = path_look(dirs), rc = 0;
+
+	for (int i = 0; i < n; i++) {
+		rc = path_join(path, dirs[i], name, "");
+		if (!rc)
+			rc = dial_path(k, path);
+		if (rc != -ENOENT && rc != -ECONNREFUSED)
+			break;
+	}
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		return venom_fail(-ENOENT, "no living daemon has the name");
+	if (rc == -EACCES || rc == -EPERM)
+		return venom_fail(-EACCES, "the channel's mode does not let this user in");
+	return rc;
+}
+
+/* One message out, one back. */
+static int ask(struct link *k, void *out, size_t out_size, enum proto_type out_type, int out_fd,
+	       void *in, size_t in_size, enum proto_type in_type, int *fds, int nfds)
+{
+	int rc = proto_send(k->sock, out, out_size, out_type, 0, &out_fd, out_fd >= 0);
+
+	/* A broker that hung up may have said why. */
+	if (rc && rc != -EPIPE)
+		return rc;
+	rc = link_wait(k->sock, k->pidfd);
+	return rc ? rc : proto_recv(k->sock, in, in_size, in_type, fds, nfds);
+}
+
+/* ---- connecting ------------------------------------------------------------------ */
+
+/* Map and check what the daemon handed out. */
+static int open_areas(struct venom_shell *s, const int *fds)
+{
+	int rc;
+
+	rc = area_open(&s->state_map, fds[FD_STATE], "state", 0, true);
+	if (rc)
+		return rc;
+	s->state = s->state_map.p;
+	if (s->state_map.size < sizeof(*s->state))
+		return venom_fail(-EPROTO, "the state area's size is %zu: too small for its header", s->state_map.size);
+	rc = venom_head_check(&s->state->head, VENOM_AREA_STATE, s->state_map.size);
+	if (rc)
+		return rc;
+	s->geo = s->state->geo;
+	compiler_barrier();	/* what is checked is the copy, not the area read again */
+	rc = venom_geometry_check(&s->geo, s->state_map.size);
+	if (rc)
+		return rc;
+
+	rc = area_open(&s->status_map, fds[FD_STATUS], "status", venom_status_bytes(s->geo.max_clients), false);
+	if (rc)
+		return rc;
+	s->status = s->status_map.p;
+	rc = venom_head_check(&s->status->head, VENOM_AREA_STATUS, s->status_map.size);
+	if (rc)
+		return rc;
+
+	rc = area_open(&s->rsp_map, fds[FD_RESPONSES], "responses", venom_responses_bytes(&s->geo), false);
+	if (rc)
+		return rc;
+	s->rsp = s->rsp_map.p;
+	rc = venom_head_check(&s->rsp->head, VENOM_AREA_RESPONSES, s->rsp_map.size);
+	if (rc)
+		return rc;
+	if (s->id >= s->geo.max_clients)
+		return venom_fail(-EPROTO, "the daemon gave id %u, and max_clients is %u", s->id, s->geo.max_clients);
+	return 0;
+}
+
+static int attach(struct venom_shell *s, struct link *k)
+{
+	struct proto_head out, in;
+	int fd, rc;
+
+	rc = area_make(&s->cmd_map, &fd, "commands", venom_commands_bytes(&s->geo), 0);
+	if (rc)
+		return rc;
+	s->cmd = s->cmd_map.p;
+	venom_head_make(&s->cmd->head, VENOM_AREA_COMMANDS, s->cmd_map.size, s->epoch, s->id, s->generation);
+	rc = ask(k, &out, sizeof(out), PROTO_ATTACH, fd, &in, sizeof(in), PROTO_READY, NULL, 0);
+	close_fd(&fd);
+	return rc;
+}
+
+static const char *why_not(int rc)
+{
+	switch (rc) {
+	case -EACCES:
+		return "the channel's mode does not let this user read";
+	case -EUSERS:
+		return "max_clients shells are attached already";
+	case -EMFILE:
+	case -ENFILE:
+		return "the daemon is out of descriptors: raise its limit (ulimit -n)";
+	case -ENOMEM:
+		return "the daemon is out of memory";
+	default:
+		return NULL;
+	}
+}
+
+int memfd_connect(struct venom_shell *s)
+{
+	struct proto_head hello;
+	struct proto_welcome w;
+	int fds[PROTO_FDS];
+	struct link k;
+	int rc;
+
+	s->sock = s->pidfd = s->bell = s->their_bell = -1;
+	rc = dial(&k, s->name);
+	if (rc)
+		return rc;
+	rc = ask(&k, &hello, sizeof(hello), PROTO_HELLO, -1, &w, sizeof(w), PROTO_WELCOME, fds, PROTO_FDS);
+	if (rc) {
+		if (why_not(rc))
+			venom_fail(rc, "%s", why_not(rc));
+		link_close(&k);
+		/* It died while we asked: to the caller, as if it had before. */
+		return rc == -EPIPE ? venom_fail(-ENOENT, "no living daemon has the name") : rc;
+	}
+	s->sock = k.sock;
+	s->pidfd = k.pidfd;
+	s->daemon = k.daemon;
+	s->id = w.id;
+	s->generation = w.generation;
+	s->may_command = w.may_command;
+	s->epoch = w.epoch;
+	s->bell = fds[FD_THEIR_BELL];
+	s->their_bell = fds[FD_BELL];
+
+	rc = open_areas(s, fds);
+	close(fds[FD_STATUS]);
+	close(fds[FD_STATE]);
+	close(fds[FD_RESPONSES]);
+	if (!rc)
+		rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, NULL);
+	if (!rc && s->pidfd >= 0)
+		rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, NULL);
+	if (rc == -EINVAL)
+		rc = venom_fail(-EPROTO, "the daemon gave no epoll to wait on");
+	if (!rc)
+		rc = attach(s, &k);
+	if (rc)
+		memfd_close(s);
+	return rc;
+}
+
+void memfd_close(struct venom_shell *s)
+{
+	area_unmap(&s->cmd_map);
+	area_unmap(&s->rsp_map);
+	area_unmap(&s->state_map);
+	area_unmap(&s->status_map);
+	close_fd(&s->their_bell);
+	close_fd(&s->bell);
+	close_fd(&s->pidfd);
+	close_fd(&s->sock);
+}
+
+/* ---- bells and death --------------------------------------------------------------- */
+
+int memfd_shell_fd(struct venom_shell *s)
+{
+	return s->their_bell;
+}
+
+bool memfd_alive(struct venom_shell *s)
+{
+	return link_alive(s->sock, s->pidfd);
+}
+
+int memfd_shell_sleep(struct venom_shell *s, int64_t ns)
+{
+	int rc = epoll_sleep(s->their_bell, ns);
+
+	/* Rung, a hang-up, a signal: the caller looks at its words; what no word tells is asked here. */
+	return rc && !memfd_alive(s) ? -EPIPE : rc;
+}
+
+void memfd_wake_daemon(struct venom_shell *s)
+{
+	ring(s->bell);
+}
+
+int memfd_watch(struct venom_shell *s)
+{
+	struct link k = { .sock = s->sock, .pidfd = s->pidfd };
+	struct proto_head out, in;
+
+	return ask(&k, &out, sizeof(out), PROTO_WATCH, -1, &in, sizeof(in), PROTO_READY, NULL, 0);
+}
+
+/* ---- looking --------------------------------------------------------------------------- */
+
+static int look(struct link *k, struct proto_looked *looked, uint32_t first)
+{
+	struct proto_look out = { .first = first };
+	int rc = ask(k, &out, sizeof(out), PROTO_LOOK, -1, looked, sizeof(*looked), PROTO_LOOKED, NULL, 0);
+
+	if (rc == -EPIPE)
+		return venom_fail(-ENOENT, "no living daemon has the name");
+	if (rc == -EACCES)
+		return venom_fail(rc, "%s", why_not(rc));
+	if (rc)
+		return rc;
+	if (looked->npeers > PROTO_PEERS || (looked->next && looked->next <= first))
+		return venom_fail(-EPROTO, "the daemon's list of shells can't be");
+	looked->info.name[VENOM_NAME_MAX] = 0;
+	looked->info.backend[sizeof(looked->info.backend) - 1] = 0;
+	/* Who it is, the kernel knows better. */
+	looked->info.pid = k->daemon.pid;
+	looked->info.uid = k->daemon.uid;
+	looked->info.gid = k->daemon.gid;
+	return 0;
+}
+
+int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
+	       int (*fn)(const struct venom_peer *peer, void *user), void *user)
+{
+	struct proto_looked *looked;
+	uint32_t first = 0;
+	struct link k;
+	int rc = dial(&k, name);
+
+	if (rc)
+		return rc;
+	looked = malloc(sizeof(*looked));
+	rc = looked ? look(&k, looked, 0) : -ENOMEM;
+	if (!rc) {
+		if (info)
+			*info = looked->info;
+		if (st)
+			*st = looked->stats;
+	}
+	while (!rc && fn) {
+		for (uint32_t i = 0; i < looked->npeers && !rc; i++)
+			rc = fn(&looked->peers[i], user);
+		first = looked->next;
+		if (rc || !first)
+			break;
+		rc = look(&k, looked, first);
+	}
+	free(looked);
+	link_close(&k);
+	return rc;
+}
+
+static int list_one(const char *dir, const char *name, struct proto_looked *looked)
+{
+	char path[VENOM_PATH_MAX];
+	struct stat st;
+	struct link k;
+	int rc;
+
+	if (*name == '.' || venom_name_check(name) || path_join(path, dir, name, ""))
+		return -EINVAL;
+	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
+		return -EINVAL;
+	memset(looked, 0, sizeof(*looked));
+	rc = dial_path(&k, path);
+	if (!rc) {
+		rc = look(&k, looked, 0);
+		link_close(&k);
+	}
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		memset(looked, 0, sizeof(*looked));	/* its daemon is dead */
+	else if (rc)
+		return rc;
+	strcpy(looked->info.name, name);
+	return 0;
+}
+
+int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user)
+{
+	struct proto_looked *looked = malloc(sizeof(*looked));
+	char dirs[2][VENOM_PATH_MAX];
+	int n = path_look(dirs), count = 0, rc = 0;
+
+	if (!looked)
+		return -ENOMEM;
+	for (int i = 0; i < n && !rc; i++) {
+		DIR *dir = opendir(dirs[i]);
+		struct dirent *e;
+
+		while (dir && !rc && (e = readdir(dir))) {
+			if (list_one(dirs[i], e->d_name, looked))
+				continue;
+			count++;
+			rc = fn(&looked->info, user);
+		}
+		if (dir)
+			closedir(dir);
+	}
+	free(looked);
+	venom_errmsg_clear();
+	return rc ? rc : count;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Embedded backend: messages, descriptors and credentials over the socket; bells. */
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include "proto.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77		/* Linux 6.5 */
+#endif
+
+union fd_control {
+	struct cmsghdr head;
+	char space[CMSG_SPACE(sizeof(int) * PROTO_FDS)];
+};
+
+int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error, const int *fds, int nfds)
+{
+	struct iovec iov = { .iov_base = msg, .iov_len = size };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union fd_control control;
+
+	*(struct proto_head *)msg = (struct proto_head){
+		.magic = PROTO_MAGIC,
+		.abi = VENOM_ABI,
+		.type = type,
+		.error = error,
+	};
+	if (nfds) {
+		memset(&control, 0, sizeof(control));
+		mh.msg_control = &control;
+		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * nfds);
+	}
+	/* A peer that doesn't read its few messages is no reason to wait. */
+	if (sendmsg(sock, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
+		return errno == EAGAIN || errno == EPIPE || errno == ECONNRESET ? -EPIPE : -errno;
+	return 0;
+}
+
+/* Receive whatever comes: its length, and up to PROTO_FDS descriptors. */
+ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
+{
+	struct iovec iov = { .iov_base = msg, .iov_len = sizeof(*msg) };
+	union fd_control control;
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	*nfds = 0;
+	n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
+	for (c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		*nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(c), *nfds * sizeof(int));
+	}
+	if (n == 0)
+		n = -EPIPE;
+	else if ((size_t)n < sizeof(msg->head) || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+		 msg->head.magic != PROTO_MAGIC)
+		n = venom_fail(-EPROTO, "the other side doesn't speak venom's protocol");
+	else if (msg->head.abi != VENOM_ABI)
+		n = venom_fail(-EPROTO, "the other side has ABI version %u, this library speaks %u", msg->head.abi,
+			       VENOM_ABI);
+	if (n < 0)
+		while (*nfds)
+			close(fds[--*nfds]);
+	return n;
+}
+
+int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
+{
+	int got[PROTO_FDS], ngot, rc = 0;
+	union proto_any any;
+	ssize_t n = proto_recv_any(sock, &any, got, &ngot);
+
+	if (n < 0)
+		return n;
+	if (any.head.error < 0)
+		rc = any.head.error;
+	else if ((size_t)n != size || any.head.type != type || ngot != nfds)
+		rc = venom_fail(-EPROTO, "the daemon's message is type %u with %zd bytes and %d descriptors, not %u with %zu and %d",
+				any.head.type, n, ngot, type, size, nfds);
+	if (rc) {
+		while (ngot)
+			close(got[--ngot]);
+		return rc;
+	}
+	memcpy(msg, &any, size);
+	if (ngot)
+		memcpy(fds, got, ngot * sizeof(int));
+	return 0;
+}
+
+int peer_cred(int sock, struct venom_cred *cred)
+{
+	struct ucred uc;
+	socklen_t len = sizeof(uc);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &uc, &len))
+		return -errno;
+	*cred = (struct venom_cred){ .pid = uc.pid, .uid = uc.uid, .gid = uc.gid };
+	return 0;
+}
+
+int peer_pidfd(int sock, const struct venom_cred *cred)
+{
+	socklen_t len = sizeof(int);
+	int fd;
+
+	if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
+		return fd;
+	/* Another process may have got the pid since; its life then hides nothing that the socket's end shows. */
+	return cred->pid ? syscall(SYS_pidfd_open, cred->pid, 0) : -1;
+}
+
+int epoll_watch(int epfd, int fd, uint32_t events, void *data)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = data };
+
+	return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+/* Sleep until something in epfd happens: 1, or 0 when the time is up.  A signal counts as something. */
+int epoll_sleep(int epfd, int64_t ns)
+{
+	struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	struct epoll_event ev[16];
+	int n = epoll_pwait2(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? NULL : &ts, NULL);
+
+	if (n < 0 && errno == ENOSYS) {		/* before Linux 5.11 */
+		int64_t ms = ns / 1000000 + (ns % 1000000 > 0);
+
+		n = epoll_wait(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
+	}
+	return n != 0;
+}
+
+/* Eventfds are edge-triggered in the sleeper's epoll and never read: a write is all it takes, and never blocks. */
+void ring(int bell)
+{
+	uint64_t one = 1;
+	ssize_t n = write(bell, &one, sizeof(one));
+
+	(void)n;
+}
+
+void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the two sides of the embedded backend say to each other, over the daemon's SOCK_SEQPACKET socket.
+ * One packet is one message; both ends are on one machine, so words are in its byte order.
+ *
+ *	shell				broker (a thread in the daemon's process)
+ *	HELLO		->		who is it (SO_PEERCRED), may it read, is there an id left
+ *			<-		WELCOME + status, state, responses[i], bell (an epoll), their_bell (an eventfd)
+ *	maps and checks them; makes, maps and seals commands[i]
+ *	ATTACH + commands[i]	->	checks and maps it; serves the lane
+ *			<-		READY
+ *	WATCH		->		the publisher looks at this shell's sleeping word from now on
+ *			<-		READY
+ *	hang-up		->		the shell has gone
+ *
+ *	LOOK		->		instead of HELLO: what is the channel, who is there
+ *			<-		LOOKED
+ *
+ * A message with an error (negative errno) says no, and then the broker hangs up.
+ */
+#ifndef VENOM_PROTO_H
+#define VENOM_PROTO_H
+
+#include "internal.h"
+
+#define PROTO_MAGIC	0x6f746f72U
+#define PROTO_FDS	5
+
+enum proto_type {
+	PROTO_HELLO = 1,
+	PROTO_WELCOME,
+	PROTO_ATTACH,
+	PROTO_READY,
+	PROTO_WATCH,
+	PROTO_LOOK,
+	PROTO_LOOKED,
+};
+
+/* HELLO, ATTACH, READY, WATCH are just this. */
+struct proto_head {
+	uint32_t magic;
+	uint32_t abi;
+	uint32_t type;
+	int32_t  error;
+};
+
+enum { FD_STATUS, FD_STATE, FD_RESPONSES, FD_BELL, FD_THEIR_BELL };
+
+struct proto_welcome {
+	struct proto_head head;
+	uint32_t id, generation;
+	uint32_t may_command;
+	uint32_t reserved;
+	uint64_t epoch;
+};
+
+struct proto_look {
+	struct proto_head head;
+	uint32_t first;		/* peers with this id and above */
+	uint32_t reserved;
+};
+
+#define PROTO_PEERS 16
+struct proto_looked {
+	struct proto_head head;
+	struct venom_info info;
+	struct venom_daemon_stats stats;
+	uint32_t npeers;
+	uint32_t next;		/* look again from here; 0: that was all */
+	struct venom_peer peers[PROTO_PEERS];
+};
+
+union proto_any {
+	struct proto_head head;
+	struct proto_welcome welcome;
+	struct proto_look look;
+	struct proto_looked looked;
+};
+
+/* ---- memfd_area.c -------------------------------------------------------------- */
+
+/* Make an area of `size` bytes, map it for writing, then seal it: nobody will map it so again, or resize it. */
+int area_make(struct venom_map *map, int *fd, const char *what, uint64_t size, uint64_t huge_size);
+/* Check that fd is such an area of at least min bytes, and map it for reading; *size is its size. */
+int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bool may_be_huge);
+void area_unmap(struct venom_map *map);
+
+/* ---- memfd_sock.c -------------------------------------------------------------- */
+
+int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error, const int *fds, int nfds);
+/*
+ * Receive one message of exactly `size` bytes and `type` with nfds descriptors.  -EAGAIN: none there;
+ * -EPIPE: hung up; -EPROTO: something else came.  An error that it carries is returned, too.
+ */
+int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
+ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds);
+int peer_cred(int sock, struct venom_cred *cred);
+/* A pidfd of the other end's process, or -1 where that can't be had (it is then its socket alone that tells). */
+int peer_pidfd(int sock, const struct venom_cred *cred);
+int epoll_sleep(int epfd, int64_t ns);
+int epoll_watch(int epfd, int fd, uint32_t events, void *data);
+void ring(int bell);
+void close_fd(int *fd);
+
+/* ---- memfd_path.c -------------------------------------------------------------- */
+
+#define VENOM_PATH_MAX 108	/* sockaddr_un.sun_path */
+
+/* The folder of this user's own channels (shared: of those that others may see), made if need be. */
+int path_own(char *dir, size_t size, bool shared);
+/* The folders to look for channels in, in this order; returns how many. */
+int path_look(char dirs[2][VENOM_PATH_MAX]);
+int path_join(char *path, const char *dir, const char *name, const char *suffix);
+
+/* ---- memfd_name.c -------------------------------------------------------------- */
+
+struct name {
+	struct name *next;
+	int lock_fd;		/* -1: not taken */
+	dev_t dev;		/* the lock file's */
+	ino_t ino;
+	gid_t gid;		/* the socket's: the group that the mode speaks of */
+	char path[VENOM_PATH_MAX], lock_path[VENOM_PATH_MAX], new_path[VENOM_PATH_MAX];
+};
+
+int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch);
+void name_give_back(struct name *n);
+int name_listen(struct name *n, uint32_t mode, int *listener);
+
+/* ---- memfd_shell.c ------------------------------------------------------------- */
+
+int memfd_connect(struct venom_shell *s);
+void memfd_close(struct venom_shell *s);
+int memfd_shell_fd(struct venom_shell *s);
+int memfd_shell_sleep(struct venom_shell *s, int64_t ns);
+void memfd_wake_daemon(struct venom_shell *s);
+int memfd_watch(struct venom_shell *s);
+bool memfd_alive(struct venom_shell *s);
+int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user);
+int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
+	       int (*fn)(const struct venom_peer *peer, void *user), void *user);
+
+#endif /* VENOM_PROTO_H */

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shell's calls on commands, and its waits.  Reading state is in read.c.
+ *
+ *	send = room, venom_slot_fill in our lane, shell_ring
+ *	submit = the same with a tag, whose answer slot is free
+ *	complete = wait until our answer slot has the tag, copy out
+ *	request = submit, complete; and give up when the time is up
+ */
+#include "wait.h"
+
+#define UNFENCED_NS 1000000	/* without membarrier(2): a sleeper in a full lane looks again so often */
+#define CHECK_NS 2000000	/* where death isn't told: a spinning shell asks the kernel so often */
+
+/* ---- life ------------------------------------------------------------------- */
+
+VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
+{
+	struct venom_shell *s;
+	int rc;
+
+	venom_errmsg_clear();
+	rc = venom_name_check(name);
+	if (rc)
+		return rc;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	memcpy(s->name, name, strlen(name));
+	venom_spin_set(&s->spin, VENOM_SPIN_ADAPTIVE);
+	rc = venom_backend_pick(&s->be);
+	if (!rc)
+		rc = s->be->connect(s);
+	if (rc)
+		goto free_shell;
+
+	venom_ring_init(&s->ring, (struct venom_state *)s->state, &s->geo);
+	venom_slots_init(&s->out, s->cmd, s->geo.cmd_slots, s->geo.cmd_size);
+	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, s->geo.resp_size);
+	/* A read may copy some MiB in vain, whatever the size, but always tries a few times. */
+	s->max_tries = 8 + (1U << 20) / (1 + s->geo.data_size / 64);
+	s->open = calloc(s->in.mask + 1UL, sizeof(*s->open));
+	if (!s->open) {
+		s->be->close(s);
+		rc = -ENOMEM;
+		goto free_shell;
+	}
+	*out = s;
+	return 0;
+
+free_shell:
+	free(s);
+	return rc;
+}
+
+VENOM_API void venom_shell_close(struct venom_shell *s)
+{
+	if (!s)
+		return;
+	s->be->close(s);
+	free(s->open);
+	free(s);
+}
+
+VENOM_API uint32_t venom_shell_id(const struct venom_shell *s)
+{
+	return s->id;
+}
+
+/* ---- sending ---------------------------------------------------------------- */
+
+/* How many commands the lane still takes, by what the daemon says. */
+static uint32_t lane_room(struct venom_shell *s)
+{
+	uint64_t used = s->pos - s->cursor;
+
+	if (used < s->geo.cmd_slots)
+		return s->geo.cmd_slots - used;
+	s->cursor = load_acquire(&s->rsp->cursor);	/* pairs with the release in daemon_take */
+	used = s->pos - s->cursor;
+	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0;	/* a cursor that can't be is no room */
+}
+
+static void shell_ring(struct venom_shell *s)
+{
+	uint32_t asleep;
+
+	fence_full();	/* pairs with fence_full in daemon_arm: command before its sleeping word */
+	asleep = load_relaxed(&s->state->sleeping);
+	if ((asleep & 1) && asleep != s->rung) {
+		s->rung = asleep;
+		count_up(&s->cmd->counts.wakes, 1);
+		s->be->wake_daemon(s);
+	}
+}
+
+bool venom_shell_gone(struct venom_shell *s)
+{
+	if (!s->dead)
+		s->dead = load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE || !s->be->alive(s);
+	return s->dead;
+}
+
+static int push(struct venom_shell *s, const void *data, size_t len, uint32_t flags, uint64_t tag)
+{
+	if (!s->may_command)
+		return -EACCES;
+	if (len > s->geo.cmd_size) {
+		s->needed = len;
+		return -EMSGSIZE;
+	}
+	if (death_told(s) && venom_shell_gone(s))
+		return -EPIPE;
+	if (!lane_room(s)) {
+		count_up(&s->cmd->counts.full, 1);
+		return venom_shell_idle(s) ? -EAGAIN : -EPIPE;
+	}
+	venom_slot_fill(venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, flags, tag,
+			s->geo.flags & VENOM_ORDER_ARRIVAL ? now_ns() : 0);
+	s->pos++;
+	count_up(&s->cmd->counts.commands, 1);
+	shell_ring(s);
+	return 0;
+}
+
+VENOM_API int venom_shell_send(struct venom_shell *s, const void *cmd, size_t len)
+{
+	return push(s, cmd, len, 0, 0);
+}
+
+/* The next tag whose answer slot is free, 0 if there is none. */
+static uint64_t free_tag(struct venom_shell *s)
+{
+	uint64_t tag = s->next_tag + 1;
+
+	if (s->nopen >= s->geo.cmd_slots)
+		return 0;
+	while (s->open[tag & s->in.mask].tag)
+		tag++;
+	return tag;
+}
+
+static struct venom_request *find_open(struct venom_shell *s, uint64_t tag)
+{
+	struct venom_request *r = &s->open[tag & s->in.mask];
+
+	return tag && r->tag == tag ? r : NULL;
+}
+
+static void end_request(struct venom_shell *s, struct venom_request *r)
+{
+	r->tag = 0;
+	s->nopen--;
+}
+
+VENOM_API int venom_shell_submit(struct venom_shell *s, const void *cmd, size_t len, uint64_t *tag)
+{
+	uint64_t t = free_tag(s);
+	int rc;
+
+	if (!t) {
+		count_up(&s->cmd->counts.full, 1);
+		return venom_shell_idle(s) ? -EAGAIN : -EPIPE;
+	}
+	rc = push(s, cmd, len, VENOM_SLOT_REQUEST, t);
+	if (rc)
+		return rc;
+	s->open[t & s->in.mask] = (struct venom_request){ .tag = t, .pos = s->pos - 1 };
+	s->nopen++;
+	s->next_tag = t;
+	*tag = t;
+	return 0;
+}
+
+VENOM_API int venom_shell_cancel(struct venom_shell *s, uint64_t tag)
+{
+	struct venom_request *r = find_open(s, tag);
+
+	if (!r)
+		return -EINVAL;
+	end_request(s, r);
+	return 0;
+}
+
+/* ---- waiting ---------------------------------------------------------------- */
+
+/* What a wait is for: bits of VENOM_WAIT_*. */
+struct shell_wait {
+	struct venom_shell *s;
+	uint32_t what;
+	uint64_t version;		/* STATE: one newer than this */
+	struct venom_request *one;	/* ANSWER: to this request, or if NULL to any */
+	struct venom_request *found;
+};
+
+static bool answered(struct venom_shell *s, const struct venom_request *r)
+{
+	return venom_slot_ready(venom_slots_at(&s->in, r->tag), r->tag);
+}
+
+static bool any_answered(struct shell_wait *w)
+{
+	struct venom_shell *s = w->s;
+
+	for (uint32_t i = 0, left = s->nopen; left; i++) {
+		if (!s->open[i].tag)
+			continue;
+		left--;
+		if (answered(s, &s->open[i])) {
+			w->found = &s->open[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static inline bool shell_ready(struct shell_wait *w)
+{
+	struct venom_shell *s = w->s;
+
+	if ((w->what & VENOM_WAIT_STATE) && venom_ring_newer(&s->ring, w->version))
+		return true;
+	if (w->what & VENOM_WAIT_ANSWER) {
+		if (w->one ? answered(s, w->one) : any_answered(w))
+			return true;
+	}
+	return (w->what & VENOM_WAIT_ROOM) && lane_room(s);
+}
+
+static bool wait_ready(void *w)
+{
+	return shell_ready(w);
+}
+
+static int wait_beat(void *p, int64_t now)
+{
+	struct venom_shell *s = ((struct shell_wait *)p)->s;
+
+	if (death_told(s))
+		return venom_shell_gone(s) ? -EPIPE : 0;
+	if (!death_will_be_told(s) && now > s->next_check) {
+		s->next_check = now + CHECK_NS;
+		count_up(&s->cmd->counts.checks, 1);
+		return venom_shell_gone(s) ? -EPIPE : 0;
+	}
+	return 0;
+}
+
+static void shell_arm(struct venom_shell *s, uint32_t what)
+{
+	uint32_t bits = (what & VENOM_WAIT_STATE ? VENOM_ASLEEP_STATE : 0) |
+			(what & VENOM_WAIT_ANSWER ? VENOM_ASLEEP_ANSWER : 0) |
+			(what & VENOM_WAIT_ROOM ? VENOM_ASLEEP_ROOM : 0);
+
+	s->arm += VENOM_ASLEEP_STEP;
+	store_relaxed(&s->cmd->sleeping, s->arm | bits);
+	fence_full();	/* pairs with fence_full in venom_daemon_respond and wake_state: sleeping word before our look */
+	/* The daemon takes commands without a fence: who waits for room, which is rare, pays for both. */
+	if (what & VENOM_WAIT_ROOM)
+		s->unfenced = !venom_membarrier_daemons();
+}
+
+static void shell_disarm(struct venom_shell *s)
+{
+	store_relaxed(&s->cmd->sleeping, s->arm);
+}
+
+static void wait_arm(void *p)
+{
+	struct shell_wait *w = p;
+
+	shell_arm(w->s, w->what);
+}
+
+static void wait_disarm(void *p)
+{
+	shell_disarm(((struct shell_wait *)p)->s);
+}
+
+static int wait_sleep(void *p, int64_t ns)
+{
+	struct shell_wait *w = p;
+	struct venom_shell *s = w->s;
+	int rc;
+
+	count_up(&s->cmd->counts.sleeps, 1);
+	if ((w->what & VENOM_WAIT_ROOM) && s->unfenced && (ns < 0 || ns > UNFENCED_NS))
+		ns = UNFENCED_NS;
+	rc = s->be->shell_sleep(s, ns);
+	if (rc == -EPIPE)
+		s->dead = true;
+	return rc;
+}
+
+static const struct venom_wait_ops shell_wait_ops = {
+	.ready = wait_ready,
+	.beat = wait_beat,
+	.arm = wait_arm,
+	.disarm = wait_disarm,
+	.sleep = wait_sleep,
+};
+
+/* See that the publisher will look at our sleeping word; the first time only. */
+static int watch_state(struct venom_shell *s)
+{
+	int rc = s->watching ? 0 : s->be->watch(s);
+
+	if (!rc)
+		s->watching = true;
+	return rc;
+}
+
+/* Disarm what venom_shell_arm() armed, and clear the descriptor, so that the user's next poll of it sleeps. */
+static void user_disarm(struct venom_shell *s)
+{
+	if (!s->armed)
+		return;
+	s->armed = false;
+	shell_disarm(s);
+	s->be->shell_sleep(s, 0);
+}
+
+static int shell_wait(struct shell_wait *w, int64_t timeout_ns)
+{
+	struct venom_shell *s = w->s;
+	int rc;
+
+	user_disarm(s);
+	rc = venom_wait_for(&shell_wait_ops, w, &s->spin, timeout_ns);
+	if (rc == 0 && timeout_ns == 0 && !venom_shell_idle(s))
+		rc = shell_ready(w) ? 1 : -EPIPE;
+	return rc;
+}
+
+VENOM_API int venom_shell_wait(struct venom_shell *s, uint64_t version, int64_t timeout_ns)
+{
+	struct shell_wait w = { .s = s, .what = VENOM_WAIT_STATE, .version = version };
+	int rc;
+
+	if (timeout_ns != 0 && s->spin.ns != VENOM_SPIN_FOREVER && !shell_ready(&w)) {
+		rc = watch_state(s);
+		if (rc)
+			return shell_ready(&w) ? 1 : rc;
+	}
+	return shell_wait(&w, timeout_ns);
+}
+
+VENOM_API int venom_shell_room(struct venom_shell *s, int64_t timeout_ns)
+{
+	struct shell_wait w = { .s = s, .what = VENOM_WAIT_ROOM };
+
+	return s->may_command ? shell_wait(&w, timeout_ns) : -EACCES;
+}
+
+/* ---- answers ---------------------------------------------------------------- */
+
+/* Copy the answer of r, which is there. */
+static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *resp, size_t size)
+{
+	struct venom_slot *slot = venom_slots_at(&s->in, r->tag);
+	uint32_t len = load_relaxed(&slot->len);
+
+	if (len > s->geo.resp_size) {
+		end_request(s, r);
+		return venom_fail(-EPROTO, "an answer's length is %u, resp_size is %u", len, s->geo.resp_size);
+	}
+	if (len > size) {
+		s->needed = len;
+		return -EMSGSIZE;
+	}
+	copy_from_shared(resp, slot->data, len);
+	end_request(s, r);
+	count_up(&s->cmd->counts.answers, 1);
+	return len;
+}
+
+/* The daemon has gone without an answer to r: had it taken the command? */
+static int abandoned(struct venom_shell *s, struct venom_request *r)
+{
+	uint64_t cursor = load_acquire(&s->rsp->cursor);
+
+	end_request(s, r);
+	return cursor > r->pos ? -ECONNRESET : -EPIPE;
+}
+
+VENOM_API ssize_t venom_shell_complete(struct venom_shell *s, uint64_t *tag, void *resp, size_t size, int64_t timeout_ns)
+{
+	struct shell_wait w = { .s = s, .what = VENOM_WAIT_ANSWER };
+	struct venom_request *r;
+	ssize_t rc;
+
+	if (*tag != VENOM_ANY) {
+		w.one = find_open(s, *tag);
+		if (!w.one)
+			return -EINVAL;
+	} else if (!s->nopen) {
+		return -EINVAL;
+	}
+	rc = shell_wait(&w, timeout_ns);
+	if (rc == 0)
+		return -ETIMEDOUT;
+	r = w.one ? w.one : w.found;
+	if (rc == -EPIPE) {
+		/* With VENOM_ANY the open requests fail one by one. */
+		for (uint32_t i = 0; !r; i++)
+			if (s->open[i].tag)
+				r = &s->open[i];
+		*tag = r->tag;
+		return abandoned(s, r);
+	}
+	if (rc < 0)
+		return rc;
+	*tag = r->tag;
+	return collect(s, r, resp, size);
+}
+
+VENOM_API ssize_t venom_shell_request(struct venom_shell *s, const void *cmd, size_t len, void *resp, size_t size,
+				      int64_t timeout_ns)
+{
+	int64_t start = 0, left = timeout_ns;
+	uint64_t tag;
+	ssize_t rc;
+
+	if (s->held) {
+		s->held = false;
+		venom_shell_cancel(s, s->last_tag);
+	}
+	if (s->nopen >= s->geo.cmd_slots)
+		return -EAGAIN;
+	while ((rc = venom_shell_submit(s, cmd, len, &tag)) == -EAGAIN) {
+		if (!start)
+			start = now_ns();
+		rc = venom_shell_room(s, left);
+		if (rc == 0)
+			count_up(&s->cmd->counts.timeouts, 1);
+		if (rc <= 0)
+			return rc ? rc : -ETIMEDOUT;
+		if (timeout_ns > 0) {
+			left = timeout_ns - (now_ns() - start);
+			if (left < 0)
+				left = 0;
+		}
+	}
+	if (rc)
+		return rc;
+	s->last_tag = tag;
+	rc = venom_shell_complete(s, &tag, resp, size, left);
+	if (rc == -EMSGSIZE)
+		s->held = true;
+	if (rc == -ETIMEDOUT) {
+		count_up(&s->cmd->counts.timeouts, 1);
+		venom_shell_cancel(s, tag);
+	}
+	return rc;
+}
+
+VENOM_API size_t venom_shell_needed(const struct venom_shell *s)
+{
+	return s->needed;
+}
+
+VENOM_API uint64_t venom_shell_tag(const struct venom_shell *s)
+{
+	return s->last_tag;
+}
+
+/* ---- the rest --------------------------------------------------------------- */
+
+VENOM_API int venom_shell_alive(struct venom_shell *s)
+{
+	return !venom_shell_gone(s);
+}
+
+VENOM_API int venom_shell_fd(struct venom_shell *s)
+{
+	return s->be->shell_fd(s);
+}
+
+VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t version)
+{
+	struct shell_wait w = { .s = s, .what = what, .version = version };
+	int rc;
+
+	if (!what || (what & ~(VENOM_WAIT_STATE | VENOM_WAIT_ANSWER | VENOM_WAIT_ROOM)))
+		return -EINVAL;
+	if (shell_ready(&w))
+		return 1;
+	if (what & VENOM_WAIT_STATE) {
+		rc = watch_state(s);
+		if (rc)
+			return shell_ready(&w) ? 1 : rc;
+	}
+	user_disarm(s);
+	shell_arm(s, what);
+	s->armed = true;
+	if (shell_ready(&w)) {
+		user_disarm(s);
+		return 1;
+	}
+	if (!venom_shell_alive(s))
+		return -EPIPE;
+	return s->unfenced && (what & VENOM_WAIT_ROOM) ? -ENOSYS : 0;
+}
+
+VENOM_API int venom_shell_set_spin(struct venom_shell *s, int64_t spin_ns)
+{
+	return venom_spin_set(&s->spin, spin_ns);
+}
+
+VENOM_API int venom_shell_info(struct venom_shell *s, struct venom_info *info)
+{
+	venom_info_make(info, s->be->name, s->name, &s->geo, s->epoch, &s->daemon, venom_shell_alive(s));
+	return 0;
+}
+
+VENOM_API int venom_shell_stats(const struct venom_shell *s, struct venom_shell_stats *st)
+{
+	_Static_assert(sizeof(*st) == sizeof(s->cmd->counts), "the same counters, in the same order");
+	memcpy(st, &s->cmd->counts, sizeof(*st));
+	return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How either side waits: look, spin for a budget, then sleep.
+ *
+ *	arm (sleeping = armed, full fence) -> look again -> sleep -> disarm -> look
+ *
+ * is the sleeper's half of barrier.h 5.  The loop is inlined into its two users (daemon.c, shell.c) with their
+ * ops known, so that a spin polls without indirect calls.
+ */
+#ifndef VENOM_WAIT_H
+#define VENOM_WAIT_H
+
+#include "internal.h"
+
+struct venom_wait_ops {
+	bool (*ready)(void *w);			/* what is waited for is there */
+	int  (*beat)(void *w, int64_t now);	/* now and then: 0, or why to stop waiting (negative) */
+	void (*arm)(void *w);
+	void (*disarm)(void *w);
+	int  (*sleep)(void *w, int64_t ns);	/* 1 rung, 0 time is up, negative: stop waiting; ns -1: for ever */
+};
+
+#define VENOM_QUICK_POLLS	128		/* before the first look at the clock */
+#define VENOM_BEAT_POLLS	64		/* between two looks */
+#define VENOM_BUDGET_MAX	50000		/* ns, adaptive: about what a sleep and a wake cost on a slow machine */
+#define VENOM_BUDGET_MIN	1000
+#define VENOM_BUDGET_PROBE	16		/* one wait in so many spins for the most, to see whether it pays again */
+
+/* How long this wait may spin. */
+static inline int64_t venom_spin_budget(struct venom_spin *sp)
+{
+	if (sp->ns == VENOM_SPIN_FOREVER)
+		return INT64_MAX;
+	if (sp->ns != VENOM_SPIN_ADAPTIVE)
+		return sp->ns;
+	if (sp->budget && ++sp->waits % VENOM_BUDGET_PROBE == 0)
+		return VENOM_BUDGET_MAX;
+	return sp->budget;
+}
+
+/* Tell what came of a wait that needed `took` ns: a spin that would have been enough is worth its budget. */
+static inline void venom_spin_learn(struct venom_spin *sp, int64_t took)
+{
+	if (sp->ns != VENOM_SPIN_ADAPTIVE || !sp->budget)
+		return;
+	if (took <= VENOM_BUDGET_MAX) {
+		if (sp->budget < 2 * took)
+			sp->budget = 2 * took < VENOM_BUDGET_MAX ? 2 * took : VENOM_BUDGET_MAX;
+	} else if (sp->budget > VENOM_BUDGET_MIN) {
+		sp->budget /= 2;
+	}
+}
+
+/* Returns 1 when ready, 0 when the time is up, or what beat or sleep gave. */
+static inline __attribute__((always_inline)) int venom_wait_for(const struct venom_wait_ops *ops, void *w,
+								 struct venom_spin *sp, int64_t timeout_ns)
+{
+	int64_t start, now, deadline, budget;
+	int rc;
+
+	if (ops->ready(w))
+		return 1;
+	if (timeout_ns == 0) {
+		rc = ops->beat(w, 0);
+		return rc && ops->ready(w) ? 1 : rc;
+	}
+	budget = venom_spin_budget(sp);
+	if (budget) {
+		for (int i = 0; i < VENOM_QUICK_POLLS; i++) {
+			cpu_relax();
+			if (ops->ready(w))
+				return 1;
+		}
+	}
+	start = now = now_ns();
+	deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - start ? INT64_MAX : start + timeout_ns;
+	while (now - start < budget) {
+		for (int i = 0; i < VENOM_BEAT_POLLS; i++) {
+			cpu_relax();
+			if (ops->ready(w)) {
+				venom_spin_learn(sp, now - start);
+				return 1;
+			}
+		}
+		rc = ops->beat(w, now);
+		if (rc)
+			return ops->ready(w) ? 1 : rc;
+		now = now_ns();
+		if (now >= deadline)
+			return ops->ready(w);
+	}
+	for (;;) {
+		ops->arm(w);
+		rc = ops->ready(w);
+		if (!rc)
+			rc = ops->beat(w, now);
+		if (!rc)
+			rc = ops->sleep(w, deadline == INT64_MAX ? -1 : deadline - now);
+		ops->disarm(w);
+		if (ops->ready(w)) {
+			venom_spin_learn(sp, now_ns() - start);
+			return 1;
+		}
+		if (rc < 0)
+			return rc;
+		now = now_ns();
+		if (now >= deadline)
+			return 0;
+	}
+}
+
+#endif /* VENOM_WAIT_H */
