@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every verb with a daemon needs: the options that shape a channel, a beat to publish to,
+ * and a second thread that serves commands while the first publishes.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+/* Whether c was one of CONFIG_OPTIONS; if so it is in cfg now. */
+bool config_option(int c, struct venom_config *cfg)
+{
+	static const char *const huge[] = {
+		[VENOM_HUGE_PREFER] = "prefer", [VENOM_HUGE_REQUIRE] = "require", [VENOM_HUGE_NEVER] = "never"};
+	char *end;
+
+	switch (c) {
+	case 'M':
+		cfg->mode = strtoul(optarg, &end, 8);
+		if (*end || *optarg < '0' || *optarg > '7' || cfg->mode > 0777)
+			usage("--mode: '%s' is not an octal mode such as 600", optarg);
+		return true;
+	case 'S':
+		cfg->spin_ns = opt_spin();
+		return true;
+	case 'V':
+		cfg->versions = opt_number(1, VENOM_VERSIONS_MAX);
+		return true;
+	case 'C':
+		cfg->max_clients = opt_number(1, VENOM_CLIENTS_MAX);
+		return true;
+	case 'H':
+		for (cfg->huge = 0; cfg->huge < ARRAY_SIZE(huge); cfg->huge++)
+			if (!strcmp(optarg, huge[cfg->huge]))
+				return true;
+		usage("--huge: '%s' is none of: prefer, require, never", optarg);
+	default:
+		return false;
+	}
+}
+
+/* A beat of so many a second, beginning now. */
+struct pace pace_start(double rate)
+{
+	return (struct pace){.next = now_ns(), .period = NSEC_PER_SEC / rate};
+}
+
+/* Sleep to the next beat; false when it is time to stop. */
+bool pace_wait(struct pace *p)
+{
+	uint64_t now = now_ns();
+
+	p->next += p->period;
+	/* A beat missed by little is made up for; after a long halt we don't race through all of them. */
+	if (now > p->next + NSEC_PER_SEC / 10)
+		p->next = now;
+	return nap(p->next > now ? p->next - now : 0);
+}
+
+struct service {
+	struct venom_daemon *d;
+	venom_handler fn;
+	void *user;
+	pthread_t main, thread;
+	int rc;
+};
+
+static void *serve(void *arg)
+{
+	struct service *sv = arg;
+
+	sv->rc = venom_daemon_run(sv->d, sv->fn, sv->user);
+	/* Without a server there is no use in publishing: end the main thread's nap. */
+	if (sv->rc) {
+		stopped = 1;
+		pthread_kill(sv->main, SIGTERM);
+	}
+	return NULL;
+}
+
+/* Serve commands with fn in a thread of its own. */
+int service_start(struct service **out, struct venom_daemon *d, venom_handler fn, void *user)
+{
+	struct service *sv = calloc(1, sizeof(*sv));
+	int err;
+
+	if (!sv)
+		return -ENOMEM;
+	sv->d = d;
+	sv->fn = fn;
+	sv->user = user;
+	sv->main = pthread_self();
+	err = pthread_create(&sv->thread, NULL, serve, sv);
+	if (err) {
+		free(sv);
+		return -err;
+	}
+	*out = sv;
+	return 0;
+}
+
+/* Stop it, and tell how it went: 0, or the error that ended it. */
+int service_end(struct service *sv)
+{
+	int rc;
+
+	venom_daemon_stop(sv->d);
+	pthread_join(sv->thread, NULL);
+	rc = sv->rc;
+	free(sv);
+	return rc;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * venom pub: publish standard input, each line or each frame of fixed size a version.
+ *
+ * Nothing is cut or dropped in silence: a line that doesn't fit and a frame that isn't whole
+ * are errors that say where.  Commands are answered, so that nobody waits in vain.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+struct pub {
+	const char *name;
+	struct venom_daemon *d;
+	size_t size; /* of a frame, or the longest line */
+	double rate;
+	struct pace pace;
+	uint64_t count; /* of lines or frames published */
+};
+
+/* As read(0), but a signal ends it, and it ends in 0 then. */
+static ssize_t input(void *buf, size_t size)
+{
+	for (;;) {
+		ssize_t n;
+
+		if (!await_input(STDIN_FILENO))
+			return 0;
+		n = read(STDIN_FILENO, buf, size);
+		if (n >= 0 || (errno != EINTR && errno != EAGAIN))
+			return n;
+	}
+}
+
+static int input_failed(struct pub *p)
+{
+	return complain(p->name, "standard input: %s", strerror(errno));
+}
+
+/* Before each version but the first; false when it is time to stop. */
+static bool beat(struct pub *p)
+{
+	if (p->rate <= 0)
+		return true; /* signals come in while we await input */
+	if (p->count)
+		return pace_wait(&p->pace);
+	p->pace = pace_start(p->rate);
+	return true;
+}
+
+/* Publish one line; 0, 1 after saying what is wrong, or -1 when it is time to stop. */
+static int pub_line(struct pub *p, const char *line, size_t len)
+{
+	int rc;
+
+	if (!beat(p))
+		return -1;
+	rc = venom_daemon_publish(p->d, line, len);
+	if (rc)
+		return fail(p->name, rc);
+	p->count++;
+	return 0;
+}
+
+static int pub_lines(struct pub *p)
+{
+	/* A line and its newline always fit, the input comes in larger pieces if it can. */
+	size_t room = p->size + 1 < 65536 ? 65536 : p->size + 1;
+	char *buf = malloc(room);
+	size_t have = 0;
+	int rc = 0;
+
+	if (!buf)
+		return fail(p->name, -ENOMEM);
+	while (!rc) {
+		ssize_t n = input(buf + have, room - have);
+		char *line = buf, *scan = buf + have, *nl;
+
+		if (n < 0)
+			rc = input_failed(p);
+		if (n <= 0)
+			break;
+		have += n;
+		while (!rc && (nl = memchr(scan, '\n', buf + have - scan)) && (size_t)(nl - line) <= p->size) {
+			rc = pub_line(p, line, nl - line);
+			line = scan = nl + 1;
+		}
+		have -= line - buf;
+		memmove(buf, line, have);
+		if (!rc && (nl || have > p->size)) {
+			rc = complain(p->name,
+				      "line %llu has %s%zu bytes, a version at most %zu; --data-size makes room",
+				      (unsigned long long)p->count + 1, nl ? "" : "more than ",
+				      nl ? (size_t)(nl - line) : p->size, p->size);
+		}
+	}
+	if (!rc && have && !stopped) /* the last line may lack its newline */
+		rc = pub_line(p, buf, have);
+	free(buf);
+	return rc > 0;
+}
+
+static int pub_frames(struct pub *p)
+{
+	for (;;) {
+		ssize_t have, n;
+		char first, *buf;
+		int rc;
+
+		/* Begin only when there is something to put there: it takes the oldest version from the readers. */
+		have = beat(p) ? input(&first, 1) : 0;
+		if (have < 0)
+			return input_failed(p);
+		if (!have)
+			return 0;
+		buf = venom_daemon_write_begin(p->d, NULL);
+		*buf = first;
+		for (n = have; n > 0 && (size_t)have < p->size; have += n)
+			n = input(buf + have, p->size - have);
+		if (n < 0)
+			return input_failed(p);
+		if (!n)
+			return complain(
+				p->name,
+				"the input ends inside frame %llu, after %zd of its %zu bytes; it is not published",
+				(unsigned long long)p->count + 1, have, p->size);
+		rc = venom_daemon_write_commit(p->d, p->size);
+		if (rc)
+			return fail(p->name, rc);
+		p->count++;
+	}
+}
+
+static int refuse(struct venom_daemon *d, const struct venom_command *cmd, void *user)
+{
+	static const char text[] = "error: this daemon only publishes";
+
+	(void)user;
+	/* It may have gone, or no longer wait; else nothing can be wrong with an answer that fits. */
+	if (cmd->flags & VENOM_CMD_REQUEST)
+		venom_daemon_respond(d, cmd, text, sizeof(text) - 1);
+	return 0;
+}
+
+static void await_shells(struct venom_daemon *d, uint64_t wanted)
+{
+	struct venom_daemon_stats st = {0};
+
+	while (!venom_daemon_stats(d, &st) && st.clients < wanted && nap(NSEC_PER_SEC / 500))
+		;
+}
+
+static int run(int argc, char **argv)
+{
+	static const struct option opts[] = {{"help", no_argument, NULL, 'h'},
+					     {"rate", required_argument, NULL, 'r'},
+					     {"frame-size", required_argument, NULL, 'f'},
+					     {"data-size", required_argument, NULL, 'd'},
+					     {"wait", required_argument, NULL, 'w'},
+					     {"linger", required_argument, NULL, 'l'},
+					     CONFIG_OPTIONS,
+					     {0}};
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct pub p = {0};
+	struct service *service;
+	uint64_t frame = 0, wait = 0;
+	int64_t linger = 0;
+	int c, rc, status = 1;
+
+	while ((c = option(argc, argv, opts)) != -1) {
+		if (c == 'r')
+			p.rate = opt_real(0.001, 1e9);
+		else if (c == 'f')
+			frame = opt_number(1, INT64_MAX);
+		else if (c == 'd')
+			cfg.data_size = opt_number(1, INT64_MAX);
+		else if (c == 'w')
+			wait = opt_number(0, VENOM_CLIENTS_MAX);
+		else if (c == 'l')
+			linger = strcmp(optarg, "forever") ? opt_seconds() : INT64_MAX;
+		else
+			config_option(c, &cfg);
+	}
+	p.name = take_name(argc, argv, false);
+	if (wait > cfg.max_clients)
+		usage("--wait: %llu shells will never be there, --clients allows %u", (unsigned long long)wait,
+		      cfg.max_clients);
+	if (frame)
+		cfg.data_size = frame;
+	p.size = cfg.data_size;
+
+	cfg.flags = VENOM_STAMP;
+	hold_signals();
+	rc = venom_daemon_create(&p.d, p.name, &cfg);
+	if (rc)
+		return fail(p.name, rc);
+	rc = service_start(&service, p.d, refuse, NULL);
+	if (!rc) {
+		await_shells(p.d, wait);
+		status = stopped ? 0 : frame ? pub_frames(&p) : pub_lines(&p);
+		if (linger)
+			nap(linger);
+		rc = service_end(service);
+	}
+	venom_daemon_destroy(p.d);
+	return rc ? fail(p.name, rc) : status;
+}
+
+const struct verb verb_pub = {
+	.name = "pub",
+	.summary = "publish standard input: each line, or each frame of fixed size, a version",
+	.help = "pub [OPTIONS] NAME\n\n"
+		"Publish standard input till its end: each line, without its newline, is a version.\n"
+		"Requests are answered with an error.\n\n"
+		"  --frame-size N    the input is frames of N bytes, not lines\n"
+		"  --data-size N     longest line; default 4096\n"
+		"  --rate HZ         versions a second; default as they come\n"
+		"  --wait N          publish nothing before N shells are attached\n"
+		"  --linger SECONDS  go on answering after the input's end; 'forever': till a signal\n" CONFIG_HELP,
+	.run = run,
+};

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options, messages, time and signals: what all verbs do alike, so that they look alike.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tool.h"
+
+static const char *opt_name; /* the long option that option() gave last */
+
+/* ---- messages ----------------------------------------------------------- */
+
+/* "venom VERB: NAME: text", in one piece: processes that share a terminal must not speak into one another. */
+static void say(const char *name, const char *fmt, va_list ap)
+{
+	char *text;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		return;
+	fflush(stdout); /* so that the two streams keep their order on a terminal */
+	fprintf(stderr, "venom%s%s%s%s: %s\n", verb ? " " : "", verb ? verb->name : "", name ? ": " : "",
+		name ? name : "", text);
+	free(text);
+}
+
+__attribute__((noreturn)) static void hint(void)
+{
+	fprintf(stderr, "Try 'venom%s%s --help'.\n", verb ? " " : "", verb ? verb->name : "");
+	exit(2);
+}
+
+void usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(NULL, fmt, ap);
+	va_end(ap);
+	hint();
+}
+
+int complain(const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(name, fmt, ap);
+	va_end(ap);
+	return 1;
+}
+
+static const char *sentence(int err)
+{
+	switch (err) {
+	case EINVAL:
+		return "the name, or something asked for, can't be";
+	case ENOENT:
+		return "no living daemon has this name; `venom ls` shows which are there";
+	case EBUSY:
+		return "a living daemon has this name";
+	case EACCES:
+		return "not allowed for this user; the channel's mode says who may read and who may command";
+	case EUSERS:
+		return "every place for a shell is taken";
+	case EPIPE:
+		return "the daemon has gone";
+	case ECONNRESET:
+		return "the daemon took the command and has gone without an answer";
+	case ETIMEDOUT:
+		return "no answer in time";
+	case EAGAIN:
+		return "the lane is full: the daemon has not taken the earlier commands yet";
+	case EMSGSIZE:
+		return "the message is too large for this channel";
+	case EOWNERDEAD:
+		return "the daemon died while it wrote the only version";
+	case EPROTO:
+		return "the daemon speaks another version of venom, or wrote what can't be";
+	case ENOMEM:
+		return "not enough memory";
+	case EMFILE:
+		return "out of file descriptors; see `ulimit -n`";
+	case ENODEV:
+		return "the backend that VENOM_BACKEND names is not here";
+	default:
+		return strerror(err);
+	}
+}
+
+/* Say in one sentence why the library refused. */
+int fail(const char *name, int err)
+{
+	const char *msg = venom_errmsg();
+
+	return complain(name, "%s", *msg ? msg : sentence(-err));
+}
+
+/* The last word on stdout: a full disk must not look like success. */
+int finish(int status)
+{
+	if (fflush(stdout) || ferror(stdout))
+		return complain(NULL, "standard output: %s", strerror(errno));
+	return status;
+}
+
+/* ---- options ------------------------------------------------------------ */
+
+/* The next option, -1 after the last.  --help prints and exits here, and so does a wrong one. */
+int option(int argc, char **argv, const struct option *opts)
+{
+	int i = 0;
+	int c = getopt_long(argc, argv, "h", opts, &i);
+
+	if (c == '?')
+		hint();
+	if (c == 'h') {
+		printf("usage: venom %s\n", verb->help);
+		exit(finish(0));
+	}
+	opt_name = opts[i].name;
+	return c;
+}
+
+/* The channel's name, after the options; unless `more`, nothing may follow it. */
+const char *take_name(int argc, char **argv, bool more)
+{
+	if (optind == argc)
+		usage("the NAME of a channel is missing");
+	if (!more && optind + 1 < argc)
+		usage("'%s' is too much; one NAME is enough", argv[optind + 1]);
+	return argv[optind++];
+}
+
+/* A whole number; sizes may end in K, M or G. */
+uint64_t opt_number(uint64_t min, uint64_t max)
+{
+	static const char units[] = "KMG";
+	unsigned long long v;
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	v = strtoull(optarg, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		unsigned int shift = 10 * (unit - units + 1);
+
+		if (v > UINT64_MAX >> shift)
+			errno = ERANGE;
+		v <<= shift;
+		end++;
+	}
+	/* strtoull would take a sign and turn -1 into a very large number. */
+	if (errno || *end || *optarg < '0' || *optarg > '9' || v < min || v > max)
+		usage("--%s: '%s' is not a number from %llu to %llu", opt_name, optarg, (unsigned long long)min,
+		      (unsigned long long)max);
+	return v;
+}
+
+double opt_real(double min, double max)
+{
+	char *end;
+	double v = strtod(optarg, &end);
+
+	if (end == optarg || *end || !(v >= min && v <= max))
+		usage("--%s: '%s' is not a number from %g to %g", opt_name, optarg, min, max);
+	return v;
+}
+
+/* Seconds with fractions, as nanoseconds. */
+int64_t opt_seconds(void)
+{
+	return opt_real(0, 1e9) * NSEC_PER_SEC;
+}
+
+int64_t opt_spin(void)
+{
+	if (!strcmp(optarg, "adaptive"))
+		return VENOM_SPIN_ADAPTIVE;
+	if (!strcmp(optarg, "forever"))
+		return VENOM_SPIN_FOREVER;
+	if (!strcmp(optarg, "none"))
+		return VENOM_SPIN_NONE;
+	if (*optarg < '0' || *optarg > '9')
+		usage("--%s: '%s' is none of: adaptive, forever, none, a number of nanoseconds", opt_name, optarg);
+	return opt_number(0, INT64_MAX);
+}
+
+/* ---- time and signals --------------------------------------------------- */
+
+atomic_int stopped;
+static sigset_t open_mask, *napping; /* the signals let in while we nap; NULL before hold_signals() */
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stopped = 1;
+}
+
+/*
+ * From here on SIGINT and SIGTERM only set `stopped`, and only while the main thread naps or
+ * awaits input.  Were they let in anywhere, one that comes between a look at `stopped` and the
+ * sleep after it would be slept over.  Threads started later have them blocked for good.
+ */
+void hold_signals(void)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+	sigset_t held;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGTERM);
+	sigprocmask(SIG_BLOCK, &held, &open_mask);
+	sigdelset(&open_mask, SIGINT);
+	sigdelset(&open_mask, SIGTERM);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	napping = &open_mask;
+}
+
+/* Sleep; false when it is time to stop. */
+bool nap(uint64_t ns)
+{
+	struct timespec ts = {.tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC};
+
+	if (!stopped)
+		ppoll(NULL, 0, &ts, napping);
+	return !stopped;
+}
+
+/* Sleep until fd can be read or has ended; false when it is time to stop. */
+bool await_input(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	while (!stopped && ppoll(&p, 1, NULL, napping) < 0 && errno == EINTR)
+		;
+	return !stopped;
+}
+
+const char *human_ns(char buf[16], uint64_t ns)
+{
+	if (ns < 10000)
+		snprintf(buf, 16, "%u ns", (unsigned int)ns);
+	else if (ns < 10000000)
+		snprintf(buf, 16, "%.1f us", ns / 1e3);
+	else if (ns < 10 * NSEC_PER_SEC)
+		snprintf(buf, 16, "%.1f ms", ns / 1e6);
+	else
+		snprintf(buf, 16, "%.1f s", ns / 1e9);
+	return buf;
+}
