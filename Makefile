@@ -15,7 +15,7 @@ B       ?= build
 CFLAGS  ?= -O2 -g
 SAN     ?=
 
-flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -fvisibility=hidden -fPIC -pthread \
+flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -fvisibility=hidden -fPIC -fno-semantic-interposition -pthread \
 	 -D_GNU_SOURCE -DVENOM_VERSION='"$(VERSION)"' -Ilibvenom/include -Ikmod/uapi -MMD -MP \
 	 $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 link  := -pthread $(if $(SAN),-fsanitize=$(SAN))
@@ -89,7 +89,7 @@ install: all man
 	for m in $(man); do s=$${m##*.}; install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/} || exit 1; done
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $$(git ls-files '*.c')
 
 clean:
 	rm -rf build

@@ -2,7 +2,7 @@
 /* Which backend does the work: the module's where it is loaded, else the embedded one; VENOM_BACKEND forces one. */
 #include "internal.h"
 
-static const struct venom_backend *const backends[] = { &venom_backend_memfd };
+static const struct venom_backend *const backends[] = {&venom_backend_memfd};
 
 int venom_backend_pick(const struct venom_backend **be)
 {

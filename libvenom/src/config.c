@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define PAGE 4096ULL
-#define MAX_AREA (1ULL << 46)	/* beyond what any user address space maps; keeps sums of sizes from wrapping */
+#define PAGE	 4096ULL
+#define MAX_AREA (1ULL << 46) /* beyond what any user address space maps; keeps sums of sizes from wrapping */
 
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
@@ -26,15 +26,16 @@ int venom_name_check(const char *name)
 		unsigned char c = name[i];
 
 		if (c == '/' || c <= ' ' || c == 127)
-			return venom_fail(-EINVAL, "the name has a character that it can't have: byte %zu is 0x%02x", i, c);
+			return venom_fail(-EINVAL, "the name has a character that it can't have: byte %zu is 0x%02x", i,
+					  c);
 	}
 	return 0;
 }
 
-#define CHECK(cond, ...)						\
-	do {								\
-		if (!(cond))						\
-			return venom_fail(-EINVAL, __VA_ARGS__);	\
+#define CHECK(cond, ...)                                         \
+	do {                                                     \
+		if (!(cond))                                     \
+			return venom_fail(-EINVAL, __VA_ARGS__); \
 	} while (0)
 
 int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
@@ -145,7 +146,8 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 		return venom_fail(-EPROTO, "the channel's geometry can't be: %s", why);
 	}
 	if (geo->page_size != PAGE && geo->page_size != 2ULL << 20 && geo->page_size != 1ULL << 30)
-		return venom_fail(-EPROTO, "the channel's page_size can't be: %llu", (unsigned long long)geo->page_size);
+		return venom_fail(-EPROTO, "the channel's page_size can't be: %llu",
+				  (unsigned long long)geo->page_size);
 	venom_geometry_make(&want, &cfg, geo->page_size);
 	if (geo->payload != want.payload)
 		return venom_fail(-EPROTO, "the channel's payload offset is %u, not %u", geo->payload, want.payload);
@@ -177,7 +179,7 @@ void venom_head_make(struct venom_area_head *h, uint32_t kind, uint64_t size, ui
 
 int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t size)
 {
-	static const char *const names[] = { "?", "status", "state", "commands", "responses" };
+	static const char *const names[] = {"?", "status", "state", "commands", "responses"};
 	const char *name = names[kind];
 	uint64_t magic = load_relaxed(&h->magic), hsize = load_relaxed(&h->size);
 	uint32_t abi = load_relaxed(&h->abi), hkind = load_relaxed(&h->kind);
@@ -186,7 +188,8 @@ int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t si
 		return venom_fail(-EPROTO, "the %s area's magic is 0x%016llx, not 0x%016llx", name,
 				  (unsigned long long)magic, VENOM_MAGIC);
 	if (abi != VENOM_ABI)
-		return venom_fail(-EPROTO, "the %s area has ABI version %u, this library speaks %u", name, abi, VENOM_ABI);
+		return venom_fail(-EPROTO, "the %s area has ABI version %u, this library speaks %u", name, abi,
+				  VENOM_ABI);
 	if (hkind != kind)
 		return venom_fail(-EPROTO, "the %s area's kind is %u, not %u", name, hkind, kind);
 	if (hsize != size)

@@ -8,7 +8,7 @@
  */
 #include "wait.h"
 
-#define TAG_ANSWERED (1ULL << 63)	/* in venom_lane.tags: this one has had its answer */
+#define TAG_ANSWERED (1ULL << 63) /* in venom_lane.tags: this one has had its answer */
 
 /* ---- life ------------------------------------------------------------------- */
 
@@ -120,7 +120,7 @@ static void daemon_arm(struct venom_daemon *d)
 {
 	d->asleep = true;
 	store_relaxed(&d->state->sleeping, d->state->sleeping + 1);
-	fence_full();	/* pairs with fence_full in shell_ring: sleeping word before the look at the lanes */
+	fence_full(); /* pairs with fence_full in shell_ring: sleeping word before the look at the lanes */
 }
 
 static bool daemon_ready(struct venom_daemon *d)
@@ -160,7 +160,7 @@ static int wait_sleep(void *w, int64_t ns)
 
 	count_up(&d->state->sleeps, 1);
 	serve_leave(d);
-	fence_full();	/* the broker sees that we left, or we see its change: either way somebody refreshes */
+	fence_full(); /* the broker sees that we left, or we see its change: either way somebody refreshes */
 	if (load_acquire(&d->changes) == load_relaxed(&d->changes_seen))
 		rc = d->be->daemon_sleep(d, ns);
 	serve_enter(d);
@@ -215,12 +215,12 @@ static bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct ven
 		l->tags[tag & l->out.mask] = tag;
 	}
 	l->pos++;
-	store_release(&l->rsp->cursor, l->pos);	/* pairs with the acquire in lane_room */
+	store_release(&l->rsp->cursor, l->pos); /* pairs with the acquire in lane_room */
 	count_up(&d->state->commands, 1);
 	if (d->hot_fence)
 		fence_full();
 	else
-		compiler_barrier();	/* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word */
+		compiler_barrier(); /* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word */
 	daemon_ring(d, l, VENOM_ASLEEP_ROOM);
 	/* The last command of one who has gone: its lane can be freed when we look next. */
 	if (load_relaxed(&l->gone))
@@ -228,26 +228,31 @@ static bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct ven
 	return true;
 }
 
+/* Disarm what venom_daemon_arm() armed, and clear the descriptor, so that the user's next poll of it sleeps. */
+static void user_disarm(struct venom_daemon *d)
+{
+	if (!d->armed)
+		return;
+	d->armed = false;
+	daemon_disarm(d);
+	d->be->daemon_sleep(d, 0);
+}
+
 VENOM_API int venom_daemon_receive(struct venom_daemon *d, struct venom_command *cmd, int64_t timeout_ns)
 {
 	int rc;
 
 	serve_enter(d);
-	if (d->armed) {
-		/* Clear the descriptor, so that the user's next poll of it sleeps. */
-		d->armed = false;
-		daemon_disarm(d);
-		d->be->daemon_sleep(d, 0);
-	}
+	user_disarm(d);
 	do {
-		rc = load_relaxed(&d->stop) ? -ECANCELED :
-					      venom_wait_for(&daemon_wait, d, &d->spin, timeout_ns);
+		rc = load_relaxed(&d->stop) ? -ECANCELED : venom_wait_for(&daemon_wait, d, &d->spin, timeout_ns);
 	} while (rc == 1 && !daemon_take(d, d->found, cmd));
 	serve_leave(d);
 	return rc;
 }
 
-VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_command *cmd, const void *data, size_t len)
+VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_command *cmd, const void *data,
+				   size_t len)
 {
 	struct venom_lane *l;
 	uint64_t *seen;
@@ -276,7 +281,7 @@ VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_co
 	venom_slot_fill(venom_slots_at(&l->out, cmd->tag), cmd->tag, data, len, 0, 0, 0);
 	count_up(&l->rsp->responses, 1);
 	count_up(&d->state->responses, 1);
-	fence_full();	/* pairs with fence_full in shell_arm: answer before its sleeping word */
+	fence_full(); /* pairs with fence_full in shell_arm: answer before its sleeping word */
 	daemon_ring(d, l, VENOM_ASLEEP_ANSWER);
 	goto out;
 
@@ -303,8 +308,11 @@ VENOM_API int venom_daemon_run(struct venom_daemon *d, venom_handler fn, void *u
 
 VENOM_API int venom_daemon_stop(struct venom_daemon *d)
 {
+	int saved = errno; /* we may be in a signal handler */
+
 	store_release(&d->stop, 1);
 	d->be->daemon_bell(d);
+	errno = saved;
 	return 0;
 }
 
@@ -318,16 +326,13 @@ VENOM_API int venom_daemon_arm(struct venom_daemon *d)
 	int rc = 1;
 
 	serve_enter(d);
-	if (d->armed)
-		daemon_disarm(d);
+	user_disarm(d);
 	daemon_arm(d);
 	d->armed = true;
-	if (daemon_ready(d) || load_relaxed(&d->stop)) {
-		daemon_disarm(d);
-		d->armed = false;
-	} else {
+	if (daemon_ready(d) || load_relaxed(&d->stop))
+		user_disarm(d);
+	else
 		rc = 0;
-	}
 	serve_leave(d);
 	return rc;
 }
@@ -341,7 +346,7 @@ VENOM_API int venom_daemon_set_spin(struct venom_daemon *d, int64_t spin_ns)
 
 VENOM_API int venom_daemon_info(const struct venom_daemon *d, struct venom_info *info)
 {
-	struct venom_cred self = { .pid = getpid(), .uid = geteuid(), .gid = getegid() };
+	struct venom_cred self = {.pid = getpid(), .uid = geteuid(), .gid = getegid()};
 
 	venom_info_make(info, d->be->name, d->name, &d->geo, d->state->head.epoch, &self, true);
 	return 0;

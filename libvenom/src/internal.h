@@ -199,6 +199,7 @@ struct venom_shell {
 	bool	 armed;			/* by venom_shell_arm() */
 	bool	 unfenced;		/* the last arm for room had no membarrier */
 	bool	 watching;		/* the publisher knows that we may sleep */
+	bool	 watch_asked;		/* memfd: the broker has been told */
 	bool	 dead;			/* the daemon is */
 	int64_t	 next_check;
 	uint32_t idle;			/* calls that found nothing to do */
@@ -217,7 +218,7 @@ struct venom_shell {
  */
 static inline bool death_told(const struct venom_shell *s)
 {
-	return load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE ||
+	return s->dead || load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE ||
 	       (load_relaxed(&s->status->owner) & VENOM_OWNER_DIED);
 }
 
@@ -261,7 +262,8 @@ struct venom_backend {
 	int  (*shell_fd)(struct venom_shell *s);
 	int  (*shell_sleep)(struct venom_shell *s, int64_t ns);
 	void (*wake_daemon)(struct venom_shell *s);
-	int  (*watch)(struct venom_shell *s);	/* have the publisher look whether we sleep */
+	/* have the publisher look whether we sleep: 1, or 0 when the time is up */
+	int  (*watch)(struct venom_shell *s, int64_t timeout_ns);
 	bool (*alive)(struct venom_shell *s);
 
 	/* lookers */

@@ -16,10 +16,10 @@
 #include <unistd.h>
 #include "internal.h"
 
-#define BATCH		32	/* commands in a row from one lane */
-#define HOT_MIN		16	/* so many lanes never go cold */
-#define COLD_AFTER	1024	/* polls in vain */
-#define COLD_PROBES	4	/* cold lanes looked at in one go */
+#define BATCH	    32 /* commands in a row from one lane */
+#define HOT_MIN	    16 /* so many lanes never go cold */
+#define COLD_AFTER  1024 /* polls in vain */
+#define COLD_PROBES 4 /* cold lanes looked at in one go */
 
 void venom_membarrier(void)
 {
@@ -105,7 +105,7 @@ void venom_lanes_changed_locked(struct venom_daemon *d)
 	if (d->hot_fence)
 		fence_full();
 	else
-		venom_membarrier();	/* pairs with compiler_barrier in serve_enter */
+		venom_membarrier(); /* pairs with compiler_barrier in serve_enter */
 	if (!load_acquire(&d->serving))
 		refresh_locked(d);
 }

@@ -15,13 +15,13 @@
 #include "proto.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE	0x0010
+#define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 #ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL		0x0008U
+#define MFD_NOEXEC_SEAL 0x0008U
 #endif
 #ifndef MFD_HUGE_SHIFT
-#define MFD_HUGE_SHIFT		26
+#define MFD_HUGE_SHIFT 26
 #endif
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
@@ -78,7 +78,7 @@ int area_make(struct venom_map *map, int *fd, const char *what, uint64_t size, u
 		flags |= MFD_HUGETLB | (unsigned int)__builtin_ctzll(huge_size) << MFD_HUGE_SHIFT;
 	snprintf(name, sizeof(name), "venom:%s", what);
 	*fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
-	if (*fd < 0 && errno == EINVAL)		/* before Linux 6.3 */
+	if (*fd < 0 && errno == EINVAL) /* before Linux 6.3 */
 		*fd = memfd_create(name, flags);
 	if (*fd < 0)
 		return huge_size ? -ENOMEM : -errno;
@@ -116,7 +116,8 @@ int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bo
 	if (seals < 0)
 		return venom_fail(-EPROTO, "the %s area is no memfd", what);
 	if ((seals & SEALS) != SEALS)
-		return venom_fail(-EPROTO, "the %s area's seals are 0x%x: it could still be changed by others", what, seals);
+		return venom_fail(-EPROTO, "the %s area's seals are 0x%x: it could still be changed by others", what,
+				  seals);
 	if (fstat(fd, &st) || fstatfs(fd, &fs))
 		return -errno;
 	if (!may_be_huge && fs.f_type == HUGETLBFS_MAGIC)

@@ -19,6 +19,7 @@
  * Locks: d->lock guards d->lanes[] and, while the server is out, what it owns (barrier.h 7).  All else here is the
  * broker's alone, but for waiters[], which the publisher reads (wake_state).
  */
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,7 +29,7 @@
 #include <sys/syscall.h>
 #include "proto.h"
 
-#define PENDING_MAX 64		/* connections that have not attached yet */
+#define PENDING_MAX 64 /* connections that have not attached yet */
 
 /* A connection; once it has attached, a shell. */
 struct conn {
@@ -37,27 +38,28 @@ struct conn {
 	struct venom_cred cred;
 	bool may_read, may_command;
 	bool attached;
-	struct venom_lane *lane;	/* from HELLO on */
+	struct venom_lane *lane; /* from HELLO on */
 };
 
 struct broker {
 	struct venom_daemon *d;
 	pthread_t thread;
 	int epfd, listener, quit;
+	int spare; /* a descriptor kept for turn_away */
 	int server_epfd, server_bell;
 	int status_fd, state_fd;
 	struct name name;
 	uint64_t epoch;
 	struct conn *conns;
 	unsigned int pending;
-	bool *reserved;			/* ids promised to connections that have not attached yet */
+	bool *reserved; /* ids promised to connections that have not attached yet */
 	uint32_t generation;
 	struct robust_list_head robust;
 
 	/* broker writes, publisher reads; see wake_state */
 	struct venom_lane **waiters;
-	uint32_t nwaiters;		/* in use, or were once: never goes down */
-	uint32_t ringing;		/* publisher: between its two looks */
+	uint32_t nwaiters; /* in use, or were once: never goes down */
+	uint32_t ringing; /* publisher: between its two looks */
 };
 
 /* ---- who may ------------------------------------------------------------------ */
@@ -126,7 +128,7 @@ static int free_id(struct broker *b)
 	int id = -EUSERS;
 
 	pthread_mutex_lock(&d->lock);
-	venom_lanes_changed_locked(d);		/* what the server has not tidied away yet, if it is out now */
+	venom_lanes_changed_locked(d); /* what the server has not tidied away yet, if it is out now */
 	for (uint32_t i = 0; i < d->geo.max_clients; i++) {
 		if (!d->lanes[i] && !b->reserved[i]) {
 			id = i;
@@ -194,7 +196,7 @@ static void waiters_remove(struct broker *b, struct venom_lane *l)
 		if (b->waiters[i] == l)
 			store_release(&b->waiters[i], NULL);
 	store_relaxed(&b->d->status->state_waiters, b->d->status->state_waiters - 1);
-	fence_full();	/* pairs with fence_full in wake_state: it sees the NULL, or we see it ringing */
+	fence_full(); /* pairs with fence_full in wake_state: it sees the NULL, or we see it ringing */
 	while (load_acquire(&b->ringing))
 		usleep(50);
 }
@@ -217,7 +219,7 @@ static void conn_drop(struct broker *b, struct conn *c)
 		l->sock = -1;
 		close_fd(&c->sock);
 		store_release(&l->gone, 1);
-		venom_lanes_changed_locked(d);	/* the lane may be freed in here */
+		venom_lanes_changed_locked(d); /* the lane may be freed in here */
 		pthread_mutex_unlock(&d->lock);
 	} else {
 		b->pending--;
@@ -243,7 +245,7 @@ static int refuse(struct broker *b, struct conn *c, int err, enum proto_type typ
 
 static int conn_hello(struct broker *b, struct conn *c)
 {
-	struct proto_welcome w = { .may_command = c->may_command, .epoch = b->epoch };
+	struct proto_welcome w = {.may_command = c->may_command, .epoch = b->epoch};
 	int rsp_fd, bell_fd, rc;
 
 	if (c->lane)
@@ -256,8 +258,12 @@ static int conn_hello(struct broker *b, struct conn *c)
 	w.id = c->lane->id;
 	w.generation = c->lane->generation;
 	rc = proto_send(c->sock, &w, sizeof(w), PROTO_WELCOME, 0,
-			(int[]){ [FD_STATUS] = b->status_fd, [FD_STATE] = b->state_fd, [FD_RESPONSES] = rsp_fd,
-				 [FD_BELL] = bell_fd, [FD_THEIR_BELL] = c->lane->their_bell }, PROTO_FDS);
+			(int[]){[FD_STATUS] = b->status_fd,
+				[FD_STATE] = b->state_fd,
+				[FD_RESPONSES] = rsp_fd,
+				[FD_BELL] = bell_fd,
+				[FD_THEIR_BELL] = c->lane->their_bell},
+			PROTO_FDS);
 	close_fd(&rsp_fd);
 	close_fd(&bell_fd);
 	return rc;
@@ -380,7 +386,7 @@ static int conn_message(struct broker *b, struct conn *c)
 
 	if (n == -EAGAIN)
 		return 0;
-	if (n == -EPROTO)	/* tell it our version: the head never changes */
+	if (n == -EPROTO || n == -EMFILE) /* to another version, too: the head never changes */
 		refuse(b, c, n, PROTO_WELCOME);
 	if (n < 0)
 		return n;
@@ -399,7 +405,7 @@ static int conn_message(struct broker *b, struct conn *c)
 
 static void conn_event(struct broker *b, struct conn *c, uint32_t events)
 {
-	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
 	int rc = 0;
 
 	if (events & EPOLLIN)
@@ -410,17 +416,31 @@ static void conn_event(struct broker *b, struct conn *c, uint32_t events)
 		conn_drop(b, c);
 }
 
+/* Out of descriptors: with the one kept for this, tell who waits in the backlog. */
+static void turn_away(struct broker *b, int err)
+{
+	struct conn c = {.pidfd = -1};
+
+	close_fd(&b->spare);
+	c.sock = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (c.sock >= 0) {
+		peer_cred(c.sock, &c.cred);
+		refuse(b, &c, err, PROTO_WELCOME);
+		close_fd(&c.sock);
+	}
+	b->spare = fcntl(b->quit, F_DUPFD_CLOEXEC, 0);
+	if (b->spare < 0)
+		usleep(10000); /* somebody else took it: don't spin on a backlog that can't be taken */
+}
+
 static void accept_conn(struct broker *b)
 {
 	struct conn *c, *oldest;
 	int sock = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (sock < 0) {
-		/* Out of descriptors: don't spin on a backlog that can't be taken. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-			venom_log("%s: no shell can be let in: %s", b->d->name, strerror(errno));
-			usleep(10000);
-		}
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(b, -errno);
 		return;
 	}
 	c = calloc(1, sizeof(*c));
@@ -492,8 +512,10 @@ static int make_state(struct broker *b)
 		venom_geometry_make(&d->geo, &d->cfg, huge);
 		rc = area_make(&d->state_map, &b->state_fd, "state", venom_state_bytes(&d->geo), huge);
 		if (rc && d->cfg.huge == VENOM_HUGE_REQUIRE)
-			return venom_fail(rc, "not enough huge pages of %llu MiB for the state's %llu MiB: see "
-					  "/sys/kernel/mm/hugepages", (unsigned long long)huge >> 20,
+			return venom_fail(rc,
+					  "not enough huge pages of %llu MiB for the state's %llu MiB: see "
+					  "/sys/kernel/mm/hugepages",
+					  (unsigned long long)huge >> 20,
 					  (unsigned long long)venom_state_bytes(&d->geo) >> 20);
 		if (rc)
 			venom_log("%s: no huge pages, the state is on base pages", d->name);
@@ -539,6 +561,9 @@ static int make_epolls(struct broker *b)
 	b->server_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (b->epfd < 0 || b->server_epfd < 0 || b->quit < 0 || b->server_bell < 0)
 		return -errno;
+	b->spare = fcntl(b->quit, F_DUPFD_CLOEXEC, 0);
+	if (b->spare < 0)
+		return -errno;
 	rc = epoll_watch(b->epfd, b->quit, EPOLLIN, &b->quit);
 	if (!rc)
 		rc = epoll_watch(b->server_epfd, b->server_bell, EPOLLIN | EPOLLET, NULL);
@@ -559,6 +584,7 @@ static void broker_free(struct broker *b)
 	close_fd(&b->epfd);
 	close_fd(&b->server_epfd);
 	close_fd(&b->quit);
+	close_fd(&b->spare);
 	close_fd(&b->server_bell);
 	close_fd(&b->status_fd);
 	close_fd(&b->state_fd);
@@ -598,7 +624,7 @@ static int memfd_create_daemon(struct venom_daemon *d)
 		return rc;
 	b->d = d;
 	d->broker = b;
-	b->epfd = b->listener = b->quit = b->server_epfd = b->server_bell = -1;
+	b->epfd = b->listener = b->quit = b->spare = b->server_epfd = b->server_bell = -1;
 	b->status_fd = b->state_fd = b->name.lock_fd = -1;
 	b->reserved = calloc(d->cfg.max_clients, sizeof(*b->reserved));
 	b->waiters = calloc(d->cfg.max_clients, sizeof(*b->waiters));
@@ -636,7 +662,7 @@ static void memfd_destroy_daemon(struct venom_daemon *d)
 	unlink(b->name.path);
 	store_release(&d->status->daemon, VENOM_DAEMON_GONE);
 	broker_stop(b);
-	broker_free(b);		/* hangs up, which wakes all who sleep */
+	broker_free(b); /* hangs up, which wakes all who sleep */
 }
 
 /* ---- bells ------------------------------------------------------------------------- */
@@ -648,7 +674,7 @@ static int daemon_fd(struct venom_daemon *d)
 
 static int daemon_sleep(struct venom_daemon *d, int64_t ns)
 {
-	return epoll_sleep(daemon_fd(d), ns);
+	return epoll_sleep(daemon_fd(d), ns) != 0;
 }
 
 static void daemon_bell(struct venom_daemon *d)
@@ -669,7 +695,7 @@ static void wake_state(struct venom_daemon *d)
 	uint32_t n;
 
 	store_relaxed(&b->ringing, 1);
-	fence_full();	/* pairs with fence_full in shell_arm (version before sleeping word) and waiters_remove */
+	fence_full(); /* pairs with fence_full in shell_arm (version before sleeping word) and waiters_remove */
 	n = load_acquire(&b->nwaiters);
 	for (uint32_t i = 0; i < n; i++) {
 		struct venom_lane *l = load_acquire(&b->waiters[i]);

@@ -22,7 +22,7 @@ static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Take the lock file of the name. */
 static int lock_file(struct name *n)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	struct stat st, now;
 
 	for (;;) {
@@ -107,7 +107,7 @@ void name_give_back(struct name *n)
 /* The socket appears under its name only when it listens; what a dead daemon left there is replaced in the same step. */
 int name_listen(struct name *n, uint32_t mode, int *listener)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	/* To connect takes w on the socket: whoever may do anything gets that, and what he may is asked at HELLO. */
 	mode_t bits = 0600 | (mode & 060 ? 0060 : 0) | (mode & 006 ? 0006 : 0);
 	struct stat st;

@@ -73,8 +73,10 @@ int path_own(char *dir, size_t size, bool shared)
 	if (mkdir(dir, !strcmp(dir, SHARED_DIR) ? 0755 : 0700) && errno != EEXIST) {
 		rc = errno == EROFS || errno == EPERM ? -EACCES : -errno;
 		if (!strcmp(dir, SHARED_DIR))
-			return venom_fail(rc, "%s can't be made: channels for other users need it; as root: "
-					  "install -d -m 2775 -g GROUP %s", dir, dir);
+			return venom_fail(rc,
+					  "%s can't be made: channels for other users need it; as root: "
+					  "install -d -m 2775 -g GROUP %s",
+					  dir, dir);
 		return venom_fail(rc, "%s can't be made: %s", dir, strerror(errno));
 	}
 	if (!forced && strcmp(dir, SHARED_DIR))

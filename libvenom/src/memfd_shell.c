@@ -13,10 +13,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include "proto.h"
 
-#define ANSWER_MS 10000		/* how long a broker may take; it is a thread that does nothing else */
+#define CONNECT_TRIES 64
+#define ANSWER_NS     10000000000 /* how long a broker may take; it is a thread that does nothing else */
 
 /* ---- the socket ---------------------------------------------------------------- */
 
@@ -28,29 +30,34 @@ struct link {
 /* Whether the other end is there to stay. */
 static bool link_alive(int sock, int pidfd)
 {
-	struct pollfd p[2] = { { .fd = sock, .events = POLLRDHUP }, { .fd = pidfd, .events = POLLIN } };
+	struct pollfd p[2] = {{.fd = sock, .events = POLLRDHUP}, {.fd = pidfd, .events = POLLIN}};
 
-	return poll(p, 2, 0) <= 0;	/* a descriptor of -1 is passed over */
+	return poll(p, 2, 0) <= 0; /* a descriptor of -1 is passed over */
 }
 
-/* Wait for the broker's next message. */
-static int link_wait(int sock, int pidfd)
+static int silent(void)
 {
-	struct pollfd p[2] = { { .fd = sock, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
-	int64_t deadline = now_ns() + ANSWER_MS * 1000000LL;
+	return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+}
+
+/* Wait for the broker's next message: 1, or 0 when the time is up. */
+static int link_wait(int sock, int pidfd, int64_t timeout_ns)
+{
+	struct pollfd p[2] = {{.fd = sock, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+	int64_t left = timeout_ns, start = now_ns();
+	struct timespec ts;
 	int n;
 
 	do {
-		int64_t left = (deadline - now_ns()) / 1000000;
-
-		n = poll(p, 2, left > 0 ? left : 0);
+		ts = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+		n = ppoll(p, 2, left < 0 ? NULL : &ts, NULL);
+		if (left > 0)
+			left = timeout_ns - (now_ns() - start) > 0 ? timeout_ns - (now_ns() - start) : 0;
 	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	if (n == 0)
-		return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+	if (n <= 0)
+		return n ? -errno : 0;
 	/* What it said before its end still counts. */
-	return p[0].revents & POLLIN ? 0 : -EPIPE;
+	return p[0].revents & POLLIN ? 1 : -EPIPE;
 }
 
 static void link_close(struct link *k)
@@ -61,7 +68,8 @@ static void link_close(struct link *k)
 
 static int dial_path(struct link *k, const char *path)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval patience = {.tv_sec = ANSWER_NS / 1000000000};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int rc;
 
 	k->pidfd = -1;
@@ -69,13 +77,18 @@ static int dial_path(struct link *k, const char *path)
 	k->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (k->sock < 0)
 		return -errno;
+	/* A stopped broker's backlog may be full: don't wait in connect for ever. */
+	setsockopt(k->sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	while ((rc = connect(k->sock, (struct sockaddr *)&addr, sizeof(addr))) && errno == EINTR)
 		;
-	rc = rc ? -errno : peer_cred(k->sock, &k->daemon);
+	if (rc)
+		rc = errno == EAGAIN ? silent() : -errno;
+	else
+		rc = peer_cred(k->sock, &k->daemon);
 	if (!rc) {
 		k->pidfd = peer_pidfd(k->sock, &k->daemon);
-		/* A dead daemon's child may still hold its listening socket. */
-		if (!link_alive(k->sock, k->pidfd))
+		/* A dead daemon's child may still hold its listening socket; ours may be hung up with a reason in it. */
+		if (!link_alive(-1, k->pidfd))
 			rc = -ECONNREFUSED;
 	}
 	if (rc)
@@ -103,16 +116,18 @@ static int dial(struct link *k, const char *name)
 }
 
 /* One message out, one back. */
-static int ask(struct link *k, void *out, size_t out_size, enum proto_type out_type, int out_fd,
-	       void *in, size_t in_size, enum proto_type in_type, int *fds, int nfds)
+static int ask(struct link *k, void *out, size_t out_size, enum proto_type out_type, int out_fd, void *in,
+	       size_t in_size, enum proto_type in_type, int *fds, int nfds)
 {
 	int rc = proto_send(k->sock, out, out_size, out_type, 0, &out_fd, out_fd >= 0);
 
 	/* A broker that hung up may have said why. */
 	if (rc && rc != -EPIPE)
 		return rc;
-	rc = link_wait(k->sock, k->pidfd);
-	return rc ? rc : proto_recv(k->sock, in, in_size, in_type, fds, nfds);
+	rc = link_wait(k->sock, k->pidfd, ANSWER_NS);
+	if (rc <= 0)
+		return rc ? rc : silent();
+	return proto_recv(k->sock, in, in_size, in_type, fds, nfds);
 }
 
 /* ---- connecting ------------------------------------------------------------------ */
@@ -132,7 +147,7 @@ static int open_areas(struct venom_shell *s, const int *fds)
 	if (rc)
 		return rc;
 	s->geo = s->state->geo;
-	compiler_barrier();	/* what is checked is the copy, not the area read again */
+	compiler_barrier(); /* what is checked is the copy, not the area read again */
 	rc = venom_geometry_check(&s->geo, s->state_map.size);
 	if (rc)
 		return rc;
@@ -189,7 +204,7 @@ static const char *why_not(int rc)
 	}
 }
 
-int memfd_connect(struct venom_shell *s)
+static int connect_once(struct venom_shell *s)
 {
 	struct proto_head hello;
 	struct proto_welcome w;
@@ -206,8 +221,7 @@ int memfd_connect(struct venom_shell *s)
 		if (why_not(rc))
 			venom_fail(rc, "%s", why_not(rc));
 		link_close(&k);
-		/* It died while we asked: to the caller, as if it had before. */
-		return rc == -EPIPE ? venom_fail(-ENOENT, "no living daemon has the name") : rc;
+		return rc;
 	}
 	s->sock = k.sock;
 	s->pidfd = k.pidfd;
@@ -224,9 +238,9 @@ int memfd_connect(struct venom_shell *s)
 	close(fds[FD_STATE]);
 	close(fds[FD_RESPONSES]);
 	if (!rc)
-		rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, NULL);
+		rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, s);
 	if (!rc && s->pidfd >= 0)
-		rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, NULL);
+		rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, s);
 	if (rc == -EINVAL)
 		rc = venom_fail(-EPROTO, "the daemon gave no epoll to wait on");
 	if (!rc)
@@ -234,6 +248,17 @@ int memfd_connect(struct venom_shell *s)
 	if (rc)
 		memfd_close(s);
 	return rc;
+}
+
+int memfd_connect(struct venom_shell *s)
+{
+	int rc, tries = 0;
+
+	/* Hung up on half-way: it died, which the next dial tells, or it had to make room among many who came at once. */
+	do {
+		rc = connect_once(s);
+	} while (rc == -EPIPE && ++tries < CONNECT_TRIES);
+	return rc == -EPIPE ? silent() : rc;
 }
 
 void memfd_close(struct venom_shell *s)
@@ -264,8 +289,9 @@ int memfd_shell_sleep(struct venom_shell *s, int64_t ns)
 {
 	int rc = epoll_sleep(s->their_bell, ns);
 
-	/* Rung, a hang-up, a signal: the caller looks at its words; what no word tells is asked here. */
-	return rc && !memfd_alive(s) ? -EPIPE : rc;
+	if (rc <= 1)
+		return rc;
+	return memfd_alive(s) ? 1 : -EPIPE;
 }
 
 void memfd_wake_daemon(struct venom_shell *s)
@@ -273,19 +299,30 @@ void memfd_wake_daemon(struct venom_shell *s)
 	ring(s->bell);
 }
 
-int memfd_watch(struct venom_shell *s)
+int memfd_watch(struct venom_shell *s, int64_t timeout_ns)
 {
-	struct link k = { .sock = s->sock, .pidfd = s->pidfd };
-	struct proto_head out, in;
+	struct proto_head head;
+	int rc;
 
-	return ask(&k, &out, sizeof(out), PROTO_WATCH, -1, &in, sizeof(in), PROTO_READY, NULL, 0);
+	if (!s->watch_asked) {
+		rc = proto_send(s->sock, &head, sizeof(head), PROTO_WATCH, 0, NULL, 0);
+		if (rc)
+			return rc;
+		s->watch_asked = true;
+	}
+	rc = link_wait(s->sock, s->pidfd, timeout_ns);
+	if (rc == 1) {
+		rc = proto_recv(s->sock, &head, sizeof(head), PROTO_READY, NULL, 0);
+		return rc ? rc : 1;
+	}
+	return rc;
 }
 
 /* ---- looking --------------------------------------------------------------------------- */
 
 static int look(struct link *k, struct proto_looked *looked, uint32_t first)
 {
-	struct proto_look out = { .first = first };
+	struct proto_look out = {.first = first};
 	int rc = ask(k, &out, sizeof(out), PROTO_LOOK, -1, looked, sizeof(*looked), PROTO_LOOKED, NULL, 0);
 
 	if (rc == -EPIPE)
@@ -354,7 +391,7 @@ static int list_one(const char *dir, const char *name, struct proto_looked *look
 		link_close(&k);
 	}
 	if (rc == -ENOENT || rc == -ECONNREFUSED)
-		memset(looked, 0, sizeof(*looked));	/* its daemon is dead */
+		memset(looked, 0, sizeof(*looked)); /* its daemon is dead */
 	else if (rc)
 		return rc;
 	strcpy(looked->info.name, name);

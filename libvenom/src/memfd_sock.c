@@ -8,7 +8,7 @@
 #include "proto.h"
 
 #ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77		/* Linux 6.5 */
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
 #endif
 
 union fd_control {
@@ -18,8 +18,8 @@ union fd_control {
 
 int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error, const int *fds, int nfds)
 {
-	struct iovec iov = { .iov_base = msg, .iov_len = size };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct iovec iov = {.iov_base = msg, .iov_len = size};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 	union fd_control control;
 
 	*(struct proto_head *)msg = (struct proto_head){
@@ -46,7 +46,7 @@ int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error
 /* Receive whatever comes: its length, and up to PROTO_FDS descriptors. */
 ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 {
-	struct iovec iov = { .iov_base = msg, .iov_len = sizeof(*msg) };
+	struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
 	union fd_control control;
 	struct msghdr mh = {
 		.msg_iov = &iov,
@@ -69,8 +69,9 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 	}
 	if (n == 0)
 		n = -EPIPE;
-	else if ((size_t)n < sizeof(msg->head) || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-		 msg->head.magic != PROTO_MAGIC)
+	else if (mh.msg_flags & MSG_CTRUNC)
+		n = venom_fail(-EMFILE, "out of descriptors: raise the limit (ulimit -n)");
+	else if ((size_t)n < sizeof(msg->head) || (mh.msg_flags & MSG_TRUNC) || msg->head.magic != PROTO_MAGIC)
 		n = venom_fail(-EPROTO, "the other side doesn't speak venom's protocol");
 	else if (msg->head.abi != VENOM_ABI)
 		n = venom_fail(-EPROTO, "the other side has ABI version %u, this library speaks %u", msg->head.abi,
@@ -92,8 +93,10 @@ int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds,
 	if (any.head.error < 0)
 		rc = any.head.error;
 	else if ((size_t)n != size || any.head.type != type || ngot != nfds)
-		rc = venom_fail(-EPROTO, "the daemon's message is type %u with %zd bytes and %d descriptors, not %u with %zu and %d",
-				any.head.type, n, ngot, type, size, nfds);
+		rc = venom_fail(
+			-EPROTO,
+			"the daemon's message is type %u with %zd bytes and %d descriptors, not %u with %zu and %d",
+			any.head.type, n, ngot, type, size, nfds);
 	if (rc) {
 		while (ngot)
 			close(got[--ngot]);
@@ -112,7 +115,7 @@ int peer_cred(int sock, struct venom_cred *cred)
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &uc, &len))
 		return -errno;
-	*cred = (struct venom_cred){ .pid = uc.pid, .uid = uc.uid, .gid = uc.gid };
+	*cred = (struct venom_cred){.pid = uc.pid, .uid = uc.uid, .gid = uc.gid};
 	return 0;
 }
 
@@ -129,23 +132,29 @@ int peer_pidfd(int sock, const struct venom_cred *cred)
 
 int epoll_watch(int epfd, int fd, uint32_t events, void *data)
 {
-	struct epoll_event ev = { .events = events, .data.ptr = data };
+	struct epoll_event ev = {.events = events, .data.ptr = data};
 
 	return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-/* Sleep until something in epfd happens: 1, or 0 when the time is up.  A signal counts as something. */
+/*
+ * Sleep until something in epfd happens: 1, or 2 if something other than a bell (whose data is NULL) is among it, or 0
+ * when the time is up.  A signal counts as something.
+ */
 int epoll_sleep(int epfd, int64_t ns)
 {
-	struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 	struct epoll_event ev[16];
 	int n = epoll_pwait2(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? NULL : &ts, NULL);
 
-	if (n < 0 && errno == ENOSYS) {		/* before Linux 5.11 */
+	if (n < 0 && errno == ENOSYS) { /* before Linux 5.11 */
 		int64_t ms = ns / 1000000 + (ns % 1000000 > 0);
 
 		n = epoll_wait(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
 	}
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.ptr)
+			return 2;
 	return n != 0;
 }
 

@@ -134,7 +134,7 @@ void memfd_close(struct venom_shell *s);
 int memfd_shell_fd(struct venom_shell *s);
 int memfd_shell_sleep(struct venom_shell *s, int64_t ns);
 void memfd_wake_daemon(struct venom_shell *s);
-int memfd_watch(struct venom_shell *s);
+int memfd_watch(struct venom_shell *s, int64_t timeout_ns);
 bool memfd_alive(struct venom_shell *s);
 int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user);
 int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,

@@ -133,7 +133,7 @@ VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *v
 
 VENOM_API int venom_shell_read_retry(struct venom_shell *s, const struct venom_view *view)
 {
-	struct venom_claim c = { .buf = venom_ring_at(&s->ring, view->version), .seq = view->seq };
+	struct venom_claim c = {.buf = venom_ring_at(&s->ring, view->version), .seq = view->seq};
 	bool whole = venom_ring_check(&c);
 
 	count_read(s, load_relaxed(&s->cmd->counts.last_tries), !whole, whole);

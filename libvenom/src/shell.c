@@ -9,8 +9,9 @@
  */
 #include "wait.h"
 
-#define UNFENCED_NS 1000000	/* without membarrier(2): a sleeper in a full lane looks again so often */
-#define CHECK_NS 2000000	/* where death isn't told: a spinning shell asks the kernel so often */
+#define ARM_NS	    10000000000 /* how long the daemon's process may take to note that we wait for state */
+#define UNFENCED_NS 1000000 /* without membarrier(2): a sleeper in a full lane looks again so often */
+#define CHECK_NS    2000000 /* where death isn't told: a spinning shell asks the kernel so often */
 
 /* ---- life ------------------------------------------------------------------- */
 
@@ -76,16 +77,16 @@ static uint32_t lane_room(struct venom_shell *s)
 
 	if (used < s->geo.cmd_slots)
 		return s->geo.cmd_slots - used;
-	s->cursor = load_acquire(&s->rsp->cursor);	/* pairs with the release in daemon_take */
+	s->cursor = load_acquire(&s->rsp->cursor); /* pairs with the release in daemon_take */
 	used = s->pos - s->cursor;
-	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0;	/* a cursor that can't be is no room */
+	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0; /* a cursor that can't be is no room */
 }
 
 static void shell_ring(struct venom_shell *s)
 {
 	uint32_t asleep;
 
-	fence_full();	/* pairs with fence_full in daemon_arm: command before its sleeping word */
+	fence_full(); /* pairs with fence_full in daemon_arm: command before its sleeping word */
 	asleep = load_relaxed(&s->state->sleeping);
 	if ((asleep & 1) && asleep != s->rung) {
 		s->rung = asleep;
@@ -165,7 +166,7 @@ VENOM_API int venom_shell_submit(struct venom_shell *s, const void *cmd, size_t 
 	rc = push(s, cmd, len, VENOM_SLOT_REQUEST, t);
 	if (rc)
 		return rc;
-	s->open[t & s->in.mask] = (struct venom_request){ .tag = t, .pos = s->pos - 1 };
+	s->open[t & s->in.mask] = (struct venom_request){.tag = t, .pos = s->pos - 1};
 	s->nopen++;
 	s->next_tag = t;
 	*tag = t;
@@ -188,8 +189,8 @@ VENOM_API int venom_shell_cancel(struct venom_shell *s, uint64_t tag)
 struct shell_wait {
 	struct venom_shell *s;
 	uint32_t what;
-	uint64_t version;		/* STATE: one newer than this */
-	struct venom_request *one;	/* ANSWER: to this request, or if NULL to any */
+	uint64_t version; /* STATE: one newer than this */
+	struct venom_request *one; /* ANSWER: to this request, or if NULL to any */
 	struct venom_request *found;
 };
 
@@ -218,8 +219,15 @@ static inline bool shell_ready(struct shell_wait *w)
 {
 	struct venom_shell *s = w->s;
 
-	if ((w->what & VENOM_WAIT_STATE) && venom_ring_newer(&s->ring, w->version))
-		return true;
+	if (w->what & VENOM_WAIT_STATE) {
+		uint64_t v = venom_ring_newer(&s->ring, w->version);
+
+		/* A read that follows must not give an older one, though `latest` may still say so. */
+		if (v > s->seen)
+			s->seen = v;
+		if (v)
+			return true;
+	}
 	if (w->what & VENOM_WAIT_ANSWER) {
 		if (w->one ? answered(s, w->one) : any_answered(w))
 			return true;
@@ -254,7 +262,7 @@ static void shell_arm(struct venom_shell *s, uint32_t what)
 
 	s->arm += VENOM_ASLEEP_STEP;
 	store_relaxed(&s->cmd->sleeping, s->arm | bits);
-	fence_full();	/* pairs with fence_full in venom_daemon_respond and wake_state: sleeping word before our look */
+	fence_full(); /* pairs with fence_full in venom_daemon_respond and wake_state: sleeping word before our look */
 	/* The daemon takes commands without a fence: who waits for room, which is rare, pays for both. */
 	if (what & VENOM_WAIT_ROOM)
 		s->unfenced = !venom_membarrier_daemons();
@@ -300,12 +308,12 @@ static const struct venom_wait_ops shell_wait_ops = {
 	.sleep = wait_sleep,
 };
 
-/* See that the publisher will look at our sleeping word; the first time only. */
-static int watch_state(struct venom_shell *s)
+/* See that the publisher looks at our sleeping word; the first time only.  1, or 0 when the time is up. */
+static int watch_state(struct venom_shell *s, int64_t timeout_ns)
 {
-	int rc = s->watching ? 0 : s->be->watch(s);
+	int rc = s->watching ? 1 : s->be->watch(s, timeout_ns);
 
-	if (!rc)
+	if (rc == 1)
 		s->watching = true;
 	return rc;
 }
@@ -334,22 +342,33 @@ static int shell_wait(struct shell_wait *w, int64_t timeout_ns)
 
 VENOM_API int venom_shell_wait(struct venom_shell *s, uint64_t version, int64_t timeout_ns)
 {
-	struct shell_wait w = { .s = s, .what = VENOM_WAIT_STATE, .version = version };
+	struct shell_wait w = {.s = s, .what = VENOM_WAIT_STATE, .version = version};
+	int64_t start;
 	int rc;
 
-	if (timeout_ns != 0 && s->spin.ns != VENOM_SPIN_FOREVER && !shell_ready(&w)) {
-		rc = watch_state(s);
-		if (rc)
+	if (timeout_ns != 0 && s->spin.ns != VENOM_SPIN_FOREVER && !s->watching && !shell_ready(&w)) {
+		start = now_ns();
+		rc = watch_state(s, timeout_ns);
+		if (rc <= 0)
 			return shell_ready(&w) ? 1 : rc;
+		if (timeout_ns > 0) {
+			timeout_ns -= now_ns() - start;
+			if (timeout_ns < 0)
+				timeout_ns = 0;
+		}
 	}
 	return shell_wait(&w, timeout_ns);
 }
 
 VENOM_API int venom_shell_room(struct venom_shell *s, int64_t timeout_ns)
 {
-	struct shell_wait w = { .s = s, .what = VENOM_WAIT_ROOM };
+	struct shell_wait w = {.s = s, .what = VENOM_WAIT_ROOM};
 
-	return s->may_command ? shell_wait(&w, timeout_ns) : -EACCES;
+	if (!s->may_command)
+		return -EACCES;
+	if (death_told(s) && venom_shell_gone(s))
+		return -EPIPE;
+	return shell_wait(&w, timeout_ns);
 }
 
 /* ---- answers ---------------------------------------------------------------- */
@@ -383,9 +402,10 @@ static int abandoned(struct venom_shell *s, struct venom_request *r)
 	return cursor > r->pos ? -ECONNRESET : -EPIPE;
 }
 
-VENOM_API ssize_t venom_shell_complete(struct venom_shell *s, uint64_t *tag, void *resp, size_t size, int64_t timeout_ns)
+VENOM_API ssize_t venom_shell_complete(struct venom_shell *s, uint64_t *tag, void *resp, size_t size,
+				       int64_t timeout_ns)
 {
-	struct shell_wait w = { .s = s, .what = VENOM_WAIT_ANSWER };
+	struct shell_wait w = {.s = s, .what = VENOM_WAIT_ANSWER};
 	struct venom_request *r;
 	ssize_t rc;
 
@@ -478,7 +498,7 @@ VENOM_API int venom_shell_fd(struct venom_shell *s)
 
 VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t version)
 {
-	struct shell_wait w = { .s = s, .what = what, .version = version };
+	struct shell_wait w = {.s = s, .what = what, .version = version};
 	int rc;
 
 	if (!what || (what & ~(VENOM_WAIT_STATE | VENOM_WAIT_ANSWER | VENOM_WAIT_ROOM)))
@@ -486,9 +506,9 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 	if (shell_ready(&w))
 		return 1;
 	if (what & VENOM_WAIT_STATE) {
-		rc = watch_state(s);
-		if (rc)
-			return shell_ready(&w) ? 1 : rc;
+		rc = watch_state(s, ARM_NS);
+		if (rc <= 0)
+			return shell_ready(&w) ? 1 : rc ? rc : -ETIMEDOUT;
 	}
 	user_disarm(s);
 	shell_arm(s, what);

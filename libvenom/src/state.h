@@ -120,10 +120,12 @@ static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64
 	return venom_ring_claim(venom_ring_at(r, v), c);
 }
 
-/* Whether a version newer than `version` is there: looks only at the buffer that the next one goes to. */
-static inline bool venom_ring_newer(const struct venom_ring *r, uint64_t version)
+/* A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to. */
+static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
 {
-	return load_acquire(&venom_ring_at(r, version + 1)->seq) / 2 > version;
+	uint64_t v = load_acquire(&venom_ring_at(r, version + 1)->seq) / 2;
+
+	return v > version ? v : 0;
 }
 
 /* Whether all that was read from the buffer since the claim belongs to the claimed version. */
