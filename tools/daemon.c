@@ -42,6 +42,20 @@ bool config_option(int c, struct venom_config *cfg)
 	}
 }
 
+/* Create the channel; who preferred huge pages is told if there were none.  0, or 1 after it has said what was wrong. */
+int daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg)
+{
+	struct venom_info info;
+	int rc = venom_daemon_create(d, name, cfg);
+
+	if (rc)
+		return fail(name, rc);
+	venom_daemon_info(*d, &info);
+	if (cfg->huge == VENOM_HUGE_PREFER && info.page_size < 1 << 20)
+		complain(name, "note: no huge pages to be had, the state is on base pages");
+	return 0;
+}
+
 /* A beat of so many a second, beginning now. */
 struct pace pace_start(double rate)
 {

@@ -194,9 +194,8 @@ static int run(int argc, char **argv)
 
 	cfg.flags = VENOM_STAMP;
 	hold_signals();
-	rc = venom_daemon_create(&p.d, p.name, &cfg);
-	if (rc)
-		return fail(p.name, rc);
+	if (daemon_create(&p.d, p.name, &cfg))
+		return 1;
 	rc = service_start(&service, p.d, refuse, NULL);
 	if (!rc) {
 		await_shells(p.d, wait);

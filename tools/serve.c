@@ -89,10 +89,9 @@ static int run(int argc, char **argv)
 	rc = figures_open(&figures);
 	if (rc)
 		return complain(name, "/proc can't be read: %s", strerror(-rc));
-	rc = venom_daemon_create(&d, name, &cfg);
-	if (rc) {
+	if (daemon_create(&d, name, &cfg)) {
 		figures_close(figures);
-		return fail(name, rc);
+		return 1;
 	}
 	rc = service_start(&service, d, answer, NULL);
 	if (!rc) {

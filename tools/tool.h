@@ -71,6 +71,8 @@ const char *human_ns(char buf[16], uint64_t ns);
 	"  --spin HOW        adaptive (default), forever, none, or nanoseconds to spin before a sleep\n"
 bool config_option(int c, struct venom_config *cfg);
 
+int daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg);
+
 struct pace {
 	uint64_t next;
 	uint64_t period;
