@@ -65,6 +65,7 @@ tests: all $(tests)
 
 $B/man/%: libvenom/man/%.scd
 	@mkdir -p $(@D)
+	@tools/deps.sh man
 	scdoc < $< > $@
 
 man: $(man)
@@ -75,7 +76,7 @@ demo:
 	$B/venom demo
 
 check:
-	@tools/deps.sh build check
+	@tools/deps.sh build man check
 	@selftests/run.sh
 
 install: all man
@@ -86,6 +87,7 @@ install: all man
 	ln -sf libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/libvenom.so
 	install -m 644 $B/libvenom.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 $B/libvenom.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -D -m 644 tools/venom.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/venom
 	for m in $(man); do s=$${m##*.}; install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/} || exit 1; done
 
 format:

@@ -23,16 +23,19 @@ for group in "$@"; do
 		need command -v "${CC:-cc}" -- gcc
 		need "$(header stdlib.h)" -- libc6-dev
 		;;
+	man)
+		need command -v scdoc -- scdoc
+		;;
 	check)
 		need command -v clang -- clang
+		need command -v g++ -- g++
 		need command -v xz -- xz-utils
-		need command -v scdoc -- scdoc
 		need command -v dpkg-deb -- dpkg
 		need "$(header liburing.h)" -- liburing-dev
 		need "echo 'int main(void){return 0;}' | cc -x c -fsanitize=address -o /dev/null -" -- gcc
 		;;
 	*)
-		echo "deps.sh: no group '$group'; there are: build check" >&2
+		echo "deps.sh: no group '$group'; there are: build man check" >&2
 		exit 2
 		;;
 	esac

@@ -100,6 +100,7 @@ struct venom_config {
 
 #define VENOM_CONFIG_INIT {			\
 	.size = sizeof(struct venom_config),	\
+	.flags = 0,				\
 	.data_size = 4096,			\
 	.versions = 4,				\
 	.cmd_slots = 64,			\
@@ -108,6 +109,8 @@ struct venom_config {
 	.max_clients = 64,			\
 	.mode = 0600,				\
 	.huge = VENOM_HUGE_PREFER,		\
+	.reserved = 0,				\
+	.huge_size = 0,				\
 	.spin_ns = VENOM_SPIN_ADAPTIVE,		\
 }
 

@@ -55,7 +55,9 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *c;
+	bool crowded = false;
 	ssize_t n;
+	int fd;
 
 	*nfds = 0;
 	n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -64,11 +66,21 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 	for (c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		*nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(c), *nfds * sizeof(int));
+		/* The control buffer is rounded up: it may hold more than it was made for. */
+		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (*nfds < PROTO_FDS) {
+				fds[(*nfds)++] = fd;
+			} else {
+				close(fd);
+				crowded = true;
+			}
+		}
 	}
 	if (n == 0)
 		n = -EPIPE;
+	else if (crowded)
+		n = venom_fail(-EPROTO, "a message came with more than %d descriptors", PROTO_FDS);
 	else if (mh.msg_flags & MSG_CTRUNC)
 		n = venom_fail(-EMFILE, "out of descriptors: raise the limit (ulimit -n)");
 	else if ((size_t)n < sizeof(msg->head) || (mh.msg_flags & MSG_TRUNC) || msg->head.magic != PROTO_MAGIC)

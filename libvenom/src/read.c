@@ -42,92 +42,94 @@ static int gave_up(struct venom_shell *s)
 	return s->ring.versions == 1 && venom_shell_gone(s) ? -EOWNERDEAD : -EAGAIN;
 }
 
+/* What a read has spent. */
+struct effort {
+	uint64_t tries, busy, spoiled;
+};
+
+/* Claim the latest version; while it is being written, for a while. */
+static int claim(struct venom_shell *s, struct venom_claim *c, struct effort *e)
+{
+	for (;;) {
+		enum venom_pick pick = venom_ring_pick(&s->ring, s->seen, c);
+
+		e->tries++;
+		if (pick == VENOM_PICK_WHOLE)
+			return 0;
+		if (pick == VENOM_PICK_NONE)
+			return -ENODATA;
+		if (++e->busy >= BUSY_TRIES)
+			return gave_up(s);
+		cpu_relax();
+	}
+}
+
+/* The writer came round while we looked: 0 to try again. */
+static int spoiled(struct venom_shell *s, struct effort *e)
+{
+	return ++e->spoiled < s->max_tries ? 0 : gave_up(s);
+}
+
 VENOM_API ssize_t venom_shell_read(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
 {
-	uint64_t tries = 0, spoiled = 0, busy = 0;
+	struct effort e = {0};
 	struct venom_claim c;
 	ssize_t rc;
 
-	for (;;) {
-		enum venom_pick pick = venom_ring_pick(&s->ring, s->seen, &c);
+	do {
+		bool fits;
 
-		tries++;
-		if (pick == VENOM_PICK_NONE) {
-			rc = -ENODATA;
+		rc = claim(s, &c, &e);
+		if (rc)
+			break;
+		fits = c.len <= size && c.len <= s->ring.data_size;
+		if (fits)
+			copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
+		if (venom_ring_check(&c)) {
+			rc = fits ? (ssize_t)c.len : check_len(s, c.len, size);
 			break;
 		}
-		if (pick == VENOM_PICK_WHOLE) {
-			bool fits = c.len <= size && c.len <= s->ring.data_size;
-
-			if (fits)
-				copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
-			if (venom_ring_check(&c)) {
-				rc = fits ? (ssize_t)c.len : check_len(s, c.len, size);
-				break;
-			}
-			if (++spoiled >= s->max_tries) {
-				rc = gave_up(s);
-				break;
-			}
-		} else {
-			if (++busy >= BUSY_TRIES) {
-				rc = gave_up(s);
-				break;
-			}
-			cpu_relax();
-		}
-	}
-	count_read(s, tries, spoiled, rc >= 0);
-	if (rc >= 0) {
-		s->seen = c.seq / 2;
-		if (version)
-			*version = s->seen;
-	}
+		rc = spoiled(s, &e);
+	} while (!rc);
+	count_read(s, e.tries, e.spoiled, rc >= 0);
+	if (rc < 0)
+		return rc;
+	s->seen = c.seq / 2;
+	if (version)
+		*version = s->seen;
 	return rc;
 }
 
 VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *view)
 {
+	struct effort e = {0};
 	struct venom_claim c;
-	uint64_t tries = 0;
 	int rc;
 
-	for (;;) {
-		enum venom_pick pick = venom_ring_pick(&s->ring, s->seen, &c);
+	do {
+		uint64_t time_ns;
 
-		tries++;
-		if (pick == VENOM_PICK_NONE) {
-			rc = -ENODATA;
+		rc = claim(s, &c, &e);
+		if (rc)
 			break;
-		}
-		if (pick == VENOM_PICK_WHOLE) {
-			uint64_t time_ns = load_relaxed(&c.buf->time_ns);
-
-			rc = c.len <= s->ring.data_size ? 0 : -EPROTO;
-			if (venom_ring_check(&c)) {
-				if (rc)
-					break;
-				*view = (struct venom_view){
-					.data = venom_ring_payload(&s->ring, c.buf),
-					.len = c.len,
-					.version = c.seq / 2,
-					.time_ns = time_ns,
-					.seq = c.seq,
-				};
+		time_ns = load_relaxed(&c.buf->time_ns);
+		if (venom_ring_check(&c)) {
+			rc = check_len(s, c.len, s->ring.data_size);
+			if (rc)
 				break;
-			}
-		}
-		if (tries >= BUSY_TRIES) {
-			rc = gave_up(s);
+			*view = (struct venom_view){
+				.data = venom_ring_payload(&s->ring, c.buf),
+				.len = c.len,
+				.version = c.seq / 2,
+				.time_ns = time_ns,
+				.seq = c.seq,
+			};
+			s->seen = view->version;
 			break;
 		}
-		cpu_relax();
-	}
-	count_read(s, tries, tries - 1, false);
-	if (!rc)
-		s->seen = view->version;
-	else if (rc == -EPROTO)
-		check_len(s, c.len, 0);
+		rc = spoiled(s, &e);
+	} while (!rc);
+	count_read(s, e.tries, e.spoiled, false);
 	return rc;
 }
 
