@@ -20,6 +20,7 @@ header() { # whether the compiler finds a header
 for group in "$@"; do
 	case $group in
 	build)
+		need command -v objcopy -- binutils
 		need command -v "${CC:-cc}" -- gcc
 		need "$(header stdlib.h)" -- libc6-dev
 		;;

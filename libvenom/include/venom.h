@@ -241,7 +241,7 @@ VENOM_API int venom_daemon_set_spin(struct venom_daemon *d, int64_t spin_ns);
  *	-EINVAL		name can't be; see venom_daemon_create()
  *	-ENOENT		no living daemon has the name
  *	-EACCES		the channel's mode does not let this user read
- *	-EUSERS		max_clients shells are attached
+ *	-EUSERS		max_clients shells are attached; one that has gone counts until its commands have been received
  *	-EPROTO		the other side speaks another ABI version, or what it gave can't be; venom_errmsg() names the field
  *	-ETIMEDOUT	the daemon's process did not answer for 10 s (it may be stopped)
  *	-EMFILE, -ENOMEM  out of descriptors (a shell needs 4), out of memory

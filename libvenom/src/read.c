@@ -9,7 +9,8 @@
  */
 #include "internal.h"
 
-#define BUSY_TRIES 16384
+#define BUSY_TRIES  16384
+#define START_TRIES 8
 
 /* What a whole version's length says; 0 if it can be copied. */
 static int check_len(struct venom_shell *s, uint64_t len, size_t size)
@@ -156,9 +157,12 @@ static int lapped(struct venom_shell *s, uint64_t *version)
 	uint64_t v = latest >= s->ring.versions ? latest - s->ring.versions + 1 : 1;
 	struct venom_claim c;
 
+	if (latest <= *version)
+		return -EAGAIN;
 	if (v <= *version)
 		v = *version + 1;
-	for (; v <= latest; v++)
+	/* At most once round the ring, whatever number a hostile daemon gives for its latest. */
+	for (uint64_t left = latest - v + 1; left; left--, v++)
 		if (venom_ring_claim(venom_ring_at(&s->ring, v), &c) == VENOM_PICK_WHOLE && c.seq == 2 * v)
 			break;
 	v--;
@@ -205,8 +209,13 @@ VENOM_API ssize_t venom_shell_read_next(struct venom_shell *s, void *buf, size_t
 	bool start = !*version;
 	ssize_t rc = read_next(s, buf, size, version);
 
-	/* Who starts has missed nothing: give the oldest there is, unless the writer laps us again right then. */
-	if (start && rc == -EOVERFLOW)
+	/* Who starts has missed nothing: give the oldest there is, as soon as the writer lets us. */
+	for (int tries = 0; start && rc == -EOVERFLOW && tries < START_TRIES; tries++)
 		rc = read_next(s, buf, size, version);
+	if (start && rc < 0) {
+		*version = 0;
+		if (rc == -EOVERFLOW)
+			rc = -EAGAIN;
+	}
 	return rc;
 }

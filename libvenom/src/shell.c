@@ -196,7 +196,7 @@ struct shell_wait {
 
 static bool answered(struct venom_shell *s, const struct venom_request *r)
 {
-	return venom_slot_ready(venom_slots_at(&s->in, r->tag), r->tag);
+	return venom_slot_ready(&s->in, r->tag, r->tag);
 }
 
 static bool any_answered(struct shell_wait *w)
