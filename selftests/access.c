@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who may: a channel's mode says who may read it and who may command, by user, by group (first or supplementary)
+ * and for others; without a right there is -EACCES and no trace; and two users' private channels don't meet.
+ * Needs root, to become others.
+ */
+#include <grp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "lib/harness.h"
+#include "lib/peer.h"
+
+/* Ids that nobody has. */
+#define OWNER	 64101
+#define STRANGER 64102
+#define GROUP	 64110
+#define OTHERS	 64111
+
+FIXTURE(access)
+{
+	struct vt_peer dm, sh;
+	struct venom_config *cfg;
+	const char *name;
+	char dir[32];
+	bool ready;
+};
+
+FIXTURE_SETUP(access)
+{
+	if (geteuid())
+		SKIP(return, "needs root, to become other users");
+	/* A folder for all, as an administrator would make it: root's tests share it with nobody. */
+	strcpy(self->dir, "/tmp/venom-access.XXXXXX");
+	ASSERT_NE(NULL, mkdtemp(self->dir));
+	ASSERT_EQ(0, chmod(self->dir, 01777));
+	setenv("VENOM_RUNTIME_DIR", self->dir, 1);
+	self->cfg = vt_config();
+	self->name = vt_name();
+	vt_start(&self->dm);
+	vt_start(&self->sh);
+	self->ready = true;
+}
+
+static void remove_tree(const char *dir)
+{
+	char cmd[64];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	if (system(cmd))
+		fprintf(stderr, "# can't remove %s\n", dir);
+}
+
+static long both_end(long a, long b, long c)
+{
+	ps_close(a, b, c);
+	return pd_destroy(a, b, c);
+}
+
+FIXTURE_TEARDOWN(access)
+{
+	if (!self->ready)
+		return;
+	EXPECT_EQ(0, vt_call(&self->sh, both_end));
+	EXPECT_EQ(0, vt_call(&self->dm, both_end));
+	EXPECT_EQ(0, vt_stop(&self->sh));
+	EXPECT_EQ(0, vt_stop(&self->dm));
+	remove_tree(self->dir);
+}
+
+/* Become this user, for good. */
+static long become(long uid, long gid, long supplementary)
+{
+	gid_t groups[1] = {(gid_t)supplementary};
+
+	VT_CHECK(!setgroups(supplementary ? 1 : 0, groups));
+	VT_CHECK(!setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid));
+	VT_CHECK(!setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid));
+	prctl(PR_SET_DUMPABLE, 1); /* the leak check wants it */
+	prctl(PR_SET_PDEATHSIG, 9);
+	return 0;
+}
+
+#define start(self, mode_)                                                               \
+	do {                                                                             \
+		(self)->cfg->mode = mode_;                                               \
+		ASSERT_EQ(0, vt_call(&(self)->dm, become, OWNER, GROUP, 0));             \
+		ASSERT_EQ(0, vt_call(&(self)->dm, pd_create, (self)->name, (self)->cfg)) \
+		{                                                                        \
+			TH_LOG("%s", vt_errmsg);                                         \
+		}                                                                        \
+		ASSERT_EQ(0, vt_call(&(self)->dm, pd_publish, 9, 20));                   \
+	} while (0)
+
+/* One way to be refused: nothing given, somebody counted. */
+static long connect_poisoned(long name, long b, long c)
+{
+	struct venom_shell *s = (struct venom_shell *)0x5a5a5a;
+	int fds = vt_count_fds(), err = venom_shell_connect(&s, (const char *)name);
+
+	VT_CHECK(err == -EACCES);
+	VT_CHECK(s == (struct venom_shell *)0x5a5a5a);
+	VT_CHECK(vt_count_fds() == fds);
+	VT_CHECK(strstr(venom_errmsg(), "mode"));
+	VT_CHECK(venom_stat((const char *)name, NULL, NULL, NULL, NULL) == -EACCES);
+	return b + c;
+}
+
+/* May read, and nothing else. */
+static long reads_only(long v, long b, long c)
+{
+	struct venom_shell_stats st;
+	uint64_t tag = 99;
+	char buf[64];
+
+	VT_CHECK(ps_read(0, 0, 0) == v);
+	VT_CHECK(ps_send(1, 20, 0) == -EACCES);
+	VT_CHECK(ps_request(1, 20, 0) == -EACCES);
+	VT_CHECK(ps_request(1, 20, -1) == -EACCES);
+	VT_CHECK(venom_shell_submit(ps, buf, 1, &tag) == -EACCES);
+	VT_CHECK(venom_shell_room(ps, -1) == -EACCES);
+	VT_CHECK(tag == 99);
+	VT_CHECK(!venom_shell_stats(ps, &st));
+	VT_CHECK(st.commands == 0 && st.reads == 1);
+	return b + c;
+}
+
+/* May all: read, and get an answer under its own name. */
+#define ALLOWED(self, uid_, gid_)                                                          \
+	do {                                                                               \
+		ASSERT_EQ(0, vt_call(&(self)->sh, ps_connect, (self)->name))               \
+		{                                                                          \
+			TH_LOG("%s", vt_errmsg);                                           \
+		}                                                                          \
+		EXPECT_EQ(9, vt_call(&(self)->sh, ps_read));                               \
+		vt_post(&(self)->sh, ps_request, 7, 20, -1);                               \
+		EXPECT_EQ(0, vt_call(&(self)->dm, answer_to, uid_, gid_, (self)->sh.pid)); \
+		EXPECT_EQ(8, vt_result(&(self)->sh));                                      \
+	} while (0)
+
+static long answer_to(long uid, long gid, long pid)
+{
+	VT_CHECK(pd_receive(-1, 0, 0) == 7);
+	VT_CHECK(pd_cmd[pd_cmds - 1].uid == uid);
+	VT_CHECK(pd_cmd[pd_cmds - 1].gid == gid);
+	VT_CHECK(pd_cmd[pd_cmds - 1].pid == pid);
+	return pd_respond(pd_cmds - 1, 8, 20);
+}
+
+TEST_F(access, private_by_default)
+{
+	start(self, 0600);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
+}
+
+TEST_F(access, not_even_for_the_group)
+{
+	start(self, 0600);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, GROUP, 0));
+	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
+}
+
+TEST_F(access, the_owner_may)
+{
+	start(self, 0600);
+	ASSERT_EQ(0, vt_call(&self->sh, become, OWNER, OTHERS, 0));
+	ALLOWED(self, OWNER, OTHERS);
+}
+
+TEST_F(access, root_may)
+{
+	start(self, 0600);
+	ALLOWED(self, 0, 0);
+}
+
+TEST_F(access, for_all)
+{
+	start(self, 0666);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ALLOWED(self, STRANGER, OTHERS);
+}
+
+TEST_F(access, others_may_read)
+{
+	start(self, 0644);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->sh, reads_only, 9));
+	EXPECT_EQ(0, vt_call(&self->dm, pd_receive, 0));
+}
+
+TEST_F(access, others_may_not_just_command)
+{
+	start(self, 0622);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
+}
+
+TEST_F(access, the_group_may_all_others_nothing)
+{
+	start(self, 0660);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, GROUP, 0));
+	ALLOWED(self, STRANGER, GROUP);
+}
+
+TEST_F(access, a_supplementary_group_counts)
+{
+	start(self, 0660);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, GROUP));
+	ALLOWED(self, STRANGER, OTHERS);
+}
+
+TEST_F(access, not_of_the_group)
+{
+	start(self, 0660);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
+}
+
+TEST_F(access, the_group_may_read)
+{
+	start(self, 0640);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, GROUP));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->sh, reads_only, 9));
+}
+
+/* As with files, the first class that fits decides. */
+TEST_F(access, the_group_less_than_others)
+{
+	start(self, 0606);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, GROUP, 0));
+	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
+}
+
+TEST_F(access, the_owner_binds_himself)
+{
+	start(self, 0400);
+	ASSERT_EQ(0, vt_call(&self->sh, become, OWNER, GROUP, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->sh, reads_only, 9));
+}
+
+TEST_F(access, a_stranger_can_t_take_a_living_name)
+{
+	long err;
+
+	start(self, 0666);
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	err = vt_call(&self->sh, pd_create, self->name, self->cfg);
+	EXPECT_TRUE(err == -EBUSY || err == -EACCES) TH_LOG("%ld", err);
+	ALLOWED(self, STRANGER, OTHERS);
+}
+
+TEST_F(access, no_place_for_a_channel)
+{
+	ASSERT_EQ(0, chmod(self->dir, 0755));
+	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	EXPECT_EQ(-EACCES, vt_call(&self->sh, pd_create, self->name, self->cfg));
+	EXPECT_NE(0, strlen(vt_errmsg));
+}
+
+/* ---- everybody's own place ---- */
+
+static long own_xdg(long uid, long gid, long dir)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/%ld", (const char *)dir, uid);
+	VT_CHECK(!mkdir(path, 0700));
+	VT_CHECK(!chown(path, (uid_t)uid, (gid_t)gid));
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	unsetenv("VENOM_RUNTIME_DIR");
+	return become(uid, gid, 0);
+}
+
+static int count(const struct venom_info *info, void *n)
+{
+	if (!strncmp(info->name, "test-", 5))
+		++*(int *)n;
+	return 0;
+}
+
+static long list(long a, long b, long c)
+{
+	int n = 0;
+
+	VT_CHECK(venom_list(count, &n) >= 0);
+	return n + a + b + c;
+}
+
+TEST_F(access, private_channels_of_two_users_don_t_meet)
+{
+	char *dir = vt_box + 100;
+
+	strcpy(dir, self->dir);
+	ASSERT_EQ(0, vt_call(&self->dm, own_xdg, OWNER, GROUP, dir));
+	ASSERT_EQ(0, vt_call(&self->sh, own_xdg, STRANGER, GROUP, dir));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, 20));
+	/* The stranger neither sees nor finds it; under the same name it has its own. */
+	EXPECT_EQ(1, vt_call(&self->dm, list));
+	EXPECT_EQ(0, vt_call(&self->sh, list));
+	EXPECT_EQ(-ENOENT, vt_call(&self->sh, ps_connect, self->name));
+	ASSERT_EQ(0, vt_call(&self->sh, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, vt_call(&self->sh, pd_publish, 2, 20));
+	EXPECT_EQ(1, vt_call(&self->sh, list));
+	ASSERT_EQ(0, vt_call(&self->dm, ps_connect, self->name));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name));
+	EXPECT_EQ(1, vt_call(&self->dm, ps_read));
+	EXPECT_EQ(2, vt_call(&self->sh, ps_read));
+}
+
+/* Without XDG_RUNTIME_DIR it is a folder in /tmp, where anyone could have made it first. */
+static long without_xdg(long uid, long gid, long squatter)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/tmp/venom-%ld", uid);
+	VT_CHECK(!mkdir(path, squatter ? 0777 : 0700));
+	VT_CHECK(!chown(path, (uid_t)(squatter ? squatter : uid), (gid_t)gid));
+	unsetenv("XDG_RUNTIME_DIR");
+	unsetenv("VENOM_RUNTIME_DIR");
+	return become(uid, gid, 0);
+}
+
+TEST_F(access, a_folder_taken_by_another_is_not_used)
+{
+	char path[40];
+
+	ASSERT_EQ(0, vt_call(&self->dm, without_xdg, OWNER, GROUP, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, without_xdg, STRANGER, GROUP, OWNER));
+	EXPECT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(-EACCES, vt_call(&self->sh, pd_create, self->name, self->cfg));
+	EXPECT_NE(NULL, strstr(vt_errmsg, "/tmp/venom-"));
+	EXPECT_EQ(-ENOENT, vt_call(&self->sh, ps_connect, self->name));
+	EXPECT_EQ(0, vt_call(&self->dm, ps_connect, self->name));
+	vt_call(&self->dm, both_end);
+	snprintf(path, sizeof(path), "/tmp/venom-%d", OWNER);
+	remove_tree(path);
+	snprintf(path, sizeof(path), "/tmp/venom-%d", STRANGER);
+	remove_tree(path);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Death: whoever waits for the dead is told, whatever way it waits; what the dead had published can be read, what
+ * they had sent is delivered; their names and ids come back; and no child that inherited their
+ * descriptors hides any of it.  Kills at random instants are kill.c's and killshell.c's.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "lib/harness.h"
+#include "lib/peer.h"
+
+FIXTURE(death)
+{
+	struct vt_peer dm, sh;
+	struct venom_config *cfg;
+	const char *name;
+	struct venom_shell *s;
+	uint64_t version;
+	char buf[256];
+};
+
+FIXTURE_VARIANT(death)
+{
+	int64_t spin_ns;
+	bool in_order; /* destroyed, not killed */
+};
+
+/* clang-format off */
+FIXTURE_VARIANT_ADD(death, killed_block) { .spin_ns = VENOM_SPIN_NONE };
+FIXTURE_VARIANT_ADD(death, killed_adaptive) { .spin_ns = VENOM_SPIN_ADAPTIVE };
+FIXTURE_VARIANT_ADD(death, killed_busy_poll) { .spin_ns = VENOM_SPIN_FOREVER };
+FIXTURE_VARIANT_ADD(death, ended_block) { .spin_ns = VENOM_SPIN_NONE, .in_order = true };
+FIXTURE_VARIANT_ADD(death, ended_busy_poll) { .spin_ns = VENOM_SPIN_FOREVER, .in_order = true };
+/* clang-format on */
+
+FIXTURE_SETUP(death)
+{
+	self->cfg = vt_config();
+	self->cfg->cmd_slots = 4;
+	self->cfg->spin_ns = variant->spin_ns;
+	self->name = vt_name();
+	vt_start(&self->dm);
+	vt_start(&self->sh);
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, 20));
+	ASSERT_EQ(0, venom_shell_connect(&self->s, self->name));
+	ASSERT_EQ(0, venom_shell_set_spin(self->s, variant->spin_ns));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_set_spin, variant->spin_ns));
+}
+
+FIXTURE_TEARDOWN(death)
+{
+	char path[200];
+
+	venom_shell_close(self->s);
+	EXPECT_EQ(0, vt_call(&self->sh, ps_close));
+	EXPECT_EQ(0, vt_stop(&self->sh));
+	vt_kill(&self->dm, SIGKILL);
+	/* What a killed daemon leaves of its name waits for the next one: here there is none. */
+	snprintf(path, sizeof(path), "%s/%s", getenv("VENOM_RUNTIME_DIR"), self->name);
+	unlink(path);
+}
+
+#define end(self)                                                       \
+	do {                                                            \
+		if (variant->in_order) {                                \
+			ASSERT_EQ(0, vt_call(&(self)->dm, pd_destroy)); \
+		} else {                                                \
+			vt_kill(&(self)->dm, SIGKILL);                  \
+		}                                                       \
+	} while (0)
+
+TEST_F(death, while_a_shell_waits_for_state)
+{
+	vt_post(&self->sh, ps_wait, 1, -1);
+	EXPECT_FALSE(vt_has_result(&self->sh, 30));
+	end(self);
+	EXPECT_EQ(-EPIPE, vt_result(&self->sh));
+	/* And who comes later. */
+	EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 1, -1));
+	EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 1, 0));
+	EXPECT_EQ(0, venom_shell_alive(self->s));
+}
+
+TEST_F(death, while_a_request_is_with_the_daemon)
+{
+	vt_post(&self->sh, ps_request, 5, 20, -1);
+	ASSERT_EQ(5, vt_call(&self->dm, pd_receive, -1));
+	EXPECT_FALSE(vt_has_result(&self->sh, 30));
+	end(self);
+	EXPECT_EQ(-ECONNRESET, vt_result(&self->sh));
+	EXPECT_EQ(-EPIPE, vt_call(&self->sh, ps_request, 6, 20, -1));
+}
+
+TEST_F(death, while_a_request_is_not_taken)
+{
+	vt_post(&self->sh, ps_request, 5, 20, -1);
+	EXPECT_FALSE(vt_has_result(&self->sh, 30));
+	end(self);
+	EXPECT_EQ(-EPIPE, vt_result(&self->sh));
+}
+
+TEST_F(death, while_a_request_waits_for_room)
+{
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(0, vt_call(&self->sh, ps_send, 1, 20));
+	}
+	vt_post(&self->sh, ps_request, 5, 20, -1);
+	EXPECT_FALSE(vt_has_result(&self->sh, 30));
+	end(self);
+	EXPECT_EQ(-EPIPE, vt_result(&self->sh));
+}
+
+/* Of several requests each gets what became of it. */
+TEST_F(death, each_open_request_is_told_its_own)
+{
+	uint64_t answered, taken, left, tag;
+
+	ASSERT_EQ(0, venom_shell_submit(self->s, "\1", 1, &answered));
+	ASSERT_EQ(0, venom_shell_submit(self->s, "\2", 1, &taken));
+	ASSERT_EQ(0, venom_shell_submit(self->s, "\3", 1, &left));
+	ASSERT_EQ(1, vt_call(&self->dm, pd_receive, -1));
+	ASSERT_EQ(2, vt_call(&self->dm, pd_receive, -1));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_respond, 0, 9, 20));
+	end(self);
+	memset(self->buf, 0x5a, sizeof(self->buf));
+	tag = left;
+	EXPECT_EQ(-EPIPE, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+	tag = taken;
+	EXPECT_EQ(-ECONNRESET, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+	EXPECT_TRUE(vt_all(self->buf, 0x5a, sizeof(self->buf)));
+	/* The answer that was given before is there. */
+	tag = VENOM_ANY;
+	EXPECT_EQ(20, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+	EXPECT_EQ(answered, tag);
+	EXPECT_TRUE(vt_is(self->buf, 20, 9));
+	tag = VENOM_ANY;
+	EXPECT_EQ(-EINVAL, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+}
+
+TEST_F(death, any_fails_one_by_one)
+{
+	uint64_t first, second, tag;
+	ssize_t err;
+
+	ASSERT_EQ(0, venom_shell_submit(self->s, "\1", 1, &first));
+	ASSERT_EQ(0, venom_shell_submit(self->s, "\2", 1, &second));
+	ASSERT_EQ(1, vt_call(&self->dm, pd_receive, -1));
+	end(self);
+	for (int i = 0; i < 2; i++) {
+		tag = VENOM_ANY;
+		err = venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1);
+		ASSERT_TRUE(tag == first || tag == second);
+		EXPECT_EQ(tag == first ? -ECONNRESET : -EPIPE, err);
+	}
+	tag = VENOM_ANY;
+	EXPECT_EQ(-EINVAL, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+}
+
+TEST_F(death, nothing_can_be_sent_any_more)
+{
+	struct venom_shell_stats st;
+	uint64_t tag = 99;
+
+	end(self);
+	EXPECT_TRUE(VT_UNTIL(!venom_shell_alive(self->s)));
+	EXPECT_EQ(-EPIPE, venom_shell_send(self->s, "x", 1));
+	EXPECT_EQ(-EPIPE, venom_shell_submit(self->s, "x", 1, &tag));
+	EXPECT_EQ(99, tag);
+	EXPECT_EQ(-EPIPE, venom_shell_request(self->s, "x", 1, self->buf, 1, -1));
+	EXPECT_EQ(-EPIPE, venom_shell_room(self->s, -1));
+	ASSERT_EQ(0, venom_shell_stats(self->s, &st));
+	EXPECT_EQ(0, st.commands);
+}
+
+TEST_F(death, what_was_published_can_be_read)
+{
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 2, 30));
+	/* Even while the third is being written. */
+	ASSERT_EQ(0, vt_call(&self->dm, pd_begin, 3, 100));
+	end(self);
+	EXPECT_EQ(30, venom_shell_read(self->s, self->buf, sizeof(self->buf), &self->version));
+	EXPECT_EQ(2, self->version);
+	EXPECT_TRUE(vt_is(self->buf, 30, 2));
+	EXPECT_EQ(1, venom_shell_wait(self->s, 1, -1));
+	EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 2, -1));
+	self->version = 0;
+	EXPECT_EQ(20, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &self->version));
+	EXPECT_EQ(30, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &self->version));
+	EXPECT_EQ(-EPIPE, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &self->version));
+	EXPECT_EQ(2, self->version);
+}
+
+/* ---- the one version torn for ever ---- */
+
+TEST(dead_in_the_only_version)
+{
+	struct venom_config *cfg = vt_config();
+	const char *name = vt_name();
+	struct venom_view view, before;
+	struct venom_shell *s;
+	uint64_t version = 99;
+	struct vt_peer dm;
+	char buf[100];
+
+	cfg->versions = 1;
+	for (int in_order = 0; in_order < 2; in_order++) {
+		vt_start(&dm);
+		ASSERT_EQ(0, vt_call(&dm, pd_create, name, cfg));
+		ASSERT_EQ(0, vt_call(&dm, pd_publish, 1, 50));
+		ASSERT_EQ(0, venom_shell_connect(&s, name));
+		ASSERT_EQ(0, vt_call(&dm, pd_begin, 2, 50));
+		memset(buf, 0x5a, sizeof(buf));
+		memset(&view, 0x5a, sizeof(view));
+		before = view;
+		/* Not dead yet: it may come. */
+		EXPECT_EQ(-EAGAIN, venom_shell_read(s, buf, sizeof(buf), &version));
+		EXPECT_EQ(-EAGAIN, venom_shell_read_begin(s, &view));
+		if (in_order) {
+			vt_call(&dm, pd_destroy);
+			ASSERT_EQ(0, vt_stop(&dm));
+		} else {
+			vt_kill(&dm, SIGKILL);
+		}
+		EXPECT_EQ(-EOWNERDEAD, venom_shell_read(s, buf, sizeof(buf), &version));
+		EXPECT_EQ(-EOWNERDEAD, venom_shell_read_begin(s, &view));
+		EXPECT_EQ(99, version);
+		EXPECT_TRUE(vt_all(buf, 0x5a, sizeof(buf)));
+		EXPECT_EQ(0, memcmp(&view, &before, sizeof(view)));
+		EXPECT_EQ(-EPIPE, venom_shell_wait(s, 1, -1));
+		venom_shell_close(s);
+	}
+}
+
+/* ---- the name and the ids come back ---- */
+
+static int find(const struct venom_info *info, void *alive_of)
+{
+	struct venom_info *wanted = alive_of;
+
+	if (strcmp(info->name, wanted->name))
+		return 0;
+	*wanted = *info;
+	return 77;
+}
+
+TEST(a_dead_daemon_s_name_is_taken_over)
+{
+	const char *name = vt_name();
+	struct venom_info info, listed;
+	struct venom_shell *old, *s;
+	struct vt_peer dm, next;
+	uint64_t epoch;
+	char buf[100];
+
+	vt_start(&dm);
+	vt_start(&next);
+	ASSERT_EQ(0, vt_call(&dm, pd_create, name, NULL));
+	ASSERT_EQ(0, vt_call(&dm, pd_publish, 1, 20));
+	ASSERT_EQ(0, venom_shell_connect(&old, name));
+	ASSERT_EQ(0, venom_shell_info(old, &info));
+	epoch = info.epoch;
+	vt_kill(&dm, SIGKILL);
+	/* Nobody is there, and the list says so. */
+	EXPECT_EQ(-ENOENT, venom_shell_connect(&s, name));
+	EXPECT_EQ(-ENOENT, venom_stat(name, NULL, NULL, NULL, NULL));
+	memset(&listed, 0x5a, sizeof(listed));
+	strcpy(listed.name, name);
+	EXPECT_EQ(77, venom_list(find, &listed));
+	EXPECT_EQ(0, listed.alive);
+	EXPECT_EQ(0, listed.pid);
+	EXPECT_EQ(0, listed.data_size);
+	/* The next one: the same name, another channel. */
+	ASSERT_EQ(0, vt_call(&next, pd_create, name, NULL)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, vt_call(&next, pd_publish, 2, 20));
+	ASSERT_EQ(0, venom_shell_connect(&s, name));
+	ASSERT_EQ(0, venom_shell_info(s, &info));
+	EXPECT_EQ(epoch + 1, info.epoch);
+	EXPECT_EQ(next.pid, info.pid);
+	EXPECT_EQ(20, venom_shell_read(s, buf, sizeof(buf), NULL));
+	EXPECT_TRUE(vt_is(buf, 20, 2));
+	/* The old shell isn't fooled. */
+	EXPECT_EQ(0, venom_shell_alive(old));
+	EXPECT_EQ(-EPIPE, venom_shell_wait(old, 1, -1));
+	EXPECT_EQ(-EPIPE, venom_shell_send(old, "x", 1));
+	EXPECT_EQ(20, venom_shell_read(old, buf, sizeof(buf), NULL));
+	EXPECT_TRUE(vt_is(buf, 20, 1));
+	venom_shell_close(old);
+	venom_shell_close(s);
+	ASSERT_EQ(0, vt_call(&next, pd_destroy));
+	EXPECT_EQ(0, vt_stop(&next));
+}
+
+/* A child of this process that holds all its descriptors, and does nothing; its pid is put into vt_box. */
+static long fork_idle(long a, long b, long c)
+{
+	pid_t child = fork();
+
+	if (!child)
+		for (;;)
+			pause();
+	*(pid_t *)vt_box = child;
+	return a + b + c;
+}
+
+TEST(a_child_of_the_daemon_doesn_t_hide_its_death)
+{
+	const char *name = vt_name();
+	struct venom_shell *s, *other = NULL;
+	struct vt_peer dm, next, sh;
+	pid_t child;
+	char buf[100];
+
+	vt_start(&dm);
+	vt_start(&next);
+	vt_start(&sh);
+	ASSERT_EQ(0, vt_call(&dm, pd_create, name, NULL));
+	ASSERT_EQ(0, vt_call(&dm, pd_publish, 1, 20));
+	ASSERT_EQ(0, vt_call(&sh, ps_connect, name));
+	ASSERT_EQ(0, venom_shell_connect(&s, name));
+	ASSERT_EQ(0, vt_call(&dm, fork_idle));
+	child = *(pid_t *)vt_box;
+	vt_post(&sh, ps_wait, 1, -1);
+	EXPECT_FALSE(vt_has_result(&sh, 30));
+	vt_kill(&dm, SIGKILL);
+	EXPECT_EQ(-EPIPE, vt_result(&sh));
+	EXPECT_EQ(0, venom_shell_alive(s));
+	EXPECT_EQ(-EPIPE, venom_shell_send(s, "x", 1));
+	EXPECT_EQ(20, venom_shell_read(s, buf, sizeof(buf), NULL));
+	EXPECT_EQ(-ENOENT, venom_shell_connect(&other, name));
+	ASSERT_EQ(0, kill(child, 0));
+	ASSERT_EQ(0, vt_call(&next, pd_create, name, NULL)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, venom_shell_connect(&other, name)) TH_LOG("%s", venom_errmsg());
+	EXPECT_EQ(1, venom_shell_alive(other));
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	venom_shell_close(other);
+	venom_shell_close(s);
+	vt_call(&sh, ps_close);
+	vt_call(&next, pd_destroy);
+	EXPECT_EQ(0, vt_stop(&sh));
+	EXPECT_EQ(0, vt_stop(&next));
+}
+
+static uint32_t clients(struct venom_daemon *d)
+{
+	struct venom_daemon_stats st;
+
+	venom_daemon_stats(d, &st);
+	return st.clients;
+}
+
+TEST(a_dead_shell_s_commands_are_delivered_and_its_id_comes_back)
+{
+	struct venom_config *cfg = vt_config();
+	const char *name = vt_name();
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	uint32_t generation = 0;
+	struct vt_peer sh;
+	pid_t child;
+
+	cfg->max_clients = 1;
+	for (int with_child = 0; with_child < 2; with_child++) {
+		vt_start(&sh);
+		ASSERT_EQ(0, venom_daemon_create(&d, name, cfg));
+		for (int i = 0; i < 3; i++) {
+			ASSERT_EQ(0, vt_call(&sh, ps_connect, name)) TH_LOG("%s", vt_errmsg);
+			ASSERT_EQ(0, vt_call(&sh, ps_id));
+			for (int v = 1; v <= 5; v++) {
+				ASSERT_EQ(0, vt_call(&sh, ps_send, v, 20));
+			}
+			child = 0;
+			if (with_child) {
+				ASSERT_EQ(0, vt_call(&sh, fork_idle));
+				child = *(pid_t *)vt_box;
+			}
+			vt_kill(&sh, SIGKILL);
+			ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+			for (int v = 1; v <= 5; v++) {
+				ASSERT_EQ(1, venom_daemon_receive(d, &cmd, 0));
+				ASSERT_TRUE(vt_is(cmd.data, 20, v));
+				ASSERT_EQ(0, cmd.client_id);
+			}
+			ASSERT_NE(generation, cmd.generation);
+			generation = cmd.generation;
+			ASSERT_EQ(0, venom_daemon_receive(d, &cmd, 0));
+			if (child) {
+				ASSERT_EQ(0, kill(child, SIGKILL));
+			}
+			vt_start(&sh);
+		}
+		venom_daemon_destroy(d);
+		ASSERT_EQ(0, vt_stop(&sh));
+	}
+}
+
+/* The place of a dead shell that left commands can be had at once, and they are not given to its heir. */
+TEST(the_heir_of_an_id_is_another)
+{
+	struct venom_config *cfg = vt_config();
+	const char *name = vt_name();
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	struct vt_peer sh, heir;
+	uint32_t generation;
+
+	cfg->max_clients = 2;
+	vt_start(&sh);
+	vt_start(&heir);
+	ASSERT_EQ(0, venom_daemon_create(&d, name, cfg));
+	ASSERT_EQ(0, vt_call(&sh, ps_connect, name));
+	vt_post(&sh, ps_request, 5, 20, -1);
+	ASSERT_EQ(1, venom_daemon_receive(d, &cmd, -1));
+	generation = cmd.generation;
+	vt_kill(&sh, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+	ASSERT_EQ(0, vt_call(&heir, ps_connect, name));
+	EXPECT_EQ(-EPIPE, venom_daemon_respond(d, &cmd, "late", 4));
+	vt_post(&heir, ps_request, 6, 20, -1);
+	ASSERT_EQ(1, venom_daemon_receive(d, &cmd, -1));
+	EXPECT_NE(generation, cmd.generation);
+	EXPECT_EQ(heir.pid, cmd.pid);
+	ASSERT_EQ(0, venom_daemon_respond(d, &cmd, cmd.data, cmd.len));
+	EXPECT_EQ(6, vt_result(&heir));
+	vt_call(&heir, ps_close);
+	EXPECT_EQ(0, vt_stop(&heir));
+	venom_daemon_destroy(d);
+}
+
+static long become_another_program(long a, long b, long c)
+{
+	execl("/bin/sleep", "sleep", "100", (char *)NULL);
+	return a + b + c + 1;
+}
+
+/* A daemon that becomes another program is as dead as one killed. */
+TEST(exec_is_an_end_too)
+{
+	const char *name = vt_name();
+	struct vt_peer dm, sh;
+	struct venom_daemon *d;
+
+	vt_start(&dm);
+	vt_start(&sh);
+	ASSERT_EQ(0, vt_call(&dm, pd_create, name, NULL));
+	ASSERT_EQ(0, vt_call(&sh, ps_connect, name));
+	vt_post(&sh, ps_wait, 0, -1);
+	EXPECT_FALSE(vt_has_result(&sh, 30));
+	vt_post(&dm, become_another_program);
+	EXPECT_EQ(-EPIPE, vt_result(&sh));
+	ASSERT_EQ(0, venom_daemon_create(&d, name, NULL)) TH_LOG("%s", venom_errmsg());
+	venom_daemon_destroy(d);
+	vt_kill(&dm, SIGKILL);
+	vt_call(&sh, ps_close);
+	EXPECT_EQ(0, vt_stop(&sh));
+}
+
+TEST_HARNESS_MAIN

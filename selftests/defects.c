@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sixteen defects of the library that this one takes the place of, each as something that can't happen here.
+ * Each test does what brought its defect out there; the torture tests do the same for longer.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lib/fake.h" /* first: the harness takes ARRAY_SIZE from it */
+
+#include "lib/harness.h"
+#include "lib/peer.h"
+
+FIXTURE(defect)
+{
+	struct vt_peer dm, sh, other;
+	struct venom_config *cfg;
+	const char *name;
+	struct venom_shell *s;
+	char buf[4096];
+	uint64_t version;
+};
+
+FIXTURE_SETUP(defect)
+{
+	self->cfg = vt_config();
+	self->cfg->cmd_slots = 8;
+	self->cfg->max_clients = 8;
+	self->name = vt_name();
+	vt_start(&self->dm);
+	vt_start(&self->sh);
+	vt_start(&self->other);
+}
+
+static long end(long a, long b, long c)
+{
+	ps_close(a, b, c);
+	return pd_destroy(a, b, c);
+}
+
+FIXTURE_TEARDOWN(defect)
+{
+	struct vt_peer *peers[] = {&self->sh, &self->other, &self->dm};
+
+	venom_shell_close(self->s);
+	for (int i = 0; i < 3; i++) {
+		if (peers[i]->pid) {
+			EXPECT_EQ(0, vt_call(peers[i], end));
+			EXPECT_EQ(0, vt_stop(peers[i]));
+		}
+	}
+}
+
+#define daemon_and_two_shells(self)                                                       \
+	do {                                                                              \
+		ASSERT_EQ(0, vt_call(&(self)->dm, pd_create, (self)->name, (self)->cfg)); \
+		ASSERT_EQ(0, vt_call(&(self)->sh, ps_connect, (self)->name));             \
+		ASSERT_EQ(0, vt_call(&(self)->other, ps_connect, (self)->name));          \
+		ASSERT_EQ(0, venom_shell_connect(&(self)->s, (self)->name));              \
+	} while (0)
+
+/* request() gave answers to earlier requests, and to those of other clients. */
+TEST_F(defect, 01_stale_and_foreign_answers)
+{
+	int at = 0;
+
+	daemon_and_two_shells(self);
+	for (int i = 1; i <= (int)vt_scaled(100); i++) {
+		/* One gives up; then both ask, and the daemon answers the late one first, then in the wrong order. */
+		ASSERT_EQ(-ETIMEDOUT, vt_call(&self->sh, ps_request, 3 * i, 20, 0));
+		ASSERT_EQ(3 * i, vt_call(&self->dm, pd_receive, -1));
+		vt_post(&self->sh, ps_request, 3 * i + 1, 20, -1);
+		ASSERT_EQ(3 * i + 1, vt_call(&self->dm, pd_receive, -1));
+		vt_post(&self->other, ps_request, 3 * i + 2, 20, -1);
+		ASSERT_EQ(3 * i + 2, vt_call(&self->dm, pd_receive, -1));
+		ASSERT_EQ(0, vt_call(&self->dm, pd_respond, at % PD_KEPT, 100000, 20));
+		ASSERT_EQ(0, vt_call(&self->dm, pd_respond, (at + 2) % PD_KEPT, 3 * i + 2, 20));
+		ASSERT_EQ(0, vt_call(&self->dm, pd_respond, (at + 1) % PD_KEPT, 3 * i + 1, 20));
+		ASSERT_EQ(3 * i + 1, vt_result(&self->sh));
+		ASSERT_EQ(3 * i + 2, vt_result(&self->other));
+		at += 3;
+	}
+}
+
+/* Reading one value again and again was counted as traffic.  Here a version has a number, and is new once. */
+TEST_F(defect, 02_rereads_are_not_traffic)
+{
+	struct venom_daemon_stats st;
+	uint64_t next = 0, distinct = 0, last = 0;
+
+	daemon_and_two_shells(self);
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, 64));
+	for (int i = 0; i < 1000; i++) {
+		ASSERT_EQ(64, venom_shell_read(self->s, self->buf, sizeof(self->buf), &self->version));
+		distinct += self->version != last;
+		last = self->version;
+	}
+	EXPECT_EQ(1, distinct);
+	EXPECT_EQ(64, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &next));
+	EXPECT_EQ(-EAGAIN, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &next));
+	EXPECT_EQ(0, venom_shell_wait(self->s, last, 0));
+	ASSERT_EQ(0, venom_stat(self->name, NULL, &st, NULL, NULL));
+	EXPECT_EQ(1, st.versions);
+}
+
+/* A command over the limit made its sender spin for ever. */
+TEST_F(defect, 03_too_long_a_command_is_refused)
+{
+	daemon_and_two_shells(self);
+	EXPECT_EQ(-EMSGSIZE, vt_call(&self->sh, ps_send, 1, self->cfg->cmd_size + 1));
+	EXPECT_EQ(-EMSGSIZE, vt_call(&self->sh, ps_request, 1, self->cfg->cmd_size + 1, -1));
+	EXPECT_EQ(0, vt_call(&self->sh, ps_send, 2, self->cfg->cmd_size));
+	EXPECT_EQ(2, vt_call(&self->dm, pd_receive, -1));
+}
+
+/* A push refused on a full queue burnt its ticket: order was lost, then the whole queue. */
+TEST_F(defect, 04_a_refused_push_leaves_no_hole)
+{
+	int sent = 0, got = 0;
+
+	daemon_and_two_shells(self);
+	for (int round = 0; round < 20; round++) {
+		while (vt_call(&self->sh, ps_send, sent + 1, 20) == 0)
+			sent++;
+		ASSERT_EQ(got + 8, sent);
+		ASSERT_EQ(-EAGAIN, vt_call(&self->sh, ps_send, 999, 20));
+		ASSERT_EQ(-ETIMEDOUT, vt_call(&self->sh, ps_request, 999, 20, 0));
+		for (int i = 0; i <= round % 8; i++, got++) {
+			ASSERT_EQ(got + 1, vt_call(&self->dm, pd_receive, 0));
+		}
+	}
+	for (; got < sent; got++) {
+		ASSERT_EQ(got + 1, vt_call(&self->dm, pd_receive, 0));
+	}
+	EXPECT_EQ(0, vt_call(&self->dm, pd_receive, 0));
+}
+
+/* A writer killed in mid-write hung every reader for ever. */
+TEST_F(defect, 05_a_writer_killed_in_mid_write_hangs_nobody)
+{
+	vt_kill(&self->other, SIGKILL);
+	for (int versions = 1; versions <= 3; versions++) {
+		struct vt_peer dm;
+
+		self->cfg->versions = (uint32_t)versions;
+		self->name = vt_name();
+		vt_start(&dm);
+		ASSERT_EQ(0, vt_call(&dm, pd_create, self->name, self->cfg));
+		ASSERT_EQ(0, venom_shell_connect(&self->s, self->name));
+		ASSERT_EQ(0, vt_call(&dm, pd_publish, 1, 4096));
+		ASSERT_EQ(0, vt_call(&dm, pd_begin, 2, 2000));
+		vt_kill(&dm, SIGKILL);
+		if (versions == 1) {
+			EXPECT_EQ(-EOWNERDEAD, venom_shell_read(self->s, self->buf, sizeof(self->buf), NULL));
+		} else {
+			EXPECT_EQ(4096, venom_shell_read(self->s, self->buf, sizeof(self->buf), NULL));
+			EXPECT_TRUE(vt_is(self->buf, 4096, 1));
+		}
+		EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 1, -1));
+		venom_shell_close(self->s);
+		self->s = NULL;
+		snprintf(self->buf, sizeof(self->buf), "%s/%s", getenv("VENOM_RUNTIME_DIR"), self->name);
+		unlink(self->buf);
+	}
+}
+
+static long publish_until_told(long len, long b, long c)
+{
+	volatile bool *stop = (volatile bool *)vt_box;
+	long v = 1;
+
+	while (!*stop)
+		VT_CHECK(pd_publish(v++ % 1000000 + 1, len, 0) == 0);
+	return b + c;
+}
+
+/* Beside a busy writer readers starved: one read in the whole run, and none of them had a bound. */
+TEST_F(defect, 06_readers_don_t_starve)
+{
+	const size_t len = 1 << 20;
+	char *buf = malloc(len);
+	struct venom_shell_stats st;
+	uint64_t most = 0;
+	int whole = 0;
+
+	self->cfg->data_size = len;
+	self->cfg->versions = 8;
+	daemon_and_two_shells(self);
+	*vt_box = false;
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, len));
+	vt_post(&self->dm, publish_until_told, len);
+	for (int i = 0; i < 200; i++) {
+		ssize_t n = venom_shell_read(self->s, buf, len, &self->version);
+
+		ASSERT_TRUE(n == (ssize_t)len || n == -EAGAIN);
+		whole += n == (ssize_t)len && vt_whole(buf, len, NULL);
+		ASSERT_EQ(0, venom_shell_stats(self->s, &st));
+		most = st.last_tries > most ? st.last_tries : most;
+	}
+	*vt_box = true;
+	EXPECT_EQ(0, vt_result(&self->dm));
+	free(buf);
+	EXPECT_LE(190, whole) TH_LOG("%d of 200 reads got a version, in up to %lu tries", whole, (unsigned long)most);
+}
+
+static int flood(struct vt_peer *self, void *name)
+{
+	uint32_t v = 0;
+
+	VT_CHECK(!ps_connect((long)name, 0, 0));
+	vt_signal(self);
+	for (;;)
+		v += ps_send(v + 1, 8 + v % 200, 0) == 0;
+}
+
+/* A client killed in mid-push jammed the queue for all. */
+TEST_F(defect, 07_a_client_killed_in_mid_push_jams_nothing)
+{
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	struct vt_peer victim;
+	int kills = (int)vt_scaled(100);
+	uint64_t seed = vt_seed();
+
+	ASSERT_EQ(0, venom_daemon_create(&d, self->name, self->cfg));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name));
+	for (int i = 0; i < kills; i++) {
+		uint64_t until;
+		uint32_t v, last = 0, others = 0;
+
+		vt_spawn(&victim, flood, (void *)self->name);
+		ASSERT_EQ(0, vt_await(&victim));
+		until = vt_now() + vt_rand(&seed) % VT_MS;
+		while (vt_now() < until && venom_daemon_receive(d, &cmd, 0) == 1) {
+			ASSERT_TRUE(vt_whole(cmd.data, cmd.len, NULL));
+			last++;
+		}
+		vt_kill(&victim, SIGKILL);
+		/* What it had sent is whole, in order; and then the other one is served. */
+		vt_post(&self->sh, ps_request, 5, 7, -1);
+		for (others = 0; !others;) {
+			ASSERT_EQ(1, venom_daemon_receive(d, &cmd, 60 * VT_S));
+			ASSERT_TRUE(vt_whole(cmd.data, cmd.len, &v));
+			if (cmd.flags & VENOM_CMD_REQUEST) {
+				others++;
+				ASSERT_EQ(0, venom_daemon_respond(d, &cmd, cmd.data, cmd.len));
+			} else {
+				ASSERT_EQ(8 + last % 200, cmd.len);
+				last++;
+			}
+		}
+		ASSERT_EQ(5, vt_result(&self->sh));
+		while (venom_daemon_receive(d, &cmd, 0) == 1)
+			;
+	}
+	venom_daemon_destroy(d);
+}
+
+/* A second create() of a living name zeroed it, gave the same id again, cut it short, and unlinked it at its end. */
+TEST_F(defect, 08_a_living_name_can_t_be_created_again)
+{
+	struct venom_config small = VENOM_CONFIG_INIT;
+	struct venom_daemon *d = (struct venom_daemon *)0x5a5a5a;
+	struct venom_shell *more;
+
+	self->cfg->data_size = 1 << 20;
+	daemon_and_two_shells(self);
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, 1 << 20));
+	small.data_size = 1;
+	EXPECT_EQ(-EBUSY, venom_daemon_create(&d, self->name, &small));
+	EXPECT_EQ(-EBUSY, vt_call(&self->dm, pd_create, self->name, self->cfg));
+	EXPECT_EQ((struct venom_daemon *)0x5a5a5a, d);
+	/* Nothing was zeroed, cut or unlinked, and no id is given twice. */
+	EXPECT_EQ(1, vt_call(&self->sh, ps_read));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 2, 1 << 20));
+	EXPECT_EQ(2, vt_call(&self->other, ps_read));
+	ASSERT_EQ(0, venom_shell_connect(&more, self->name));
+	EXPECT_NE(venom_shell_id(more), vt_call(&self->sh, ps_id));
+	EXPECT_NE(venom_shell_id(more), vt_call(&self->other, ps_id));
+	EXPECT_NE(venom_shell_id(more), venom_shell_id(self->s));
+	venom_shell_close(more);
+}
+
+/* max_clients was ignored, and ids were never given back. */
+TEST_F(defect, 09_max_clients_holds_and_ids_come_back)
+{
+	self->cfg->max_clients = 2;
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg));
+	ASSERT_EQ(0, vt_call(&self->other, ps_connect, self->name));
+	for (int i = 0; i < 50; i++) {
+		ASSERT_TRUE(VT_UNTIL(vt_call(&self->sh, ps_connect, self->name) == 0));
+		ASSERT_GT(2, vt_call(&self->sh, ps_id));
+		ASSERT_EQ(-EUSERS, venom_shell_connect(&self->s, self->name));
+		ASSERT_EQ(0, vt_call(&self->sh, ps_close));
+	}
+}
+
+static void wild_offsets(void)
+{
+	fake.state->geo.first = 1ull << 40;
+	fake.state->geo.stride = 1ull << 50;
+}
+
+static void wild_sizes(void)
+{
+	fake.state->geo.data_size = 1ull << 40;
+	fake.state->geo.versions = 60000;
+}
+
+/* connect() believed any header: wild offsets were a SIGSEGV in the reader. */
+TEST_F(defect, 10_a_wild_header_is_refused)
+{
+	static void (*const lies[])(void) = {wild_offsets, wild_sizes};
+
+	ASSERT_EQ(0, vt_call(&self->dm, fake_listen, self->name));
+	for (int i = 0; i < 2; i++) {
+		vt_post(&self->dm, fake_serve, lies[i]);
+		EXPECT_EQ(-EPROTO, venom_shell_connect(&self->s, self->name));
+		EXPECT_EQ(NULL, self->s);
+		EXPECT_EQ(-1, vt_result(&self->dm));
+		ASSERT_EQ(0, vt_call(&self->dm, fake_end));
+	}
+	/* The truth is believed; and if it changes afterwards, that is not looked at any more. */
+	vt_post(&self->dm, fake_serve);
+	ASSERT_EQ(0, venom_shell_connect(&self->s, self->name)) TH_LOG("%s", venom_errmsg());
+	ASSERT_EQ(0, vt_result(&self->dm));
+	EXPECT_EQ(-ENODATA, venom_shell_read(self->s, self->buf, sizeof(self->buf), NULL));
+	EXPECT_EQ(0, vt_call(&self->dm, fake_end));
+	EXPECT_EQ(0, vt_call(&self->dm, fake_close, self->name));
+}
+
+static long maps_with(long perms, long b, long c)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	long n = 0;
+
+	VT_CHECK(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long from, to;
+
+		if (!strstr(line, "memfd:venom:") || !strstr(line, (const char *)perms))
+			continue;
+		n++;
+		VT_CHECK(sscanf(line, "%lx-%lx", &from, &to) == 2);
+		if (*(const char *)perms == 'r' && ((const char *)perms)[1] == '-')
+			VT_CHECK(mprotect((void *)from, to - from, PROT_READ | PROT_WRITE) == -1);
+	}
+	fclose(f);
+	return n + b + c;
+}
+
+/* Readers mapped everything writable.  (And other users could not connect at all: that is access.c's.) */
+TEST_F(defect, 11_readers_can_t_write)
+{
+	daemon_and_two_shells(self);
+	EXPECT_EQ(3, vt_call(&self->sh, maps_with, "r--s"));
+	EXPECT_EQ(1, vt_call(&self->sh, maps_with, "rw-s")); /* its own commands */
+}
+
+static long cpu_ms_idle(long ms, long b, long c)
+{
+	uint64_t began = vt_cpu();
+
+	VT_CHECK(pd_receive(ms, 0, 0) == 0);
+	return (long)((vt_cpu() - began) / VT_MS) + b + c;
+}
+
+/* An idle daemon burnt a CPU, and a request to a silent one never ended. */
+TEST_F(defect, 12_idle_is_idle_and_silence_ends)
+{
+	uint64_t began;
+
+	daemon_and_two_shells(self);
+	EXPECT_GT(50, vt_call(&self->dm, cpu_ms_idle, 500));
+	began = vt_now();
+	EXPECT_EQ(-ETIMEDOUT, vt_call(&self->sh, ps_request, 1, 20, 100));
+	EXPECT_LE(100 * VT_MS, vt_now() - began);
+}
+
+/* "B" after "AAAAAAAA" was read as "BAAAAAAA", and what was too long was cut in silence. */
+TEST_F(defect, 13_no_old_tail_and_nothing_cut)
+{
+	self->cfg->data_size = 16;
+	daemon_and_two_shells(self);
+	for (self->cfg->versions = 0; self->cfg->versions < 10; self->cfg->versions++) {
+		ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 'A', 7));
+		ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 'B', 1));
+		memset(self->buf, 0, sizeof(self->buf));
+		ASSERT_EQ(1, venom_shell_read(self->s, self->buf, sizeof(self->buf), NULL));
+		ASSERT_STREQ("B", self->buf);
+	}
+	EXPECT_EQ(-EMSGSIZE, vt_call(&self->dm, pd_publish, 1, 17));
+	EXPECT_EQ(1, venom_shell_read(self->s, self->buf, sizeof(self->buf), NULL));
+	EXPECT_STREQ("B", self->buf);
+}
+
+/* No slots were accepted, and paid for with a panic later. */
+TEST_F(defect, 14_zero_slots_are_refused)
+{
+	self->cfg->cmd_slots = 0;
+	EXPECT_EQ(-EINVAL, vt_call(&self->dm, pd_create, self->name, self->cfg));
+	EXPECT_NE(NULL, strstr(vt_errmsg, "cmd_slots"));
+	/* One is enough to work. */
+	self->cfg->cmd_slots = 1;
+	daemon_and_two_shells(self);
+	for (int v = 1; v < 10; v++) {
+		vt_post(&self->dm, pd_echo, 1);
+		ASSERT_EQ(v, vt_call(&self->sh, ps_request, v, 8, -1));
+		ASSERT_EQ(0, vt_result(&self->dm));
+	}
+}
+
+static long send_words(long a, long b, long c)
+{
+	static const char *const words[] = {"",		"stop",	    "STOP",	    "__stop__", "quit", "QUIT", "exit",
+					    "shutdown", "SHUTDOWN", "__shutdown__", "kill",	"halt", "\4",	"\3"};
+	uint64_t seed = vt_seed();
+	char noise[64];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++) {
+		VT_CHECK(!venom_shell_send(ps, words[i], strlen(words[i])));
+		VT_CHECK(venom_shell_room(ps, -1) == 1);
+		VT_CHECK(!venom_shell_send(ps, words[i], strlen(words[i]) + 1));
+		VT_CHECK(venom_shell_room(ps, -1) == 1);
+	}
+	for (int i = 0; i < 1000; i++) {
+		for (unsigned int k = 0; k < sizeof(noise); k += 8)
+			*(uint64_t *)(noise + k) = vt_rand(&seed);
+		VT_CHECK(!venom_shell_send(ps, noise, vt_rand(&seed) % 64));
+		VT_CHECK(venom_shell_room(ps, -1) == 1);
+	}
+	return 2 * ARRAY_SIZE(words) + 1000 + a + b + c;
+}
+
+static int count_one(struct venom_daemon *d, const struct venom_command *cmd, void *user)
+{
+	(void)d;
+	(void)cmd;
+	return ++*(int *)user == 1028 ? 42 : 0;
+}
+
+/* Any client could stop the daemon with a magic string.  Here all they send is data. */
+TEST_F(defect, 15_no_word_stops_the_daemon)
+{
+	struct venom_daemon *d;
+	int n = 0;
+
+	ASSERT_EQ(0, venom_daemon_create(&d, self->name, self->cfg));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name));
+	vt_post(&self->sh, send_words);
+	EXPECT_EQ(42, venom_daemon_run(d, count_one, &n));
+	EXPECT_EQ(1028, n);
+	EXPECT_EQ(1028, vt_result(&self->sh));
+	venom_daemon_destroy(d);
+}
+
+/* ---- 16 ---- */
+
+#define RING_DATA 1024
+
+struct ring_test {
+	struct venom_ring ring;
+	uint64_t last;
+	uint64_t torn, whole;
+};
+
+static void *ring_writer(void *arg)
+{
+	struct ring_test *t = arg;
+	char buf[RING_DATA];
+
+	for (uint64_t v = 1; v <= t->last; v++) {
+		struct venom_version *b;
+
+		vt_fill(buf, 8 + v % (RING_DATA - 8), (uint32_t)v);
+		b = venom_ring_begin(&t->ring, v);
+		copy_to_shared(venom_ring_payload(&t->ring, b), buf, 8 + v % (RING_DATA - 8));
+		venom_ring_commit(&t->ring, b, v, 8 + v % (RING_DATA - 8), 0);
+	}
+	return NULL;
+}
+
+static void *ring_reader(void *arg)
+{
+	struct ring_test *t = arg;
+	uint64_t seen = 0;
+	char buf[RING_DATA];
+
+	while (seen < t->last) {
+		struct venom_claim c;
+
+		if (venom_ring_pick(&t->ring, seen, &c) != VENOM_PICK_WHOLE || c.len > RING_DATA)
+			continue;
+		copy_from_shared(buf, venom_ring_payload(&t->ring, c.buf), c.len);
+		if (!venom_ring_check(&c))
+			continue;
+		seen = c.seq / 2;
+		if (c.len == 8 + seen % (RING_DATA - 8) && vt_is(buf, c.len, (uint32_t)seen))
+			__atomic_fetch_add(&t->whole, 1, __ATOMIC_RELAXED);
+		else
+			__atomic_fetch_add(&t->torn, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/*
+ * Payload copies raced by the language's model.  Here the library's own ring, its writer and two readers
+ * share one address space, so that the thread sanitizer's build sees each access of both sides.
+ */
+TEST_F(defect, 16_payload_copies_don_t_race)
+{
+	for (uint32_t versions = 1; versions <= 3; versions++) {
+		struct venom_config cfg = VENOM_CONFIG_INIT;
+		struct ring_test t = {.last = vt_scaled(100000)};
+		struct venom_geometry geo;
+		pthread_t threads[3];
+		void *mem;
+
+		cfg.data_size = RING_DATA;
+		cfg.versions = versions;
+		venom_geometry_make(&geo, &cfg, 4096);
+		mem = aligned_alloc(4096, venom_state_bytes(&geo));
+		ASSERT_NE(NULL, mem);
+		memset(mem, 0, venom_state_bytes(&geo));
+		venom_ring_init(&t.ring, mem, &geo);
+		ASSERT_EQ(0, pthread_create(&threads[0], NULL, ring_reader, &t));
+		ASSERT_EQ(0, pthread_create(&threads[1], NULL, ring_reader, &t));
+		ASSERT_EQ(0, pthread_create(&threads[2], NULL, ring_writer, &t));
+		for (int i = 0; i < 3; i++) {
+			ASSERT_EQ(0, pthread_join(threads[i], NULL));
+		}
+		EXPECT_EQ(0, t.torn);
+		EXPECT_LT(0, t.whole);
+		free(mem);
+	}
+}
+
+TEST_HARNESS_MAIN

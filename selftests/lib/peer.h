@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls for vt_call() that let a peer be a daemon or a shell of a channel: each process has
+ * one of each, pd and ps.  Payloads are vt_fill(v)'s; a call that gets one checks that it is whole, and
+ * gives its v.  v is 1 to 2^31 - 1, so that it can't be taken for a time-out or an errno.
+ */
+#ifndef VENOM_TEST_PEER_H
+#define VENOM_TEST_PEER_H
+
+#include <errno.h>
+
+#include "lib/venom_test.h"
+#include "venom.h"
+
+extern struct venom_daemon *pd;
+extern struct venom_shell *ps;
+
+/* VENOM_CONFIG_INIT in memory that all peers see; NULL's place in tests that change something. */
+struct venom_config *vt_config(void);
+/* venom_errmsg() of the last create or connect, in whatever process it was. */
+#define vt_errmsg ((const char *)vt_box + VT_BOX - 1024)
+
+#define PD_KEPT 64 /* commands kept to be answered later */
+extern struct venom_command pd_cmd[PD_KEPT];
+extern int pd_cmds;
+
+long pd_create(long name, long cfg, long c);
+long pd_destroy(long a, long b, long c);
+long pd_publish(long v, long len, long c);
+long pd_begin(long fill, long len, long c); /* 0 if there is a buffer; then filled */
+long pd_commit(long len, long b, long c);
+long pd_receive(long timeout_ms, long b, long c); /* v, 0: time-out; keeps it in pd_cmd[] */
+long pd_respond(long i, long v, long len); /* to pd_cmd[i] */
+long pd_echo(long n, long b, long c); /* receives n commands, answers each with itself */
+long pd_set_spin(long ns, long b, long c);
+long pd_stop(long a, long b, long c);
+
+long ps_connect(long name, long b, long c);
+long ps_close(long a, long b, long c);
+long ps_id(long a, long b, long c);
+long ps_send(long v, long len, long c);
+long ps_request(long v, long len, long timeout_ms); /* the answer's v */
+long ps_read(long a, long b, long c); /* v of the latest state */
+long ps_wait(long version, long timeout_ms, long c);
+long ps_set_spin(long ns, long b, long c);
+
+/* A time-out in the library's terms: ms, or for ever. */
+static inline int64_t pp_ns(long ms)
+{
+	return ms < 0 ? -1 : ms * VT_MS;
+}
+
+#endif /* VENOM_TEST_PEER_H */

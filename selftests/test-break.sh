@@ -1,0 +1,166 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Breaks the library on purpose, one mutation at a time, and expects the test that guards the place to fail: what no
+# test catches is a hole in the tests.  Works on a copy of the sources; a mutation that changes nothing, or does not
+# compile, is a failure too, so that this list follows the code.
+#
+# test-break.sh [WORD...]	only the mutations whose names contain one of these words
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+# mutate FILE SED TEST[,ARGUMENT...] NAME: the tests are the first to fail, with the fewest cases that show it.
+# On x86 a load may pass an older store to another word, and the compiler may move either: each of these shows there.
+list() {
+	# The seqlock and the ring of versions
+	mutate state.h '/^static inline struct venom_version \*venom_ring_begin/,/^}/ s/^\tstore_re(laxed|lease)\(&b->seq.*$//' \
+		torn,-v,versions_1_4KiB "seqlock: no odd sequence before the write"
+	mutate state.h '/^static inline bool venom_ring_check/,/^}/ s/return .*;/return c->seq;/' \
+		torn,-v,versions_1_4KiB,-v,versions_2_4KiB "seqlock: the reader does not look again"
+	mutate state.h '/^static inline enum venom_pick venom_ring_claim/,/^}/ s/if \(c->seq & 1\)/if (0)/' \
+		torn,-v,versions_1_4KiB "seqlock: the reader takes an odd sequence for a whole version"
+	mutate daemon.c '/ venom_daemon_publish\(/,/^}/ {
+		s/^\tcopy_to_shared\(venom_daemon_write_begin\(d, NULL\), data, len\);/\tvoid *to = venom_daemon_write_begin(d, NULL);/
+		s/^\treturn venom_daemon_write_commit\(d, len\);/\tvenom_daemon_write_commit(d, len); copy_to_shared(to, data, len); return 0;/ }' \
+		torn,-v,versions_2_4KiB "ring: a version is committed before its bytes are there"
+	mutate read.c '/^static int lapped/,/^}/ s/versions \+ 1 : 1;/versions + 2 : 1;/' \
+		torn,-v,versions_8_4KiB "read_next: one version too many counted as missed"
+
+	# The lanes
+	mutate lane.h '/^static inline void venom_slot_fill/,/^}/ { /^\tstore_release\(&slot->seq/d
+		s/^\tif \(len > head\)/\tstore_release(\&slot->seq, seq);\n&/ }' \
+		order,-v,producers_1_slots_2_spinning,-v,producers_1_slots_2_8KiB "lane: a slot is shown before its message is written"
+	mutate shell.c '/^static uint32_t lane_room/,/^}/ s/used < s->geo.cmd_slots/used <= s->geo.cmd_slots/' \
+		order,-v,producers_1_slots_1_adaptive,-v,producers_1_slots_2_adaptive "lane: one command too many before it is full"
+	mutate daemon.c '/^static bool daemon_take/,/^}/ { /^\tstore_release\(&l->rsp->cursor/d
+		s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/ }' \
+		order,-v,producers_1_slots_1_8KiB "lane: a slot is given back before it is copied"
+
+	# Sleep and wake
+	mutate wait.h '/ops->arm\(w\);/,/ops->disarm/ s/rc = ops->ready\(w\);/rc = 0;/' \
+		lostwake,-v,commands_busy,-v,answers_busy,-v,commands_poll_busy,-v,state_busy "wake: the sleeper does not look again after its flag"
+	mutate daemon.c '/^static void daemon_arm/,/^}/ s/store_relaxed\(&d->state->sleeping.*$//' \
+		lostwake,-v,commands "wake: the daemon does not set its flag"
+	mutate shell.c '/^static void shell_arm/,/^}/ s/store_relaxed\(&s->cmd->sleeping.*$//' \
+		lostwake,-v,answers "wake: the shell does not set its flag"
+	mutate shell.c '/^static void shell_ring/,/^}/ s/asleep & 1/0/' \
+		lostwake,-v,commands "wake: the shell does not look at the daemon's flag"
+	mutate shell.c '/^static void shell_ring/,/^}/ s/fence_full\(\);//' \
+		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between a command and the look at the flag"
+	mutate daemon.c '/^static void daemon_arm/,/^}/ s/fence_full\(\);//' \
+		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between the daemon's flag and its look"
+	mutate daemon.c '/ venom_daemon_respond\(/,/^}/ s/fence_full\(\);//' \
+		lostwake,-v,answers_of_spinner,-v,answers_cross "wake: no fence between an answer and the look at the flag"
+	mutate shell.c '/^static void shell_arm/,/^}/ s/fence_full\(\);//' \
+		lostwake,-v,answers_cross,-v,state_cross "wake: no fence between the shell's flag and its look"
+	mutate memfd_broker.c '/^static void wake_state/,/^}/ s/fence_full\(\);//' \
+		lostwake,-v,state,-v,state_cross "wake: no fence between a version and the look at the flag"
+	mutate memfd_broker.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE\)/VENOM_ASLEEP_ANSWER)/' \
+		lostwake,-v,state "wake: the publisher looks at the wrong flag"
+	mutate daemon.c '/^static bool daemon_take/,/^}/ s/daemon_ring\(d, l, VENOM_ASLEEP_ROOM\);//' \
+		lostwake,-v,room_1_slot "wake: nobody tells that a full lane has room"
+	mutate shell.c '/^static void shell_arm/,/^}/ s/what & VENOM_WAIT_ROOM\)$/0)/' \
+		lostwake,-v,room_lazy,-v,room_lazy_cross "wake: no fence between room in a lane and the look at the flag"
+
+	# Answers
+	mutate shell.c '/^static bool answered/,/^}/ s/return .*;/return load_acquire(\&venom_slots_at(\&s->in, r->tag)->seq);/' \
+		late,-v,two_clients "answers: the shell does not compare the tag"
+	mutate daemon.c '/ venom_daemon_respond\(/,/^}/ s/\*seen != cmd->tag/0/' \
+		late,-v,two_clients "answers: the daemon does not compare the tag"
+	mutate daemon.c '/ venom_daemon_respond\(/,/^}/ s/l->generation != cmd->generation/0/' \
+		late,-v,two_clients "answers: the daemon does not compare the generation"
+
+	# Death
+	mutate memfd_shell.c '/^static bool link_alive/,/^}/ s/return .*;/return (void)p, true;/' \
+		kill,-r,daemon.versions_4.killed_in_mid_publish "death: the daemon's hang-up is ignored"
+	mutate memfd_broker.c 's/^(\t+)store_release\(&l->gone, 1\);/\1;/' \
+		killshell "death: a shell's hang-up is ignored"
+	mutate read.c '/^static int gave_up/,/^}/ s/-EOWNERDEAD/-EAGAIN/' \
+		kill,-r,daemon.versions_1.killed_in_mid_publish "death: a version torn for ever is called one to try again"
+}
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+tree=$tmp/tree
+mkdir -p "$tree/build"
+tar -cf - --exclude=./build --exclude=./.git . | tar -xf - -C "$tree" || exit 1
+[ ! -e build/kselftest ] || cp -r build/kselftest "$tree/build/"
+mkdir "$tmp/run"
+export VENOM_TEST_SCALE=0.2 VENOM_TEST_PATIENCE=2 VENOM_RUNTIME_DIR=$tmp/run
+unset VENOM_TEST_SEED MAKEFLAGS
+
+n=0
+report() { # OK NAME
+	n=$((n + 1))
+	echo "$1 $n - $2"
+}
+
+build() { # TEST
+	make --no-print-directory -s -C "$tree" -j2 CFLAGS=-O2 "build/selftests/$1" >"$tmp/make" 2>&1
+}
+
+try() { # TEST,ARGUMENT...
+	local -a cmd
+	IFS=, read -ra cmd <<<"$1"
+	timeout -k 1 60 "$tree/build/selftests/${cmd[0]}" "${cmd[@]:1}" >"$tmp/out" 2>&1
+}
+
+mutate() {
+	local file=libvenom/src/$1 sed=$2 run=$3 name=$4 tries status
+	if [ -n "$words" ] && ! grep -qE "$words" <<<"$name"; then return; fi
+	if [ "$how" = plan ]; then
+		runs+=("$run")
+		return
+	fi
+	if [ "$(nproc)" = 1 ] && grep -q 'fence' <<<"$name"; then
+		report ok "$name # SKIP takes two CPUs to show"
+		return
+	fi
+	cp "$file" "$tree/$file"
+	sed -Ei "$sed" "$tree/$file"
+	if cmp -s "$file" "$tree/$file"; then
+		report "not ok" "$name: the code is not as it was, the mutation finds nothing in $file"
+		return
+	fi
+	if ! build "${run%%,*}"; then
+		sed 's/^/# /' "$tmp/make" | tail -n 5
+		report "not ok" "$name: does not compile"
+	else
+		for tries in {1..10}; do
+			try "$run"
+			status=$?
+			[ $status = 0 ] || break
+		done
+		if [ $status = 0 ]; then
+			report "not ok" "not caught by $run: $name"
+		else
+			grep -a -m1 -E "in process|watchdog|Expected" "$tmp/out"
+			report ok "caught by ${run%%,*} (try $tries): $name"
+		fi
+	fi
+	cp "$file" "$tree/$file"
+}
+
+words=$(IFS='|'; echo "$*")
+how=plan
+runs=()
+list
+# The same cases, of the code as it is, must pass: else a failure says nothing.
+controls=()
+for program in $(printf '%s\n' "${runs[@]%%,*}" | sort -u); do
+	cases=$(printf '%s\n' "${runs[@]}" | grep "^$program," | grep -oE -- '-[vr],[^,]+' | sort -u | tr '\n' ',')
+	controls+=("$program${cases:+,${cases%,}}")
+done
+echo "TAP version 13"
+echo "1..$((${#runs[@]} + ${#controls[@]}))"
+for run in "${controls[@]}"; do
+	if build "${run%%,*}" && try "$run"; then
+		report ok "passes unbroken: $run"
+	else
+		sed 's/^/# /' "$tmp/make" | tail -n 5
+		grep -a -m3 -E "in process|watchdog|Expected" "$tmp/out"
+		report "not ok" "fails unbroken: $run"
+	fi
+done
+how=run
+list

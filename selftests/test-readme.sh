@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# README.md tells the truth: each complete C program in it compiles, without a warning, against what `make` built, and
+# its daemons and shells run together to a good end.  TAP on stdout.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+B=$PWD/${B:-build}
+top=$PWD
+dir=$(mktemp -d)
+daemons=()
+cleanup() {
+	[ ${#daemons[@]} = 0 ] || kill -9 "${daemons[@]}" 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+export VENOM_RUNTIME_DIR=$dir/run
+mkdir "$VENOM_RUNTIME_DIR"
+cd "$dir" || exit 1
+
+n=0 failed=0
+result() { # result STATUS NAME [FILE]
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		failed=1
+		echo "not ok $n - $2"
+		[ ! -e "${3:-}" ] || sed 's/^/# /' "$3"
+	fi
+}
+
+awk '/^```c$/ { n++; on = 1; next } /^```/ { on = 0 } on { print > ("block" n ".c") }' "$top/README.md"
+programs=()
+for block in block*.c; do
+	if [ -e "$block" ] && grep -q 'int main' "$block"; then programs+=("$block"); fi
+done
+[ ${#programs[@]} -gt 0 ]
+result $? "README.md has complete programs in C"
+
+for p in "${programs[@]}"; do
+	name=$(sed -n '1s|^/\* *\([a-z]*\)\.c *\*/.*|\1|p' "$p")
+	what="${name:-$p} of README.md"
+	cc "$p" -o "${p%.c}" -Wall -Wextra -Werror -I"$top/libvenom/include" "$B/libvenom.a" -pthread 2>log
+	result $? "$what compiles" log
+done
+
+# The daemons first; each is there when its channel is.
+for p in "${programs[@]}"; do
+	p=${p%.c}
+	if ! grep -q venom_daemon_create "$p.c" || [ ! -x "$p" ]; then continue; fi
+	before=$(find run -type s | wc -l)
+	"./$p" >"$p.out" 2>&1 &
+	daemons+=($!)
+	for _ in $(seq 600); do
+		[ "$(find run -type s | wc -l)" = "$before" ] || break
+		sleep 0.1
+	done
+	[ "$(find run -type s | wc -l)" != "$before" ]
+	result $? "the daemon of README.md starts" "$p.out"
+done
+[ ${#daemons[@]} -gt 0 ]
+result $? "README.md has a daemon"
+
+shells=0
+for p in "${programs[@]}"; do
+	p=${p%.c}
+	if ! grep -q venom_shell_connect "$p.c" || [ ! -x "$p" ]; then continue; fi
+	shells=$((shells + 1))
+	timeout 60 "./$p" >"$p.out" 2>&1
+	status=$?
+	[ $status = 0 ] && [ -s "$p.out" ]
+	result $? "the shell of README.md runs (status $status)" "$p.out"
+done
+[ $shells -gt 0 ]
+result $? "README.md has a shell"
+
+for pid in "${daemons[@]}"; do
+	kill -TERM "$pid"
+	wait "$pid"
+	result $? "the daemon of README.md ends well"
+done
+daemons=()
+echo "1..$n"
+exit $failed

@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# What can be seen without running it: the library exports what its header declares and nothing else, the headers are
+# good C and C++, memory orders stand in one file, each file names its licence, manual pages can be
+# made, and an installed library can be built with.  TAP on stdout.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+header=libvenom/include/venom.h
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+n=0 failed=0
+
+result() { # result STATUS NAME: with the words of $tmp/log if it failed
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		failed=1
+		echo "not ok $n - $2"
+		sed 's/^/# /' "$tmp/log"
+	fi
+	: >"$tmp/log"
+}
+skip() { # skip NAME REASON
+	n=$((n + 1))
+	echo "ok $n - $1 # SKIP $2"
+}
+: >"$tmp/log"
+
+# ---- symbols ----
+grep '^VENOM_API' $header | grep -oP '\bvenom_\w+(?=\()' | sort -u >"$tmp/declared"
+nm -D --defined-only "$B/libvenom.so.0" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$tmp/exported"
+[ -s "$tmp/declared" ] && [ -s "$tmp/exported" ]
+result $? "there are functions"
+grep -v '^venom_' "$tmp/exported" >"$tmp/log"
+[ ! -s "$tmp/log" ]
+result $? "exported names start with venom_"
+nm -g --defined-only "$B/libvenom.a" | awk 'NF == 3 { print $3 }' | grep -v '^venom_' >"$tmp/log"
+[ ! -s "$tmp/log" ]
+result $? "libvenom.a has no other global names"
+comm -23 "$tmp/declared" "$tmp/exported" >"$tmp/log"
+[ ! -s "$tmp/log" ]
+result $? "what venom.h declares is exported"
+comm -13 "$tmp/declared" "$tmp/exported" >"$tmp/log"
+[ ! -s "$tmp/log" ]
+result $? "what is exported is declared in venom.h"
+
+# ---- headers ----
+printf '#include <venom.h>\nstruct venom_config cfg = VENOM_CONFIG_INIT;\n' >"$tmp/h.c"
+printf '#include <linux/venom_layout.h>\n' >"$tmp/l.c"
+strict="-fsyntax-only -Wall -Wextra -Werror -pedantic -Ilibvenom/include -Ikmod/uapi"
+for cc in gcc clang; do
+	if command -v $cc >/dev/null; then
+		# shellcheck disable=SC2086
+		$cc -std=c11 $strict "$tmp/h.c" 2>"$tmp/log"
+		result $? "venom.h is C11 ($cc)"
+		# shellcheck disable=SC2086
+		$cc -std=c11 $strict "$tmp/l.c" 2>"$tmp/log"
+		result $? "venom_layout.h is C11 ($cc)"
+	else
+		skip "venom.h is C11 ($cc)" "no $cc here"
+	fi
+done
+# C++ has the designated initializers of VENOM_CONFIG_INIT since C++20; the rest is older.
+printf '#include <venom.h>\nint main() { return venom_errmsg()[0]; }\n' >"$tmp/h.cc"
+printf '#include <venom.h>\nvenom_config cfg = VENOM_CONFIG_INIT;\n' >"$tmp/i.cc"
+for cxx in g++ clang++; do
+	if ! command -v $cxx >/dev/null || ! echo '#include <cstddef>' | $cxx -x c++ -fsyntax-only - 2>/dev/null; then
+		skip "venom.h is C++ ($cxx)" "no $cxx here"
+		continue
+	fi
+	# shellcheck disable=SC2086
+	$cxx -std=c++11 $strict "$tmp/h.cc" 2>"$tmp/log" && $cxx -std=c++20 $strict "$tmp/i.cc" 2>"$tmp/log"
+	result $? "venom.h is C++ ($cxx)"
+done
+
+# ---- sources ----
+git ls-files -co --exclude-standard >"$tmp/files" 2>/dev/null || find . -path ./build -prune -o -type f -print >"$tmp/files"
+grep -vE '^(\./)?(LICENSE|\.gitignore)$' "$tmp/files" | while read -r f; do
+	[ ! -f "$f" ] || head -n 5 "$f" | grep -aq 'SPDX-License-Identifier: ' || echo "$f"
+done >"$tmp/log"
+[ ! -s "$tmp/log" ]
+result $? "each file names its licence"
+grep -rlE 'memory_order_|__atomic_|__sync_' libvenom | sort -u >"$tmp/log"
+[ "$(wc -l <"$tmp/log")" = 1 ]
+result $? "memory orders stand in one file"
+
+# ---- manual pages ----
+for page in libvenom/man/*.scd; do
+	if [ ! -e "$page" ]; then
+		echo "there are none" >"$tmp/log"
+		result 1 "manual pages"
+	elif command -v scdoc >/dev/null; then
+		scdoc <"$page" >"$tmp/page" 2>"$tmp/log" && [ -s "$tmp/page" ]
+		result $? "$(basename "$page" .scd) can be made"
+	else
+		skip "$(basename "$page" .scd) can be made" "no scdoc here"
+	fi
+done
+
+# ---- installed ----
+if command -v scdoc >/dev/null; then
+	make --no-print-directory install B="$B" DESTDIR="$tmp/root" PREFIX=/usr >"$tmp/log" 2>&1
+	result $? "make install"
+	cat >"$tmp/use.c" <<-'END'
+	#include <string.h>
+	#include <venom.h>
+	int main(int argc, char **argv)
+	{
+		return argc < 2 || strcmp(venom_version(), argv[1]);
+	}
+	END
+	version=$(sed -n 's/^Version: //p' "$tmp/root/usr/lib/pkgconfig/libvenom.pc")
+	for link in "-lvenom" "-l:libvenom.a -pthread"; do
+		# shellcheck disable=SC2086
+		cc "$tmp/use.c" -o "$tmp/use" -I"$tmp/root/usr/include" -L"$tmp/root/usr/lib" $link 2>"$tmp/log" &&
+			LD_LIBRARY_PATH=$tmp/root/usr/lib "$tmp/use" "$version" 2>"$tmp/log"
+		result $? "a program with $link of the installed library runs, and finds version $version"
+	done
+	"$tmp/root/usr/bin/venom" --version >"$tmp/log" 2>&1 && grep -q "$version" "$tmp/log"
+	result $? "the installed venom is of that version"
+else
+	skip "make install" "no scdoc here"
+fi
+
+echo "1..$n"
+exit $failed

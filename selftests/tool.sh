@@ -1,0 +1,347 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# tool.sh: every verb of the `venom` command, for real, with what it prints and its exit status.
+# TAP on stdout.  B names the build folder.  Nothing here depends on how fast anything is.
+#
+# shellcheck disable=SC2016,SC2086 # conditions are for eval; words are meant to be split
+set -u
+cd "$(dirname "$0")/.." || exit 1
+venom=$PWD/${B:-build}/venom
+case ${B:-} in /*) venom=$B/venom ;; esac
+[ -x "$venom" ] || { echo "1..0 # SKIP no $venom"; exit 1; }
+
+dir=$(mktemp -d)
+export VENOM_RUNTIME_DIR=$dir/run
+unset VENOM_LOG
+mkdir "$VENOM_RUNTIME_DIR"
+cd "$dir" || exit 1
+mine=()
+cleanup() {
+	local pid
+	for pid in "${mine[@]}"; do kill "$pid" 2>/dev/null; done
+	wait 2>/dev/null
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+
+n=0 failed=0
+# ok NAME COMMAND...: a test case is a command that succeeds.
+ok() {
+	local name=$1
+	shift
+	n=$((n + 1))
+	if "$@"; then
+		echo "ok $n - $name"
+		return
+	fi
+	failed=$((failed + 1))
+	echo "not ok $n - $name"
+	echo "# failed: $*; status $status"
+	head -n 5 out | cut -c1-200 | cat -v | sed 's/^/# stdout: /'
+	head -n 5 err | cut -c1-200 | cat -v | sed 's/^/# stderr: /'
+}
+
+# v ARGUMENT...: run venom to its end (a hang is a failure); its output is in out and err, its exit status in $status.
+v() {
+	timeout -k 5 60 "$venom" "$@" >out 2>err
+	status=$?
+}
+# bg ARGUMENT...: run venom beside us; its pid is in $pid, its output in out.$pid and err.$pid.
+bg() {
+	(exec "$venom" "$@" >"out.$BASHPID" 2>"err.$BASHPID" 3>&-) &
+	pid=$!
+	mine+=("$pid")
+}
+# ended PID: wait for it; its exit status is in $status, its output in out and err.
+ended() {
+	wait "$1" 2>/dev/null # bash tells of those that were killed
+	status=$?
+	mv "out.$1" out
+	mv "err.$1" err
+}
+# until_true COMMAND...: wait for something that will be, a minute at most.
+until_true() {
+	local i
+	for ((i = 0; i < 1200; i++)); do
+		"$@" >/dev/null 2>&1 && return
+		sleep 0.05
+	done
+	return 1
+}
+up() { until_true "$venom" stat "$1"; }         # the channel is there
+shells() { "$venom" stat --json "$1" | grep -q "\"clients\": $2,"; }
+is() { [ "$status" = "$1" ]; }
+prints() { [ "$(cat out)" = "$1" ]; }
+says() { [ "$(cat out)" != "" ] && grep -qE -- "$1" out; }
+complains() { [ ! -s out ] && [ "$(wc -l <err)" = 1 ] && grep -qE -- "$1" err; }
+long() { head -c "$1" /dev/zero | tr '\0' x; }
+# error PATTERN: one sentence of this kind on stderr, nothing on stdout, status 1
+error() { is 1 && complains "$1"; }
+misuse() { is 2 && [ ! -s out ] && grep -qE -- "$1" err && grep -q -- '--help' err; }
+
+# ---- help and usage ---------------------------------------------------------
+v --help
+ok "--help lists the verbs" eval 'is 0 && says "serve" && says "demo"'
+v --version
+ok "--version" eval 'is 0 && says "^venom [0-9]+\.[0-9]+\.[0-9]+$"'
+for verb in serve pub sub req ls stat demo; do
+	v $verb --help
+	ok "$verb --help" eval 'is 0 && says "^usage: venom $verb" && [ ! -s err ]'
+	v $verb --no-such-option
+	ok "$verb: an unknown option is a usage error" misuse "no-such-option"
+done
+v
+ok "no verb is a usage error" misuse "verb"
+v frobnicate
+ok "an unknown verb is a usage error" misuse "frobnicate"
+for verb in serve pub sub req stat; do
+	v $verb
+	ok "$verb: no NAME is a usage error" misuse "NAME"
+done
+v req name
+ok "req: no WORDS is a usage error" misuse "WORDS"
+v sub a b
+ok "sub: two names are a usage error" misuse "'b'"
+v ls a
+ok "ls: a name is a usage error" misuse "'a'"
+for bad in "serve --rate 0" "serve --rate x" "serve --mode 8" "serve --mode 7777" "serve --spin often" \
+	"serve --huge maybe" "serve --versions 0" "serve --versions -1" "pub --frame-size 0" "pub --data-size 99999999999G" \
+	"pub --wait 9 --clients 8" "sub --count 0" "sub --timeout never" "sub --raw --json" "stat --count 2" "req --count 1.5"; do
+	v $bad name
+	ok "$bad is a usage error" misuse "--"
+done
+v demo --cpus 1
+ok "demo --cpus 1 is a usage error" misuse "--cpus"
+
+# ---- names ------------------------------------------------------------------
+for verb in sub stat "req --timeout 1"; do
+	v $verb nobody ping
+	[ "$verb" = "req --timeout 1" ] || v $verb nobody
+	ok "$verb of a missing channel: one sentence, status 1" error "nobody: .*(no|not)"
+done
+for name in "" . .. .hidden a/b "a b" $'a\nb' "$(long 64)"; do
+	v serve "$name"
+	ok "serve '${name//$'\n'/\\n}': no such name can be" eval 'is 1 && [ ! -s out ] && grep -q "^venom serve: " err'
+done
+v ls
+ok "ls of nothing prints nothing" eval 'is 0 && [ ! -s out ] && [ ! -s err ]'
+
+# ---- serve and req ----------------------------------------------------------
+bg serve --versions 4096 machine # so that nobody is too slow
+server=$pid
+ok "serve: the channel appears" up machine
+v req machine ping
+ok "ping" eval 'is 0 && prints pong'
+v req machine echo some words  "and  spaces"
+ok "echo" eval 'is 0 && prints "some words and  spaces"'
+v req machine echo
+ok "echo of nothing is an empty line" eval 'is 0 && [ "$(wc -c <out)" = 1 ]'
+v req machine -- echo --count -x
+ok "words that begin with a dash" eval 'is 0 && prints "--count -x"'
+v req machine time
+ok "time" eval 'is 0 && says "^[0-9]{19}$"'
+v req machine stats
+ok "stats" eval 'is 0 && says "^versions [0-9]+$" && says "^commands [0-9]+$" && says "^clients 1$"'
+v req machine dance now
+ok "an unknown command gets an answer that says so" \
+	eval 'is 0 && prints "error: unknown command '"'dance'"'; there are: ping, echo, time, stats"'
+v req --count 5 machine ping
+ok "req --count: each answer, and the latencies on stderr" \
+	eval 'is 0 && [ "$(grep -c "^pong$" out)" = 5 ] && grep -qE "^5 answers; p50 .* p99 .* max " err'
+v req --json machine ping
+ok "req --json" eval 'is 0 && says "^\{\"latency_ns\": [0-9]+, \"length\": 4, \"data\": \"pong\"\}$"'
+printf 'echo from stdin' | "$venom" req machine - >out 2>err
+status=$?
+ok "req -: the command from stdin" eval 'is 0 && prints "from stdin"'
+v req --one-way --count 5000 machine ping # many times what the lane holds
+ok "req --one-way prints nothing" eval 'is 0 && [ ! -s out ] && [ ! -s err ]'
+v req machine "$(long 1024)"
+ok "the longest command goes through" eval 'is 0 && says "^error: unknown command"'
+v req machine "$(long 1025)"
+ok "a command too long: one sentence" error "too long.* 1024 bytes"
+v sub --once machine
+ok "sub --once: the figures" eval 'is 0 && [ "$(head -n 1 out | cut -d" " -f1)" = seq ] &&
+	says "^load1 [0-9.]+$" && says "^mem_total_kb [1-9]" && says "^cpu_busy_percent [0-9.]+$"'
+v sub --count 20 --every machine
+ok "sub --every: one version after the other" eval 'is 0 && [ "$(grep -c ^seq out)" = 20 ] &&
+	[ "$(grep ^seq out | cut -d" " -f2 | sort -nu | wc -l)" = 20 ]'
+v sub --count 3 --json machine
+ok "sub --json" eval 'is 0 && [ "$(grep -cE "^\{\"version\": [0-9]+, \"length\": [0-9]+, (\"time_ns\": [0-9]+, )?\"data\": \"seq [0-9]+\\\\u000atime_ns .*\"\}$" out)" = 3 ]'
+"$venom" sub machine 2>err | head -n 3 >out
+status=${PIPESTATUS[0]}
+ok "sub into a closed pipe ends without a word" eval '[ $status != 0 ] && [ ! -s err ] && [ "$(wc -l <out)" = 3 ]'
+"$venom" sub --once machine >/dev/full 2>err
+status=$?
+: >out
+ok "sub to a full disk: one sentence" error "standard output"
+
+# ---- ls and stat ------------------------------------------------------------
+v ls
+ok "ls" eval 'is 0 && says "^NAME .*STATE .*BACKEND .*PID" && says "^machine +alive +(memfd|dev) +$server "'
+v ls --json
+ok "ls --json" eval 'is 0 && says "^\{\"name\": \"machine\", \"alive\": true, \"backend\": \"(memfd|dev)\", \"pid\": $server, .*\"page_size\": [0-9]+, .*\"epoch\": [0-9]+\}$"'
+bg sub machine
+subscriber=$pid
+ok "a subscriber attaches" until_true shells machine 1
+v stat machine
+ok "stat" eval 'is 0 && says "^machine: alive, " && says "^versions +[1-9]" && says "^ +[0-9]+ +$subscriber +"'
+v stat --json machine
+ok "stat --json" eval 'is 0 && says "^\{\"name\": \"machine\", .*\"versions\": [0-9]+, .*\"shells\": \[\{.*\"reads\": [0-9]+, .*\"pid\": $subscriber, \"uid\": [0-9]+\}\]\}$"'
+v stat --interval 0.05 --count 3 machine
+ok "stat --interval --count" eval 'is 0 && [ "$(grep -cE "^versions " out)" = 3 ] && [ "$(grep -cE "^versions .*/s$" out)" = 2 ]'
+v stat --interval 0.05 --count 2 --json machine
+ok "stat --interval --json" eval 'is 0 && [ "$(grep -c "\"rates\": {\"versions\": [0-9.]*, " out)" = 1 ] && [ "$(wc -l <out)" = 2 ]'
+
+# ---- life and death ---------------------------------------------------------
+v serve machine
+ok "serve: a living daemon has the name" error "machine: "
+v req machine ping
+ok "and it still answers" eval 'is 0 && prints pong'
+{ kill -9 "$server"; wait "$server"; } 2>/dev/null
+ended "$subscriber"
+ok "sub is told of the daemon's death" eval 'is 1 && [ "$(wc -l <err)" = 1 ] && grep -q "machine: .*gone" err'
+v ls
+ok "ls shows the dead" eval 'is 0 && says "^machine +dead"'
+v req machine ping
+ok "req to the dead: one sentence" error "machine: "
+bg serve machine
+server=$pid
+ok "serve again after kill -9" up machine
+v req machine ping
+ok "and it answers" eval 'is 0 && prints pong'
+# Nothing on stderr but, where the pool has no huge pages, the note that says so.
+silent() { ! grep -v 'note: no huge pages' "$1"; }
+for signal in TERM INT; do
+	# A background job of a script has SIGINT ignored; serve takes it all the same.
+	kill -$signal "$server"
+	ended "$server"
+	ok "serve ends cleanly on SIG$signal" eval 'is 0 && silent err && [ -z "$("$venom" ls)" ]'
+	[ $signal = INT ] || { bg serve machine; server=$pid; up machine; }
+done
+ok "serve notes base pages, or has huge ones" eval 'grep -q "note: no huge pages" err || [ "$(awk "/^HugePages_Free/ {print \$2}" /proc/meminfo)" -gt 0 ]'
+bg serve --rate 50 --versions 8 --mode 640 --spin none --huge never --clients 3 options
+server=$pid
+up options
+v ls --json
+ok "serve's options arrive" says '"mode": "640", .*"versions": 8, "page_size": 4096, .*"max_clients": 3,'
+kill "$server"
+ended "$server"
+
+ok "and with --huge never it notes nothing" [ ! -s err ]
+
+# ---- pub and sub: lines -----------------------------------------------------
+# publish ARGUMENT... with standard input from the file `in`; a subscriber of all versions, with its own arguments.
+through() { # SUB-ARGUMENTS -- PUB-ARGUMENTS
+	local sub=()
+	while [ "$1" != -- ]; do
+		sub+=("$1")
+		shift
+	done
+	shift
+	"$venom" pub "$@" --wait 1 pipe <in >pub.out 2>pub.err &
+	pub=$!
+	mine+=("$pub")
+	up pipe
+	v sub "${sub[@]}" pipe
+	wait $pub
+	pub=$?
+}
+seq 1 1000 >in
+through --every -- --versions 1000
+ok "lines through pub and sub --every" eval 'is 0 && cmp in out && [ $pub = 0 ] && grep -q "daemon has gone.*1000" err && silent pub.err'
+printf 'a\n\n\nno newline at the end' >in
+through --every -- --versions 4
+printf '\n' >>in
+ok "empty lines, and a last one without newline" eval 'cmp in out && [ $pub = 0 ]'
+seq 1 5 >in
+through --every --count 9 -- --versions 8
+ok "sub --count that is not reached: status 1" eval 'is 1 && cmp in out'
+through --every --count 3 -- --versions 8
+ok "sub --count that is reached: status 0" eval 'is 0 && [ "$(tr "\n" " " <out)" = "1 2 3 " ]'
+"$venom" pub --versions 8 --linger forever pipe <in 2>pub.err &
+pub=$!
+mine+=("$pub")
+until_true eval '"$venom" stat pipe | grep -qE "^versions +5$"'
+v req pipe hello
+ok "pub answers requests with an error" eval 'is 0 && prints "error: this daemon only publishes"'
+v sub --every --count 5 pipe
+ok "pub that lingers can still be read" eval 'is 0 && cmp in out'
+v sub --every --timeout 0.1 pipe
+ok "sub --timeout: one sentence" eval 'is 1 && cmp in out && grep -q "pipe: nothing new for 0.1 s" err'
+kill "$pub"
+wait "$pub"
+status=$?
+ok "pub that lingers ends with a signal" eval 'is 0 && silent pub.err && [ -z "$("$venom" ls)" ]'
+
+# A subscriber that can't keep up: it is stopped while 1000 versions go through a ring of 4.
+mkfifo lines
+"$venom" pub --versions 4 gaps <lines &
+pub=$!
+mine+=("$pub")
+exec 3>lines
+echo first >&3
+up gaps
+bg sub --every gaps
+until_true grep -q first "out.$pid"
+kill -STOP "$pid"
+seq 2 1000 >&3
+until_true eval '"$venom" stat gaps | grep -qE "^versions +1000$"'
+kill -CONT "$pid"
+until_true grep -qx 1000 "out.$pid"
+exec 3>&-
+wait $pub
+ended "$pid"
+ok "sub --every tells of a gap, and ends with 1" eval 'is 1 && grep -qE "gaps: missed [0-9]+ versions \(2 to [0-9]+\)$" err &&
+	[ $(($(wc -l <out) + $(sed -nE "s/.*missed ([0-9]+) .*/\1/p" err | paste -sd+))) = 1000 ]'
+
+printf 'short\n%17s\nnever\n' x >in
+through --every -- --data-size 16
+ok "a line too long: its number and size, and what came before is there" \
+	eval '[ $pub = 1 ] && prints short && grep -q "pipe: line 2 has 17 bytes, .* 16" pub.err'
+{ echo short; long 300000; } >in
+through --every -- --data-size 16
+ok "a line without end" eval '[ $pub = 1 ] && prints short && grep -q "pipe: line 2 has more than" pub.err'
+
+# ---- pub and sub: frames ----------------------------------------------------
+head -c $((64 * 4099)) /dev/urandom >in
+through --every --raw -- --frame-size 4099 --versions 64
+ok "binary frames, byte for byte" eval 'is 0 && cmp in out && [ $pub = 0 ]'
+head -c $((3 * 2000000)) /dev/urandom >in
+through --every --raw -- --frame-size 2000000 --versions 3
+ok "large frames, byte for byte" eval 'is 0 && cmp in out && [ $pub = 0 ]'
+head -c 250 /dev/urandom >in
+through --every --raw -- --frame-size 100
+ok "a partial frame: an error that says so, the whole ones are there" \
+	eval '[ $pub = 1 ] && cmp <(head -c 200 in) out && grep -q "frame 3, after 50 of its 100 bytes" pub.err'
+printf '\377\000\001\nabc\n' >in
+through --every --json -- --frame-size 4
+ok "sub --json of bytes that are no text" eval 'is 0 && [ "$(sed -E "s/\"time_ns\": [0-9]+, //" out)" = \
+"{\"version\": 1, \"length\": 4, \"base64\": \"/wABCg==\"}
+{\"version\": 2, \"length\": 4, \"data\": \"abc\\u000a\"}" ]'
+printf '"\\\303\251\t\n' >in
+through --every --json -- --versions 2
+ok "sub --json quotes what must be" says '"length": 5, .*"data": "\\"\\\\é\\u0009"}'
+
+# ---- demo -------------------------------------------------------------------
+v demo --seconds 1
+ok "demo" eval 'is 0 && says "^all +[1-9]" && says "^Good: " && [ ! -s err ]'
+v demo --seconds 0.5 --shells 4 --rate 1000 --json
+ok "demo --json" eval 'is 0 && [ "$(wc -l <out)" = 1 ] && says "^\{\"ok\": true, .*\"torn\": 0, \"back\": 0, \"lost\": 0, \"wrong\": 0, .*\}$"'
+# Kill one of its shells in the middle: it must say so and end.
+bg demo --seconds 60
+ok "demo: its channel appears" until_true eval '"$venom" ls | grep -q "^demo-$pid "'
+until_true shells "demo-$pid" 4 # one of them is the parent's
+victim=$("$venom" stat --json "demo-$pid" | grep -o '"pid": [0-9]*, "uid": [0-9]*}' |
+	tr -dc '0-9,\n' | cut -d, -f1 | grep -vx -m1 "$pid")
+kill -9 "$victim"
+ended "$pid"
+ok "demo notices a shell that is killed" eval 'is 1 && grep -q "shell .* was killed by signal 9" err'
+until_true eval '[ -z "$("$venom" ls)" ]'
+bg demo --seconds 60
+until_true shells "demo-$pid" 4
+{ kill -9 "$pid"; wait "$pid"; } 2>/dev/null
+ok "the demo's processes die with it" until_true eval '! "$venom" ls | grep -q "^demo-.*alive"'
+
+echo "1..$n"
+[ $failed = 0 ]
