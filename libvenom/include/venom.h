@@ -149,7 +149,7 @@ struct venom_command {
  *	-EBUSY		a living daemon has the name
  *	-EACCES		the place of the channel can't be written by this user
  *	-ENOMEM		not enough memory; not enough huge pages and huge is REQUIRE
- *	-EMFILE		out of descriptors; a daemon needs about 8, and 5 for each shell
+ *	-EMFILE		out of descriptors; a daemon needs about 10, and 4 for each shell
  *	-ENODEV		VENOM_BACKEND names a backend that isn't here
  */
 VENOM_API int venom_daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg);

@@ -2,8 +2,9 @@
 /*
  * Inside libvenom.
  *
- *	daemon.c, shell.c	the data plane: the public calls on mapped areas
- *	wait.c			spin, then sleep
+ *	daemon.c, shell.c, read.c	the data plane: the public calls on mapped areas
+ *	state.h, lane.h		its two structures; barrier.h its memory orders
+ *	wait.h			spin, then sleep
  *	lanes.c			which shells the daemon serves, and in what turn
  *	config.c		what a user may ask for
  *	backend.c		which backend; list and stat

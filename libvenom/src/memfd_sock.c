@@ -61,6 +61,9 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 
 	*nfds = 0;
 	n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	/* The other end was closed before it had read all of ours: told once, ahead of what it still said. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
 	for (c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
