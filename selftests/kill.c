@@ -337,7 +337,8 @@ TEST_F_TIMEOUT(daemon, killed_in_mid_publish, 280)
 	for (i = 0; i < WORKERS; i++) {
 		ksft_print_msg("%s: %ju times data, %ju times -EOWNERDEAD\n", names[i], (uintmax_t)a->data[i],
 			       (uintmax_t)a->torn[i]);
-		EXPECT_GT(a->data[i], 0);
+		/* Killed while they connect, all that is sure is the last daemon; its only version may be the torn one. */
+		EXPECT_GT(a->data[i] + (a->early ? a->torn[i] : 0), 0);
 		data += a->data[i];
 		torn += a->torn[i];
 	}
@@ -345,7 +346,10 @@ TEST_F_TIMEOUT(daemon, killed_in_mid_publish, 280)
 		       "-EOWNERDEAD, %ju connects refused\n",
 		       (uintmax_t)rounds, (uintmax_t)in_write, (uintmax_t)stopped, (uintmax_t)data, (uintmax_t)torn,
 		       (uintmax_t)a->refused);
-	EXPECT_GT(in_write, 0);
+	if (!a->early)
+		EXPECT_GT(in_write, 0);
+	if (a->early)
+		EXPECT_GT(a->refused, 0);
 	if (a->versions == 1 && !a->early)
 		EXPECT_GT(torn, 0);
 }
