@@ -81,7 +81,10 @@ union proto_any {
 
 /* Make an area of `size` bytes, map it for writing, then seal it: nobody will map it so again, or resize it. */
 int area_make(struct venom_map *map, int *fd, const char *what, uint64_t size, uint64_t huge_size);
-/* Check that fd is such an area of at least min bytes, and map it for reading; *size is its size. */
+/*
+ * Check that fd is such an area, of just this size (0: whatever it has, map->size then tells), without holes, and of
+ * huge pages only where they may be; and map it for reading.
+ */
 int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bool may_be_huge);
 void area_unmap(struct venom_map *map);
 
