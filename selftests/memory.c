@@ -10,10 +10,11 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "lib/dev.h"
 #include "lib/harness.h"
 #include "lib/peer.h"
 
-/* A mapping of ours, by the name that its file has. */
+/* A mapping of ours, by the name that its file has; on the module, by its offset in the device. */
 struct area {
 	char *p;
 	size_t size;
@@ -22,19 +23,35 @@ struct area {
 	unsigned long page_kb;
 };
 
+static const char *const areas[] = {"status", "state", "commands", "responses"}; /* in the order of VENOM_AREA_* */
+
+/* Whether this line of smaps begins a mapping of the area `what`. */
+static bool is_area(const char *line, const char *what)
+{
+	unsigned long long offset = 0;
+	char name[64];
+
+	snprintf(name, sizeof(name), "venom:%s ", what); /* "/memfd:venom:state (deleted)" */
+	if (strstr(line, name))
+		return true;
+	if (!strstr(line, "/dev/venom") || sscanf(line, "%*x-%*x %*s %llx", &offset) != 1)
+		return false;
+	offset >>= VENOM_MMAP_KIND_SHIFT;
+	return offset && offset <= ARRAY_SIZE(areas) && !strcmp(areas[offset - 1], what);
+}
+
 /* The n-th mapping (from 0) of the area `what` in this process; false if there is none. */
 static bool find_area(struct area *a, const char *what, int n)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
-	char line[512], name[64], perms[8];
+	char line[512], perms[8];
 	bool here = false, found = false;
 	unsigned long from, to;
 
-	snprintf(name, sizeof(name), "/memfd:venom:%s ", what);
 	memset(a, 0, sizeof(*a));
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) == 3) {
-			here = strstr(line, name) && n-- == 0;
+			here = is_area(line, what) && n-- == 0;
 			if (here) {
 				found = true;
 				a->p = (char *)from;
@@ -51,8 +68,6 @@ static bool find_area(struct area *a, const char *what, int n)
 		fclose(f);
 	return found;
 }
-
-static const char *const areas[] = {"status", "state", "responses", "commands"};
 
 /* Does a write get there by the way that a debugger takes?  (Then it is undone.) */
 __attribute__((no_sanitize_thread)) static bool write_by_proc_mem(void *p)
@@ -153,7 +168,10 @@ static long shell_s_pages(long a, long b, long c)
 
 static long daemon_s_pages(long a, long b, long c)
 {
-	check_writable("status");
+	if (vt_on_dev())
+		check_read_only("status"); /* the kernel's */
+	else
+		check_writable("status");
 	check_writable("state");
 	check_writable("responses");
 	check_read_only("commands");
@@ -211,7 +229,7 @@ static long check_fds(long a, long b, long c)
 		if (n < 0)
 			continue;
 		target[n] = 0;
-		if (!strstr(target, "memfd:venom"))
+		if (!vt_is_area(target))
 			continue;
 		VT_CHECK(ftruncate(fd, 0) == -1);
 		VT_CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == -1);

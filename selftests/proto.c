@@ -205,6 +205,7 @@ FIXTURE(proto)
 
 FIXTURE_SETUP(proto)
 {
+	embedded_only();
 	self->name = vt_name();
 	vt_start(&self->dm);
 	ASSERT_EQ(0, vt_call(&self->dm, fake_listen, self->name));

@@ -11,7 +11,7 @@ result() { # result OK NAME [DETAIL...]
 	if [ "$1" = 0 ]; then echo "ok $n - $2"; else failed=1; echo "not ok $n - $2"; shift 2; printf '# %s\n' "$@"; fi
 }
 
-defined() { grep -qE "^[a-zV].*[ *]$1\(" ./*.[ch]; }
+defined() { grep -qE "^[a-zV].*[ *]$1\(" ./*.[ch] ../../kmod/*.c; }
 
 # The partners named in the code.
 missing=()

@@ -370,7 +370,8 @@ TEST_F_TIMEOUT(plane, slots, 240)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		uint64_t bytes = (venom_slots_bytes(sizes[i], SIZE) + 63) & ~63ull;
+		struct venom_geometry geo = {.cmd_slots = sizes[i], .cmd_size = SIZE};
+		uint64_t bytes = venom_commands_bytes(&geo);
 		void *area = aligned_alloc(64, bytes);
 		struct bare_lane l = {.count = vt_scaled(200000)};
 

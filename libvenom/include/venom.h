@@ -62,6 +62,8 @@ struct venom_shell;
 /* venom_config.flags */
 #define VENOM_STAMP		(1u << 0)  /* stamp each version: CLOCK_MONOTONIC at commit, about 20 ns each */
 #define VENOM_ORDER_ARRIVAL	(1u << 1)  /* serve the oldest command first, not round robin; costs a look at every lane */
+/* From here on not what a channel is, but how it is made. */
+#define VENOM_RESUME		(1u << 8)  /* module: go on with the channel that a dead daemon left, see create */
 
 /* venom_config.huge */
 #define VENOM_HUGE_PREFER	0  /* huge pages where the pool has them, else base pages */
@@ -82,7 +84,7 @@ struct venom_shell;
  */
 struct venom_config {
 	uint32_t size;		/* sizeof(struct venom_config) */
-	uint32_t flags;		/* VENOM_STAMP, VENOM_ORDER_ARRIVAL */
+	uint32_t flags;		/* VENOM_STAMP, VENOM_ORDER_ARRIVAL, VENOM_RESUME */
 	uint64_t data_size;	/* largest state, 1 byte to what memory holds */
 	uint32_t versions;	/* buffers in the version ring, 1 to VENOM_VERSIONS_MAX; 1 is the classic seqlock */
 	uint32_t cmd_slots;	/* commands a lane holds, 1 to VENOM_SLOTS_MAX; also the requests a shell may have open */
@@ -96,7 +98,11 @@ struct venom_config {
 	uint32_t reserved;	/* 0 */
 	uint64_t huge_size;	/* size of a huge page: 2 MiB or 1 GiB in bytes; 0 is 2 MiB */
 	int64_t  spin_ns;	/* the daemon's waits: VENOM_SPIN_* or a time */
+	int32_t  node;		/* NUMA node of the daemon's areas; VENOM_NODE_ANY: by the thread's memory policy */
+	uint32_t reserved2;	/* 0 */
 };
+
+#define VENOM_NODE_ANY		(-1)
 
 #define VENOM_CONFIG_INIT {			\
 	.size = sizeof(struct venom_config),	\
@@ -112,6 +118,8 @@ struct venom_config {
 	.reserved = 0,				\
 	.huge_size = 0,				\
 	.spin_ns = VENOM_SPIN_ADAPTIVE,		\
+	.node = VENOM_NODE_ANY,			\
+	.reserved2 = 0,				\
 }
 
 /* venom_command.flags */
@@ -145,11 +153,20 @@ struct venom_command {
  * dead daemon left of the name is replaced.  Blocking: allocates and clears the areas.
  * The caller owns *d until venom_daemon_destroy().
  *
+ * With VENOM_RESUME, on the module, and where shells still hold the channel of a daemon that died: it goes on.
+ * venom_daemon_version() then is the last one's, its state can be read, commands that it had not taken come
+ * from receive, its shells send again; their requests have failed.  cfg must be the same (but for spin_ns,
+ * huge and node).  Where there is nothing to resume, and always on the embedded backend, it is a new channel, with
+ * version 0; so a daemon that can go on may always ask for it.
+ *
  *	-EINVAL		name or a field of cfg can't be; venom_errmsg() says which
  *	-EBUSY		a living daemon has the name
- *	-EACCES		the place of the channel can't be written by this user
+ *	-EEXIST		the module keeps the name for a daemon of another user, or RESUME's cfg is another
+ *	-EPROTO		RESUME: what the dead daemon left of the state can't be
+ *	-EACCES		the place of the channel can't be written by this user; /dev/venom can't be opened
  *	-ENOMEM		not enough memory; not enough huge pages and huge is REQUIRE
- *	-EMFILE		out of descriptors; a daemon needs about 10, and 4 for each shell
+ *	-EDQUOT		the module's limit for this user is reached
+ *	-EMFILE		out of descriptors; a daemon needs about 10, and embedded 4 for each shell
  *	-ENODEV		VENOM_BACKEND names a backend that isn't here
  */
 VENOM_API int venom_daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg);
@@ -244,7 +261,13 @@ VENOM_API int venom_daemon_set_spin(struct venom_daemon *d, int64_t spin_ns);
  *	-EUSERS		max_clients shells are attached; one that has gone counts until its commands have been received
  *	-EPROTO		the other side speaks another ABI version, or what it gave can't be; venom_errmsg() names the field
  *	-ETIMEDOUT	the daemon's process did not answer for 10 s (it may be stopped)
+ *	-EDQUOT		the module's limit for this user is reached
  *	-EMFILE, -ENOMEM  out of descriptors (a shell needs 4), out of memory
+ *
+ * With the module a daemon that dies may be followed by one that resumes the channel (VENOM_RESUME): until then calls
+ * fail with -EPIPE as below, and then they work again; nothing needs to be done here.  Requests that were open
+ * have failed, with -ECONNRESET or -EPIPE, and one that failed so is not executed later; one-way commands that had
+ * been accepted are.  venom_shell_info() tells the epoch.
  */
 VENOM_API int venom_shell_connect(struct venom_shell **s, const char *name);
 
@@ -446,6 +469,7 @@ struct venom_peer {
 	uint32_t client_id, generation;
 	uint32_t pid, uid, gid;
 	uint32_t reserved;
+	/* From here on the module tells root and the channel's owner only; others get zeros. */
 	struct venom_shell_stats shell;	/* what the shell says of itself */
 	uint64_t received;		/* commands the daemon took from it */
 	uint64_t responses;		/* answers the daemon gave it */

@@ -3,14 +3,6 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define PAGE	 4096ULL
-#define MAX_AREA (1ULL << 46) /* beyond what any user address space maps; keeps sums of sizes from wrapping */
-
-static uint64_t round_up(uint64_t n, uint64_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 int venom_name_check(const char *name)
 {
 	size_t n;
@@ -46,7 +38,7 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	*out = cfg ? *cfg : init;
 	CHECK(out->size == sizeof(*out), "size is %u, not sizeof(struct venom_config): start from VENOM_CONFIG_INIT",
 	      out->size);
-	CHECK(!(out->flags & ~(VENOM_STAMP | VENOM_ORDER_ARRIVAL)), "flags has unknown bits: 0x%x", out->flags);
+	CHECK(!(out->flags & ~(VENOM_CHANNEL_FLAGS | VENOM_RESUME)), "flags has unknown bits: 0x%x", out->flags);
 	CHECK(!out->reserved, "reserved is not 0");
 	CHECK(out->data_size, "data_size is 0");
 	CHECK(out->versions, "versions is 0");
@@ -62,64 +54,36 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	CHECK(out->huge <= VENOM_HUGE_NEVER, "huge is %u, which is no VENOM_HUGE_*", out->huge);
 	CHECK(!out->huge_size || out->huge_size == 2ULL << 20 || out->huge_size == 1ULL << 30,
 	      "huge_size is %llu: it can be 2 MiB, 1 GiB, or 0 for 2 MiB", (unsigned long long)out->huge_size);
+	CHECK(!out->reserved2, "reserved2 is not 0");
+	CHECK(out->node >= VENOM_NODE_ANY && out->node < 1024, "node is %d, which is no node", out->node);
 	CHECK(out->spin_ns >= VENOM_SPIN_ADAPTIVE, "spin_ns is %lld, which is no VENOM_SPIN_* and no time",
 	      (long long)out->spin_ns);
 
-	CHECK(out->data_size <= MAX_AREA, "data_size is %llu: too large to map", (unsigned long long)out->data_size);
-	stride = out->data_size + 2 * PAGE;
-	CHECK(stride <= MAX_AREA / out->versions, "versions (%u) * data_size (%llu) is too large to map", out->versions,
+	CHECK(out->data_size <= VENOM_AREA_MAX, "data_size is %llu: too large to map",
 	      (unsigned long long)out->data_size);
-	CHECK(out->cmd_slots <= MAX_AREA / VENOM_SLOT_STRIDE(out->cmd_size) / 2,
+	stride = out->data_size + 2 * VENOM_PAGE;
+	CHECK(stride <= VENOM_AREA_MAX / out->versions, "versions (%u) * data_size (%llu) is too large to map",
+	      out->versions, (unsigned long long)out->data_size);
+	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(out->cmd_size) / 2,
 	      "cmd_slots (%u) * cmd_size (%u) is too large to map", out->cmd_slots, out->cmd_size);
-	CHECK(out->cmd_slots <= MAX_AREA / VENOM_SLOT_STRIDE(out->resp_size) / 2,
+	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(out->resp_size) / 2,
 	      "cmd_slots (%u) * resp_size (%u) is too large to map", out->cmd_slots, out->resp_size);
 	return 0;
-}
-
-/* Where the payload starts: in the header's own line if it fits there, else on a line, large ones on a page. */
-static uint32_t payload_offset(uint64_t data_size)
-{
-	if (data_size <= VENOM_LINE - sizeof(struct venom_version))
-		return sizeof(struct venom_version);
-	return data_size < PAGE ? VENOM_LINE : PAGE;
 }
 
 void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *cfg, uint64_t page_size)
 {
 	*geo = (struct venom_geometry){
-		.flags = cfg->flags,
+		.flags = cfg->flags & VENOM_CHANNEL_FLAGS,
 		.mode = cfg->mode,
 		.versions = cfg->versions,
 		.cmd_slots = cfg->cmd_slots,
 		.cmd_size = cfg->cmd_size,
 		.resp_size = cfg->resp_size,
 		.max_clients = cfg->max_clients,
-		.payload = payload_offset(cfg->data_size),
 		.data_size = cfg->data_size,
-		.first = PAGE,
-		.page_size = page_size,
 	};
-	geo->stride = round_up(geo->payload + geo->data_size, geo->payload == PAGE ? PAGE : VENOM_LINE);
-}
-
-uint64_t venom_state_bytes(const struct venom_geometry *geo)
-{
-	return round_up(geo->first + geo->versions * geo->stride, geo->page_size);
-}
-
-uint64_t venom_commands_bytes(const struct venom_geometry *geo)
-{
-	return round_up(venom_slots_bytes(geo->cmd_slots, geo->cmd_size), PAGE);
-}
-
-uint64_t venom_responses_bytes(const struct venom_geometry *geo)
-{
-	return round_up(venom_slots_bytes(geo->cmd_slots, geo->resp_size), PAGE);
-}
-
-uint64_t venom_status_bytes(uint32_t max_clients)
-{
-	return round_up(sizeof(struct venom_status) + max_clients * sizeof(struct venom_status_shell), PAGE);
+	venom_geometry_fill(geo, page_size);
 }
 
 /*
@@ -145,10 +109,12 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 		snprintf(why, sizeof(why), "%s", venom_errmsg());
 		return venom_fail(-EPROTO, "the channel's geometry can't be: %s", why);
 	}
-	if (geo->page_size != PAGE && geo->page_size != 2ULL << 20 && geo->page_size != 1ULL << 30)
+	if (geo->page_size != VENOM_PAGE && geo->page_size != 2ULL << 20 && geo->page_size != 1ULL << 30)
 		return venom_fail(-EPROTO, "the channel's page_size can't be: %llu",
 				  (unsigned long long)geo->page_size);
 	venom_geometry_make(&want, &cfg, geo->page_size);
+	if (geo->flags != want.flags)
+		return venom_fail(-EPROTO, "the channel's flags can't be: 0x%x", geo->flags);
 	if (geo->payload != want.payload)
 		return venom_fail(-EPROTO, "the channel's payload offset is %u, not %u", geo->payload, want.payload);
 	if (geo->stride != want.stride)
@@ -198,28 +164,22 @@ int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t si
 	return 0;
 }
 
-void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
-		     uint64_t epoch, const struct venom_cred *daemon, bool alive)
+int venom_fail_state(int rc, const struct venom_config *cfg, const struct venom_geometry *geo)
 {
-	*info = (struct venom_info){
-		.abi = VENOM_ABI,
-		.flags = geo->flags,
-		.mode = geo->mode,
-		.versions = geo->versions,
-		.cmd_slots = geo->cmd_slots,
-		.cmd_size = geo->cmd_size,
-		.resp_size = geo->resp_size,
-		.max_clients = geo->max_clients,
-		.data_size = geo->data_size,
-		.page_size = geo->page_size,
-		.state_bytes = venom_state_bytes(geo),
-		.lane_bytes = venom_commands_bytes(geo) + venom_responses_bytes(geo),
-		.epoch = epoch,
-		.pid = daemon->pid,
-		.uid = daemon->uid,
-		.gid = daemon->gid,
-		.alive = alive,
-	};
-	snprintf(info->name, sizeof(info->name), "%s", name);
-	snprintf(info->backend, sizeof(info->backend), "%s", backend);
+	uint64_t huge = cfg->huge_size ? cfg->huge_size : 2ULL << 20;
+
+	if (cfg->huge == VENOM_HUGE_REQUIRE)
+		return venom_fail(rc,
+				  "not enough huge pages of %llu MiB for the state's %llu MiB: see "
+				  "/sys/kernel/mm/hugepages",
+				  (unsigned long long)huge >> 20, (unsigned long long)venom_state_bytes(geo) >> 20);
+	return venom_fail(rc, "the state's %llu bytes can't be had: %s", (unsigned long long)venom_state_bytes(geo),
+			  strerror(-rc));
+}
+
+void venom_state_init(struct venom_daemon *d)
+{
+	venom_head_make(&d->state->head, VENOM_AREA_STATE, d->state_map.size, d->epoch, 0, 0);
+	d->state->geo = d->geo;
+	memcpy(d->state->name, d->name, strlen(d->name));
 }

@@ -14,6 +14,7 @@
 
 VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, const struct venom_config *cfg)
 {
+	struct venom_policy policy;
 	struct venom_daemon *d;
 	int rc;
 
@@ -39,7 +40,11 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	d->active = calloc(d->cfg.max_clients, sizeof(*d->active));
 	if (!d->cmd_buf || !d->lanes || !d->active)
 		goto free_lanes;
+	rc = venom_node_prefer(&policy, d->cfg.node);
+	if (rc)
+		goto free_lanes;
 	rc = d->be->create(d);
+	venom_node_restore(&policy);
 	if (rc)
 		goto free_lanes;
 	*out = d;
@@ -125,7 +130,7 @@ static void daemon_arm(struct venom_daemon *d)
 
 static bool daemon_ready(struct venom_daemon *d)
 {
-	if (load_acquire(&d->changes) != load_relaxed(&d->changes_seen))
+	if (load_acquire(&d->status->changes) != load_relaxed(&d->changes_seen))
 		venom_lanes_refresh(d);
 	if (d->asleep && !venom_lanes_any(d))
 		return false;
@@ -161,7 +166,7 @@ static int wait_sleep(void *w, int64_t ns)
 	count_up(&d->state->sleeps, 1);
 	serve_leave(d);
 	fence_full(); /* the broker sees that we left, or we see its change: either way somebody refreshes */
-	if (load_acquire(&d->changes) == load_relaxed(&d->changes_seen))
+	if (load_acquire(&d->status->changes) == load_relaxed(&d->changes_seen))
 		rc = d->be->daemon_sleep(d, ns);
 	serve_enter(d);
 	return rc;
@@ -186,16 +191,40 @@ static void daemon_ring(struct venom_daemon *d, struct venom_lane *l, uint32_t w
 	}
 }
 
-/* The lane's next command is there: copy it out, then give the slot back.  False if it can't be. */
+/* Give the slot of the lane's next command back. */
+static void lane_advance(struct venom_daemon *d, struct venom_lane *l)
+{
+	l->pos++;
+	store_release(&l->rsp->cursor, l->pos); /* pairs with the acquire in lane_room */
+	if (d->hot_fence)
+		fence_full();
+	else
+		compiler_barrier(); /* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word */
+	daemon_ring(d, l, VENOM_ASLEEP_ROOM);
+	/* The last command of one who has gone: its lane can be freed when we look next. */
+	if (load_relaxed(&l->gone))
+		store_relaxed(&d->changes_seen, load_relaxed(&d->status->changes) - 1);
+}
+
+/* The lane's next command is there: copy it out, then give the slot back.  False if it can't be, or is nobody's. */
 static bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd)
 {
 	struct venom_slot *slot = venom_slots_at(&l->in, l->pos);
-	uint32_t len = load_relaxed(&slot->len);
+	uint32_t len = load_relaxed(&slot->len), flags = load_relaxed(&slot->flags);
 	uint64_t tag = load_relaxed(&slot->tag) & ~TAG_ANSWERED;
-	bool request = (load_relaxed(&slot->flags) & VENOM_SLOT_REQUEST) && tag;
+	bool request = (flags & VENOM_SLOT_REQUEST) && tag;
 
 	if (len > l->in.size) {
 		venom_lanes_evict(d, l, "a command is longer than cmd_size");
+		return false;
+	}
+	if (!l->may_command) {
+		venom_lanes_evict(d, l, "a command of one who may only read");
+		return false;
+	}
+	if (request && (flags ^ VENOM_SLOT_EPOCH(d->epoch)) & VENOM_SLOT_EPOCH(~0U)) {
+		lane_advance(d, l); /* it was for the daemon before us, and has failed at its shell */
+		count_up(&d->state->stale, 1);
 		return false;
 	}
 	*cmd = (struct venom_command){
@@ -214,17 +243,8 @@ static bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct ven
 		cmd->tag = tag;
 		l->tags[tag & l->out.mask] = tag;
 	}
-	l->pos++;
-	store_release(&l->rsp->cursor, l->pos); /* pairs with the acquire in lane_room */
+	lane_advance(d, l);
 	count_up(&d->state->commands, 1);
-	if (d->hot_fence)
-		fence_full();
-	else
-		compiler_barrier(); /* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word */
-	daemon_ring(d, l, VENOM_ASLEEP_ROOM);
-	/* The last command of one who has gone: its lane can be freed when we look next. */
-	if (load_relaxed(&l->gone))
-		store_relaxed(&d->changes_seen, load_relaxed(&d->changes) - 1);
 	return true;
 }
 
@@ -348,24 +368,12 @@ VENOM_API int venom_daemon_info(const struct venom_daemon *d, struct venom_info 
 {
 	struct venom_cred self = {.pid = getpid(), .uid = geteuid(), .gid = getegid()};
 
-	venom_info_make(info, d->be->name, d->name, &d->geo, d->state->head.epoch, &self, true);
+	venom_info_make(info, d->be->name, d->name, &d->geo, d->epoch, &self, true);
 	return 0;
 }
 
 VENOM_API int venom_daemon_stats(const struct venom_daemon *d, struct venom_daemon_stats *st)
 {
-	const struct venom_state *s = d->state;
-
-	*st = (struct venom_daemon_stats){
-		.versions = venom_ring_latest(&d->ring),
-		.commands = load_relaxed(&s->commands),
-		.responses = load_relaxed(&s->responses),
-		.stale = load_relaxed(&s->stale),
-		.wakes = load_relaxed(&s->state_wakes) + load_relaxed(&s->answer_wakes),
-		.sleeps = load_relaxed(&s->sleeps),
-		.evicted = load_relaxed(&s->evicted),
-		.refused = load_relaxed(&d->refused),
-		.clients = load_relaxed(&d->status->attached),
-	};
+	venom_stats_make(st, d->state, d->status, venom_ring_latest(&d->ring));
 	return 0;
 }

@@ -7,13 +7,16 @@
  *	wait.h			spin, then sleep
  *	lanes.c			which shells the daemon serves, and in what turn
  *	config.c		what a user may ask for
+ *	look.c			what lookers are told
  *	backend.c		which backend; list and stat
+ *	bell.c			eventfds in epolls
+ *	dev_*.c			the module's backend, on /dev/venom
  *	memfd_*.c		the embedded backend; proto.h is what its two sides say to each other
  *
  * A backend makes and maps areas, rings bells and knows who has died; all else is the same for both.
  *
  * In the daemon's process there may be three threads: the publisher and the server, which are the user's, and
- * the embedded backend's broker.  Each field below that more than one of them touches says so.
+ * the backend's, here called the broker (on the module it only sees who comes and goes).  Each field below that more than one of them touches says so.
  */
 #ifndef VENOM_INTERNAL_H
 #define VENOM_INTERNAL_H
@@ -33,6 +36,9 @@
 #include "lane.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* venom_config.flags that a channel is known by, to all who attach */
+#define VENOM_CHANNEL_FLAGS (VENOM_STAMP | VENOM_ORDER_ARRIVAL)
 
 struct venom_cred {
 	uint32_t pid, uid, gid;
@@ -67,6 +73,7 @@ static inline int64_t now_ns(void)
 struct venom_lane {
 	uint32_t id, generation;
 	struct venom_cred cred;
+	bool may_command;
 	const struct venom_commands *cmd;	/* the shell's page: anything may stand there */
 	struct venom_responses *rsp;
 	struct venom_slots in, out;
@@ -87,6 +94,8 @@ struct venom_lane {
 
 	/* the backend's */
 	struct venom_map cmd_map, rsp_map;
+	bool kept;		/* dev: the module knows that it has commands left */
+	/* memfd */
 	int sock;		/* under daemon.lock; -1 once it has hung up */
 	int bell;		/* we ring: an eventfd that the shell can only wait for */
 	int their_bell;		/* it rings: an eventfd that we only wait for */
@@ -100,8 +109,9 @@ struct venom_daemon {
 	struct venom_geometry geo;
 	struct venom_config cfg;
 	struct venom_map status_map, state_map;
-	struct venom_status *status;
+	struct venom_status *status;	/* dev: the kernel's, read-only */
 	struct venom_state *state;
+	uint64_t epoch;
 
 	/* publisher's */
 	struct venom_ring ring;
@@ -123,13 +133,10 @@ struct venom_daemon {
 
 	/* server and broker, see barrier.h 7 */
 	uint32_t serving;
-	uint32_t changes;		/* broker adds, under lock */
-	uint32_t changes_seen;		/* written under lock */
+	uint32_t changes_seen;		/* of status->changes; written under lock */
 	bool	 hot_fence;		/* no membarrier(2) here */
 	pthread_mutex_t lock;		/* lanes[] and, while !serving, active[] */
 	struct venom_lane **lanes;	/* by id */
-
-	uint64_t refused;		/* broker's counter */
 };
 
 /* lanes.c: server's side */
@@ -137,7 +144,8 @@ void venom_lanes_refresh(struct venom_daemon *d);
 bool venom_lanes_next(struct venom_daemon *d);
 bool venom_lanes_any(struct venom_daemon *d);
 void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char *why);
-/* broker's side, lock held */
+/* broker's side, lock held: after status->changes has moved; and moving it, where that is ours */
+void venom_lanes_settle_locked(struct venom_daemon *d);
 void venom_lanes_changed_locked(struct venom_daemon *d);
 void venom_membarrier(void);		/* a full fence in each thread of this process */
 bool venom_membarrier_daemons(void);	/* in each thread of every process that registered */
@@ -149,8 +157,8 @@ static inline void serve_enter(struct venom_daemon *d)
 	if (d->hot_fence)
 		fence_full();
 	else
-		compiler_barrier();	/* pairs with venom_membarrier in venom_lanes_changed_locked */
-	if (load_acquire(&d->changes) != load_acquire(&d->changes_seen))
+		compiler_barrier();	/* pairs with venom_membarrier in venom_lanes_settle_locked */
+	if (load_acquire(&d->status->changes) != load_acquire(&d->changes_seen))
 		venom_lanes_refresh(d);
 }
 
@@ -164,6 +172,7 @@ static inline void serve_leave(struct venom_daemon *d)
 struct venom_request {
 	uint64_t tag;		/* 0: no open request in this slot */
 	uint64_t pos;		/* where its command went */
+	int	 lost;		/* the daemon that it went to has died, and another has come: the errno */
 };
 
 struct venom_shell {
@@ -188,7 +197,7 @@ struct venom_shell {
 	uint64_t pos;			/* commands sent */
 	uint64_t cursor;		/* commands that the daemon had taken when we last looked */
 	struct venom_request *open;	/* by slot */
-	uint32_t nopen;
+	uint32_t nopen, nlost;
 	uint64_t next_tag;
 	uint64_t last_tag;		/* of request() */
 	bool	 held;			/* request()'s answer did not fit and is kept under last_tag */
@@ -205,22 +214,30 @@ struct venom_shell {
 	int64_t	 next_check;
 	uint32_t idle;			/* calls that found nothing to do */
 
+	int their_bell;			/* rung for us: an epoll; what hangs up when the daemon dies is in it, too */
 	/* memfd */
 	int sock, pidfd;
 	int bell;			/* we ring: an eventfd */
-	int their_bell;			/* the daemon rings: an epoll; has our sock and pidfd in it too */
+	/* dev */
+	int dev;
+	int own_bell;			/* the module rings: an eventfd, in their_bell */
 };
 
 /*
- * Death.  status->daemon tells of an ending daemon, status->owner of a killed one: the kernel marks that word when the
- * owner exits (see memfd_broker.c).  Both are read without a system call.  But a marked owner's other threads may still
- * run for some microseconds: only the backend's alive() says that it can write no more, so the news
- * is confirmed there before anybody acts on it.  Where owner is 0 nothing is told, and waits ask now and then.
+ * Death.  status->daemon tells of an ending daemon, and on the module of a dead one; status->owner of a killed one: the
+ * kernel marks that word when the owner exits (see memfd_broker.c).  The epoch tells that another has come in the
+ * meantime, and our own word in shell[] that we were thrown out.  All are read without a system call.  But a marked
+ * owner's other threads may still run for some microseconds: only the backend's alive() says that it can write no
+ * more, so the news is confirmed there before anybody acts on it.  Where owner is 0 nothing is told, and waits
+ * ask now and then.
  */
 static inline bool death_told(const struct venom_shell *s)
 {
-	return s->dead || load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE ||
-	       (load_relaxed(&s->status->owner) & VENOM_OWNER_DIED);
+	const struct venom_status *st = s->status;
+
+	return s->dead || load_acquire(&st->daemon) != VENOM_DAEMON_ALIVE ||
+	       (load_relaxed(&st->owner) & VENOM_OWNER_DIED) || load_relaxed(&st->epoch) != s->epoch ||
+	       !(load_relaxed(&st->shell[s->id].life) & VENOM_SHELL_ALIVE);
 }
 
 static inline bool death_will_be_told(const struct venom_shell *s)
@@ -245,6 +262,8 @@ static inline bool venom_shell_idle(struct venom_shell *s)
 
 struct venom_backend {
 	const char *name;
+	bool resumes;	/* who has died may come back */
+	int  (*check)(void);	/* 0 if it can be used here, else says why not */
 
 	/* daemon; create has d->name, cfg and geo, and fills the maps */
 	int  (*create)(struct venom_daemon *d);
@@ -256,6 +275,9 @@ struct venom_backend {
 	void (*wake_state)(struct venom_daemon *d);
 	void (*lane_free)(struct venom_daemon *d, struct venom_lane *l);	/* d->lock held */
 	void (*lane_evict)(struct venom_daemon *d, struct venom_lane *l);
+	/* NULL where the broker has done it; d->lock held: mark the lanes that are gone, and add those that have come */
+	void (*lanes_sync)(struct venom_daemon *d);
+	void (*lane_keep)(struct venom_daemon *d, struct venom_lane *l);	/* it is gone, with commands left; or NULL */
 
 	/* shell */
 	int  (*connect)(struct venom_shell *s);
@@ -265,16 +287,37 @@ struct venom_backend {
 	void (*wake_daemon)(struct venom_shell *s);
 	/* have the publisher look whether we sleep: 1, or 0 when the time is up */
 	int  (*watch)(struct venom_shell *s, int64_t timeout_ns);
+	/* about to sleep for state, or not after all; NULL where the sleeping word is all it takes */
+	void (*arm_state)(struct venom_shell *s);
+	void (*disarm_state)(struct venom_shell *s);
 	bool (*alive)(struct venom_shell *s);
+	void (*meet)(struct venom_shell *s);	/* another daemon has come: who is it?  NULL where none does */
 
 	/* lookers */
-	int (*list)(int (*fn)(const struct venom_info *info, void *user), void *user);
+	int (*list)(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 	int (*stat)(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 		    int (*fn)(const struct venom_peer *peer, void *user), void *user);
 };
 
-extern const struct venom_backend venom_backend_memfd;
+extern const struct venom_backend venom_backend_dev, venom_backend_memfd;
+
+/* ---- backend.c ------------------------------------------------------------- */
+
 int venom_backend_pick(const struct venom_backend **be);
+int venom_backend_connect(struct venom_shell *s);
+
+/* ---- bell.c ---------------------------------------------------------------- */
+
+/*
+ * Sleep until something in epfd happens: 1, or 2 if something other than a bell (whose data is NULL) is among it, or 0
+ * when the time is up.  A signal counts as something.
+ */
+int epoll_sleep(int epfd, int64_t ns);
+int epoll_watch(int epfd, int fd, uint32_t events, void *data);
+void ring(int bell);
+void close_fd(int *fd);
+/* Threads of ours leave the user's signals to his. */
+int venom_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);
 
 /* ---- config.c -------------------------------------------------------------- */
 
@@ -282,13 +325,31 @@ int venom_name_check(const char *name);
 int venom_config_check(struct venom_config *out, const struct venom_config *cfg);
 void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *cfg, uint64_t page_size);
 int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size);
-uint64_t venom_state_bytes(const struct venom_geometry *geo);	/* rounded up to its pages */
-uint64_t venom_commands_bytes(const struct venom_geometry *geo);
-uint64_t venom_responses_bytes(const struct venom_geometry *geo);
-uint64_t venom_status_bytes(uint32_t max_clients);
 void venom_head_make(struct venom_area_head *h, uint32_t kind, uint64_t size, uint64_t epoch, uint32_t id,
 		     uint32_t generation);
 int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t size);
+/* Why the state's pages, whose sizes are in geo, can't be had: rc is returned. */
+int venom_fail_state(int rc, const struct venom_config *cfg, const struct venom_geometry *geo);
+/* What a new state area holds before all else. */
+void venom_state_init(struct venom_daemon *d);
+
+/* ---- node.c ------------------------------------------------------------------ */
+
+struct venom_policy {
+	bool changed;
+	int mode;
+	unsigned long nodes[1024 / sizeof(long) / 8];
+};
+/* This thread's memory from that node (-1: as it is), until restored; threads made meanwhile keep to it. */
+int venom_node_prefer(struct venom_policy *old, int node);
+void venom_node_restore(const struct venom_policy *old);
+
+/* ---- look.c ------------------------------------------------------------------ */
+
+void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s, const struct venom_status *status,
+		      uint64_t versions);
+void venom_peer_make(struct venom_peer *p, uint32_t id, uint32_t generation, const struct venom_cred *cred);
+void venom_peer_counts(struct venom_peer *p, const struct venom_commands *cmd, const struct venom_responses *rsp);
 void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
 		     uint64_t epoch, const struct venom_cred *daemon, bool alive);
 

@@ -20,18 +20,6 @@ struct venom_slots {
 	uint32_t size;		/* largest message */
 };
 
-/* How many slots a ring for n messages has. */
-static inline uint32_t venom_slots_ring(uint32_t n)
-{
-	return n <= 1 ? 1 : 1U << (32 - __builtin_clz(n - 1));
-}
-
-/* Bytes of a lane's area, before rounding to pages; n and size are checked: no overflow. */
-static inline uint64_t venom_slots_bytes(uint32_t n, uint32_t size)
-{
-	return VENOM_LANE_FIRST + venom_slots_ring(n) * VENOM_SLOT_STRIDE(size);
-}
-
 static inline void venom_slots_init(struct venom_slots *s, void *area, uint32_t n, uint32_t size)
 {
 	s->base = (char *)area + VENOM_LANE_FIRST;

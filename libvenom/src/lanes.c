@@ -3,7 +3,7 @@
  * Which shells the daemon serves, and in what turn.
  *
  * d->lanes[] is what the backend's broker knows, by id; d->active[] is what the server polls.  The broker
- * announces a change with venom_lanes_changed_locked(), and the server picks it up with venom_lanes_refresh() the
+ * (on the module: the kernel) announces a change in status->changes, and the server picks it up with venom_lanes_refresh() the
  * next time that it looks; while the server is not in a call, the broker refreshes in its stead, so
  * that the lanes of the dead are freed even where nobody receives.
  *
@@ -71,12 +71,19 @@ static void list_del(struct venom_daemon *d, uint32_t i)
 /* Bring active[] up to what lanes[] is; free the lanes of the dead once they are empty.  Lock held. */
 static void refresh_locked(struct venom_daemon *d)
 {
-	uint32_t id;
+	uint32_t id, changes = load_acquire(&d->status->changes);
 
+	if (d->be->lanes_sync)
+		d->be->lanes_sync(d);
+	for (id = 0; id < d->geo.max_clients; id++)
+		if (d->lanes[id] && !d->lanes[id]->listed)
+			list_add(d, d->lanes[id]);
 	for (uint32_t i = 0; i < d->nactive;) {
 		struct venom_lane *l = d->active[i];
 
 		if (!load_acquire(&l->gone) || lane_ready(l)) {
+			if (load_relaxed(&l->gone) && d->be->lane_keep)
+				d->be->lane_keep(d, l);
 			i++;
 			continue;
 		}
@@ -86,10 +93,7 @@ static void refresh_locked(struct venom_daemon *d)
 			d->found = NULL;
 		d->be->lane_free(d, l);
 	}
-	for (id = 0; id < d->geo.max_clients; id++)
-		if (d->lanes[id] && !d->lanes[id]->listed)
-			list_add(d, d->lanes[id]);
-	store_release(&d->changes_seen, load_relaxed(&d->changes));
+	store_release(&d->changes_seen, changes);
 }
 
 void venom_lanes_refresh(struct venom_daemon *d)
@@ -99,15 +103,20 @@ void venom_lanes_refresh(struct venom_daemon *d)
 	pthread_mutex_unlock(&d->lock);
 }
 
-void venom_lanes_changed_locked(struct venom_daemon *d)
+void venom_lanes_settle_locked(struct venom_daemon *d)
 {
-	store_release(&d->changes, load_relaxed(&d->changes) + 1);
 	if (d->hot_fence)
 		fence_full();
 	else
 		venom_membarrier(); /* pairs with compiler_barrier in serve_enter */
 	if (!load_acquire(&d->serving))
 		refresh_locked(d);
+}
+
+void venom_lanes_changed_locked(struct venom_daemon *d)
+{
+	store_release(&d->status->changes, d->status->changes + 1);
+	venom_lanes_settle_locked(d);
 }
 
 void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char *why)

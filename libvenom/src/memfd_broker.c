@@ -22,7 +22,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -49,7 +48,6 @@ struct broker {
 	int server_epfd, server_bell;
 	int status_fd, state_fd;
 	struct name name;
-	uint64_t epoch;
 	struct conn *conns;
 	unsigned int pending;
 	bool *reserved; /* ids promised to connections that have not attached yet */
@@ -155,6 +153,7 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 	l->id = id;
 	l->generation = ++b->generation;
 	l->cred = c->cred;
+	l->may_command = c->may_command;
 	l->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->their_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	*bell_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -168,7 +167,7 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 	if (rc)
 		goto fail;
 	l->rsp = l->rsp_map.p;
-	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, b->epoch, l->id, l->generation);
+	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, b->d->epoch, l->id, l->generation);
 	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
 	l->tags = calloc(l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags) {
@@ -213,7 +212,7 @@ static void conn_drop(struct broker *b, struct conn *c)
 	unwatch(b->epfd, c->pidfd);
 	if (c->attached) {
 		waiters_remove(b, l);
-		store_release(&d->status->shell[l->id].alive, 0);
+		store_release(&d->status->shell[l->id].life, VENOM_SHELL_NONE);
 		store_relaxed(&d->status->attached, d->status->attached - 1);
 		pthread_mutex_lock(&d->lock);
 		l->sock = -1;
@@ -237,7 +236,7 @@ static int refuse(struct broker *b, struct conn *c, int err, enum proto_type typ
 {
 	struct proto_head head;
 
-	store_relaxed(&b->d->refused, b->d->refused + 1);
+	count_up(&b->d->status->refused, 1);
 	venom_log("%s: pid %u, uid %u was not let in: %s", b->d->name, c->cred.pid, c->cred.uid, strerror(-err));
 	proto_send(c->sock, &head, sizeof(head), type, err, NULL, 0);
 	return err;
@@ -245,7 +244,7 @@ static int refuse(struct broker *b, struct conn *c, int err, enum proto_type typ
 
 static int conn_hello(struct broker *b, struct conn *c)
 {
-	struct proto_welcome w = {.may_command = c->may_command, .epoch = b->epoch};
+	struct proto_welcome w = {.may_command = c->may_command, .epoch = b->d->epoch};
 	int rsp_fd, bell_fd, rc;
 
 	if (c->lane)
@@ -298,7 +297,7 @@ static int conn_attach(struct broker *b, struct conn *c, int fd)
 	b->pending--;
 	b->reserved[l->id] = false;
 	store_relaxed(&d->status->shell[l->id].generation, l->generation);
-	store_release(&d->status->shell[l->id].alive, 1);
+	store_release(&d->status->shell[l->id].life, VENOM_SHELL_ALIVE);
 	store_relaxed(&d->status->attached, d->status->attached + 1);
 	pthread_mutex_lock(&d->lock);
 	store_release(&d->lanes[l->id], l);
@@ -329,29 +328,11 @@ static int conn_watch(struct broker *b, struct conn *c)
 	return proto_send(c->sock, &head, sizeof(head), PROTO_READY, 0, NULL, 0);
 }
 
-/* What the shell says of itself: any numbers it likes. */
-static void peer_fill(struct venom_peer *p, const struct venom_lane *l)
-{
-	const uint64_t *from = (const uint64_t *)&l->cmd->counts;
-	uint64_t *to = (uint64_t *)&p->shell;
-
-	*p = (struct venom_peer){
-		.client_id = l->id,
-		.generation = l->generation,
-		.pid = l->cred.pid,
-		.uid = l->cred.uid,
-		.gid = l->cred.gid,
-		.received = load_relaxed(&l->rsp->cursor),
-		.responses = load_relaxed(&l->rsp->responses),
-	};
-	for (size_t i = 0; i < sizeof(p->shell) / sizeof(*to); i++)
-		to[i] = load_relaxed(&from[i]);
-}
-
 static int conn_look(struct broker *b, struct conn *c, uint32_t first)
 {
 	struct venom_daemon *d = b->d;
 	struct proto_looked *looked;
+	struct venom_peer *p;
 	int rc;
 
 	if (!c->may_read)
@@ -363,13 +344,17 @@ static int conn_look(struct broker *b, struct conn *c, uint32_t first)
 	venom_daemon_stats(d, &looked->stats);
 	pthread_mutex_lock(&d->lock);
 	for (uint32_t i = first; i < d->geo.max_clients; i++) {
-		if (!d->lanes[i] || load_relaxed(&d->lanes[i]->gone))
+		struct venom_lane *l = d->lanes[i];
+
+		if (!l || load_relaxed(&l->gone))
 			continue;
 		if (looked->npeers == PROTO_PEERS) {
 			looked->next = i;
 			break;
 		}
-		peer_fill(&looked->peers[looked->npeers++], d->lanes[i]);
+		p = &looked->peers[looked->npeers++];
+		venom_peer_make(p, l->id, l->generation, &l->cred);
+		venom_peer_counts(p, l->cmd, l->rsp);
 	}
 	pthread_mutex_unlock(&d->lock);
 	rc = proto_send(c->sock, looked, sizeof(*looked), PROTO_LOOKED, 0, NULL, 0);
@@ -512,11 +497,7 @@ static int make_state(struct broker *b)
 		venom_geometry_make(&d->geo, &d->cfg, huge);
 		rc = area_make(&d->state_map, &b->state_fd, "state", venom_state_bytes(&d->geo), huge);
 		if (rc && d->cfg.huge == VENOM_HUGE_REQUIRE)
-			return venom_fail(rc,
-					  "not enough huge pages of %llu MiB for the state's %llu MiB: see "
-					  "/sys/kernel/mm/hugepages",
-					  (unsigned long long)huge >> 20,
-					  (unsigned long long)venom_state_bytes(&d->geo) >> 20);
+			return venom_fail_state(rc, &d->cfg, &d->geo);
 		if (rc)
 			venom_log("%s: no huge pages, the state is on base pages", d->name);
 	}
@@ -525,12 +506,9 @@ static int make_state(struct broker *b)
 		rc = area_make(&d->state_map, &b->state_fd, "state", venom_state_bytes(&d->geo), 0);
 	}
 	if (rc)
-		return venom_fail(rc, "the state's %llu bytes can't be had: %s",
-				  (unsigned long long)venom_state_bytes(&d->geo), strerror(-rc));
+		return venom_fail_state(rc, &d->cfg, &d->geo);
 	d->state = d->state_map.p;
-	venom_head_make(&d->state->head, VENOM_AREA_STATE, d->state_map.size, b->epoch, 0, 0);
-	d->state->geo = d->geo;
-	memcpy(d->state->name, d->name, strlen(d->name));
+	venom_state_init(d);
 	venom_ring_init(&d->ring, d->state, &d->geo);
 	return 0;
 }
@@ -543,8 +521,8 @@ static int make_status(struct broker *b)
 	if (rc)
 		return rc;
 	d->status = d->status_map.p;
-	venom_head_make(&d->status->head, VENOM_AREA_STATUS, d->status_map.size, b->epoch, 0, 0);
-	d->status->epoch = b->epoch;
+	venom_head_make(&d->status->head, VENOM_AREA_STATUS, d->status_map.size, b->d->epoch, 0, 0);
+	d->status->epoch = b->d->epoch;
 	d->status->shells = d->geo.max_clients;
 	/* Without membarrier the publisher must always fence and look. */
 	d->status->state_waiters = d->hot_fence;
@@ -596,19 +574,6 @@ static void broker_free(struct broker *b)
 	free(b);
 }
 
-static int broker_start(struct broker *b)
-{
-	sigset_t all, old;
-	int rc;
-
-	/* Signals are the user's threads' business. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = -pthread_create(&b->thread, NULL, broker_main, b);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return rc;
-}
-
 static void broker_stop(struct broker *b)
 {
 	ring(b->quit);
@@ -629,7 +594,7 @@ static int memfd_create_daemon(struct venom_daemon *d)
 	b->reserved = calloc(d->cfg.max_clients, sizeof(*b->reserved));
 	b->waiters = calloc(d->cfg.max_clients, sizeof(*b->waiters));
 	if (b->reserved && b->waiters)
-		rc = name_take(&b->name, d->name, d->cfg.mode, &b->epoch);
+		rc = name_take(&b->name, d->name, d->cfg.mode, &b->d->epoch);
 	if (!rc)
 		rc = make_state(b);
 	if (!rc)
@@ -638,7 +603,7 @@ static int memfd_create_daemon(struct venom_daemon *d)
 		rc = make_epolls(b);
 	if (rc)
 		goto fail;
-	rc = broker_start(b);
+	rc = venom_thread_start(&b->thread, broker_main, b);
 	if (rc)
 		goto fail;
 	/* From here on others see it; nothing can fail any more but the name itself. */
@@ -710,8 +675,14 @@ static void wake_state(struct venom_daemon *d)
 	store_release(&b->ringing, 0);
 }
 
+static int check(void)
+{
+	return 0;
+}
+
 const struct venom_backend venom_backend_memfd = {
 	.name = "memfd",
+	.check = check,
 	.create = memfd_create_daemon,
 	.destroy = memfd_destroy_daemon,
 	.daemon_fd = daemon_fd,

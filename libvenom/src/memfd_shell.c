@@ -398,11 +398,11 @@ static int list_one(const char *dir, const char *name, struct proto_looked *look
 	return 0;
 }
 
-int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user)
+int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count)
 {
 	struct proto_looked *looked = malloc(sizeof(*looked));
 	char dirs[2][VENOM_PATH_MAX];
-	int n = path_look(dirs), count = 0, rc = 0;
+	int n = path_look(dirs), rc = 0;
 
 	if (!looked)
 		return -ENOMEM;
@@ -413,7 +413,7 @@ int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user)
 		while (dir && !rc && (e = readdir(dir))) {
 			if (list_one(dirs[i], e->d_name, looked))
 				continue;
-			count++;
+			++*count;
 			rc = fn(&looked->info, user);
 		}
 		if (dir)
@@ -421,5 +421,5 @@ int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user)
 	}
 	free(looked);
 	venom_errmsg_clear();
-	return rc ? rc : count;
+	return rc;
 }

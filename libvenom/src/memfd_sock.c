@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Embedded backend: messages, descriptors and credentials over the socket; bells. */
+/* Embedded backend: messages, descriptors and credentials over the socket. */
 #include <poll.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include "proto.h"
@@ -143,48 +141,4 @@ int peer_pidfd(int sock, const struct venom_cred *cred)
 		return fd;
 	/* Another process may have got the pid since; its life then hides nothing that the socket's end shows. */
 	return cred->pid ? syscall(SYS_pidfd_open, cred->pid, 0) : -1;
-}
-
-int epoll_watch(int epfd, int fd, uint32_t events, void *data)
-{
-	struct epoll_event ev = {.events = events, .data.ptr = data};
-
-	return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
-}
-
-/*
- * Sleep until something in epfd happens: 1, or 2 if something other than a bell (whose data is NULL) is among it, or 0
- * when the time is up.  A signal counts as something.
- */
-int epoll_sleep(int epfd, int64_t ns)
-{
-	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-	struct epoll_event ev[16];
-	int n = epoll_pwait2(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? NULL : &ts, NULL);
-
-	if (n < 0 && errno == ENOSYS) { /* before Linux 5.11 */
-		int64_t ms = ns / 1000000 + (ns % 1000000 > 0);
-
-		n = epoll_wait(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
-	}
-	for (int i = 0; i < n; i++)
-		if (ev[i].data.ptr)
-			return 2;
-	return n != 0;
-}
-
-/* Eventfds are edge-triggered in the sleeper's epoll and never read: a write is all it takes, and never blocks. */
-void ring(int bell)
-{
-	uint64_t one = 1;
-	ssize_t n = write(bell, &one, sizeof(one));
-
-	(void)n;
-}
-
-void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }

@@ -100,10 +100,6 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds);
 int peer_cred(int sock, struct venom_cred *cred);
 /* A pidfd of the other end's process, or -1 where that can't be had (it is then its socket alone that tells). */
 int peer_pidfd(int sock, const struct venom_cred *cred);
-int epoll_sleep(int epfd, int64_t ns);
-int epoll_watch(int epfd, int fd, uint32_t events, void *data);
-void ring(int bell);
-void close_fd(int *fd);
 
 /* ---- memfd_path.c -------------------------------------------------------------- */
 
@@ -139,7 +135,7 @@ int memfd_shell_sleep(struct venom_shell *s, int64_t ns);
 void memfd_wake_daemon(struct venom_shell *s);
 int memfd_watch(struct venom_shell *s, int64_t timeout_ns);
 bool memfd_alive(struct venom_shell *s);
-int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user);
+int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	       int (*fn)(const struct venom_peer *peer, void *user), void *user);
 

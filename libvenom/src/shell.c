@@ -29,9 +29,7 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 		return -ENOMEM;
 	memcpy(s->name, name, strlen(name));
 	venom_spin_set(&s->spin, VENOM_SPIN_ADAPTIVE);
-	rc = venom_backend_pick(&s->be);
-	if (!rc)
-		rc = s->be->connect(s);
+	rc = venom_backend_connect(s);
 	if (rc)
 		goto free_shell;
 
@@ -95,10 +93,42 @@ static void shell_ring(struct venom_shell *s)
 	}
 }
 
+static bool answered(struct venom_shell *s, const struct venom_request *r)
+{
+	return venom_slot_ready(&s->in, r->tag, r->tag);
+}
+
+/* Another daemon goes on with the channel: what the last one was asked, and has not answered, has failed. */
+static void resumed(struct venom_shell *s, uint64_t epoch)
+{
+	uint64_t taken = load_acquire(&s->rsp->cursor);
+
+	/* The new one may have moved the cursor already: then it has also said where it found it. */
+	if (load_acquire(&s->rsp->resumed_epoch) == epoch) /* pairs with the release in lane_resume */
+		taken = load_relaxed(&s->rsp->resumed);
+	for (uint32_t i = 0; i <= s->in.mask; i++) {
+		struct venom_request *r = &s->open[i];
+
+		if (!r->tag || r->lost || answered(s, r))
+			continue;
+		r->lost = taken > r->pos ? -ECONNRESET : -EPIPE;
+		s->nlost++;
+	}
+	s->epoch = epoch;
+	s->be->meet(s);
+}
+
 bool venom_shell_gone(struct venom_shell *s)
 {
-	if (!s->dead)
+	uint64_t epoch;
+
+	if (!s->dead || s->be->resumes)
 		s->dead = load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE || !s->be->alive(s);
+	if (!s->dead && s->be->resumes) {
+		epoch = load_relaxed(&s->status->epoch);
+		if (epoch != s->epoch)
+			resumed(s, epoch);
+	}
 	return s->dead;
 }
 
@@ -116,7 +146,7 @@ static int push(struct venom_shell *s, const void *data, size_t len, uint32_t fl
 		count_up(&s->cmd->counts.full, 1);
 		return venom_shell_idle(s) ? -EAGAIN : -EPIPE;
 	}
-	venom_slot_fill(venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, flags, tag,
+	venom_slot_fill(venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, flags | VENOM_SLOT_EPOCH(s->epoch), tag,
 			s->geo.flags & VENOM_ORDER_ARRIVAL ? now_ns() : 0);
 	s->pos++;
 	count_up(&s->cmd->counts.commands, 1);
@@ -150,7 +180,9 @@ static struct venom_request *find_open(struct venom_shell *s, uint64_t tag)
 
 static void end_request(struct venom_shell *s, struct venom_request *r)
 {
+	s->nlost -= !!r->lost;
 	r->tag = 0;
+	r->lost = 0;
 	s->nopen--;
 }
 
@@ -193,11 +225,6 @@ struct shell_wait {
 	struct venom_request *one; /* ANSWER: to this request, or if NULL to any */
 	struct venom_request *found;
 };
-
-static bool answered(struct venom_shell *s, const struct venom_request *r)
-{
-	return venom_slot_ready(&s->in, r->tag, r->tag);
-}
 
 static bool any_answered(struct shell_wait *w)
 {
@@ -242,10 +269,15 @@ static bool wait_ready(void *w)
 
 static int wait_beat(void *p, int64_t now)
 {
-	struct venom_shell *s = ((struct shell_wait *)p)->s;
+	struct shell_wait *w = p;
+	struct venom_shell *s = w->s;
 
-	if (death_told(s))
-		return venom_shell_gone(s) ? -EPIPE : 0;
+	if (death_told(s)) {
+		if (venom_shell_gone(s))
+			return -EPIPE;
+		/* Who waits for an answer will see whether it was his. */
+		return (w->what & VENOM_WAIT_ANSWER) && s->nlost ? -ECONNRESET : 0;
+	}
 	if (!death_will_be_told(s) && now > s->next_check) {
 		s->next_check = now + CHECK_NS;
 		count_up(&s->cmd->counts.checks, 1);
@@ -263,6 +295,8 @@ static void shell_arm(struct venom_shell *s, uint32_t what)
 	s->arm += VENOM_ASLEEP_STEP;
 	store_relaxed(&s->cmd->sleeping, s->arm | bits);
 	fence_full(); /* pairs with fence_full in venom_daemon_respond and wake_state: sleeping word before our look */
+	if ((what & VENOM_WAIT_STATE) && s->be->arm_state)
+		s->be->arm_state(s);
 	/* The daemon takes commands without a fence: who waits for room, which is rare, pays for both. */
 	if (what & VENOM_WAIT_ROOM)
 		s->unfenced = !venom_membarrier_daemons();
@@ -271,6 +305,8 @@ static void shell_arm(struct venom_shell *s, uint32_t what)
 static void shell_disarm(struct venom_shell *s)
 {
 	store_relaxed(&s->cmd->sleeping, s->arm);
+	if (s->be->disarm_state)
+		s->be->disarm_state(s);
 }
 
 static void wait_arm(void *p)
@@ -393,6 +429,16 @@ static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *res
 	return len;
 }
 
+/* One that a daemon before this one was asked, or NULL. */
+static struct venom_request *find_lost(struct venom_shell *s, struct venom_request *one)
+{
+	if (one || !s->nlost)
+		return one && one->lost ? one : NULL;
+	for (uint32_t i = 0;; i++)
+		if (s->open[i].lost)
+			return &s->open[i];
+}
+
 /* The daemon has gone without an answer to r: had it taken the command? */
 static int abandoned(struct venom_shell *s, struct venom_request *r)
 {
@@ -416,9 +462,22 @@ VENOM_API ssize_t venom_shell_complete(struct venom_shell *s, uint64_t *tag, voi
 	} else if (!s->nopen) {
 		return -EINVAL;
 	}
-	rc = shell_wait(&w, timeout_ns);
-	if (rc == 0)
-		return -ETIMEDOUT;
+	if (death_told(s))
+		venom_shell_gone(s);
+	r = find_lost(s, w.one);
+	if (!r) {
+		rc = shell_wait(&w, timeout_ns);
+		if (rc == 0)
+			return -ETIMEDOUT;
+		if (rc == -ECONNRESET)
+			r = find_lost(s, w.one);
+	}
+	if (r) {
+		*tag = r->tag;
+		rc = r->lost;
+		end_request(s, r);
+		return rc;
+	}
 	r = w.one ? w.one : w.found;
 	if (rc == -EPIPE) {
 		/* With VENOM_ANY the open requests fail one by one. */
@@ -503,6 +562,10 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 
 	if (!what || (what & ~(VENOM_WAIT_STATE | VENOM_WAIT_ANSWER | VENOM_WAIT_ROOM)))
 		return -EINVAL;
+	if (death_told(s))
+		venom_shell_gone(s);
+	if ((what & VENOM_WAIT_ANSWER) && s->nlost)
+		return 1;
 	if (shell_ready(&w))
 		return 1;
 	if (what & VENOM_WAIT_STATE) {

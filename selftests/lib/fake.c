@@ -53,7 +53,7 @@ static void make_good(void)
 	fake.status->epoch = 1;
 	fake.status->shells = FAKE_CLIENTS;
 	fake.status->shell[0].generation = 1;
-	fake.status->shell[0].alive = 1;
+	fake.status->shell[0].life = VENOM_SHELL_ALIVE;
 	size = venom_state_bytes(&fake.geo);
 	VT_CHECK(!area_make(&fake.state_map, &fake.fds[FD_STATE], "state", size, 0));
 	fake.state = fake.state_map.p;

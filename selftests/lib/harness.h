@@ -25,6 +25,13 @@
 #include "kselftest_harness.h"
 #pragma GCC diagnostic pop
 
+/* For what the module has not: sockets, messages and folders of its own. */
+#define embedded_only()                                                                \
+	do {                                                                           \
+		if (vt_on_dev())                                                       \
+			SKIP(return, "of the embedded backend: no such thing on the module"); \
+	} while (0)
+
 /* The sanitizers are slow, and this machine may be: against hangs only. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 120

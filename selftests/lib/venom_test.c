@@ -308,6 +308,13 @@ bool vt_all(const void *buf, int byte, size_t len)
 
 /* ---- the rest ---- */
 
+bool vt_on_dev(void)
+{
+	const char *backend = getenv("VENOM_BACKEND");
+
+	return backend && *backend ? !strcmp(backend, "dev") : !access("/dev/venom", R_OK | W_OK);
+}
+
 const char *vt_name(void)
 {
 	/* Shared: peers that run already can be told of a name, too. */
@@ -330,6 +337,11 @@ int vt_patience_s(void)
 	int patience = s ? atoi(s) : 0;
 
 	return patience > 0 ? patience : 60;
+}
+
+bool vt_is_area(const char *line)
+{
+	return strstr(line, "memfd:venom:") || strstr(line, "/dev/venom") || strstr(line, "/venom:state");
 }
 
 double vt_scale(void)

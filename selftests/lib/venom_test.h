@@ -84,6 +84,11 @@ bool vt_all(const void *buf, int byte, size_t len);
 
 /* ---- the rest ---- */
 
+/* Whether the library works on /dev/venom here ($VENOM_BACKEND, or it is there). */
+bool vt_on_dev(void);
+/* Whether this line of /proc/PID/maps or smaps is of an area. */
+bool vt_is_area(const char *line);
+
 /* A channel's name that no other test uses, in memory that peers see; good for the process's life. */
 const char *vt_name(void);
 /* $VENOM_TEST_SCALE, 1 if unset: what long tests multiply their length with. */

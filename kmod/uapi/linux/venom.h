@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note OR MIT */
 /*
- * /dev/venom: the calls.  What is on the pages that it maps is in venom_layout.h.
+ * /dev/venom: the calls.  What is on the pages that it maps is in venom_layout.h; venom(4) tells the story.
  *
- * An open file is nothing until VENOM_IOC_CREATE makes it a daemon or VENOM_IOC_CONNECT a shell; it is
- * that until it is closed, and dies with the process that made it so, whoever else holds the descriptor.
+ * An open file is nothing until VENOM_IOC_CREATE makes it a daemon or VENOM_IOC_CONNECT a shell or a looker; it is
+ * that until it is closed and its areas are unmapped.  Only the process that made it so can use it (its address space: threads can, a forked
+ * child can't, nor who was sent the descriptor), and it dies with that process, whoever else holds the descriptor.
  *
  * Every struct begins with its size as the caller knows it: a shorter one (an older caller) gets the fields that it
  * knows, a longer one (a newer caller) must have zeros in what the kernel doesn't know.  `flags` and
@@ -15,14 +16,19 @@
  *	E2BIG		a longer struct has more than zeros at its end
  *	EFAULT		a bad pointer
  *	ENOTTY		no such call
+ *	EPERM		the file is another process's
  *	EBADFD		not for this role, or not yet: WAKE before CONNECT, CREATE twice
- *	ENOENT		no such channel, no such shell
- *	EBUSY		a living daemon has the name
+ *	ENOENT		no such channel, or its daemon is dead; no such shell
+ *	EBUSY		a living daemon has the name, or a dead one's process still maps the state writable; the shell
+ *			lives (LANE)
  *	EACCES		the channel's mode says no
- *	EEXIST		the channel waits for a daemon of another owner or geometry
- *	EUSERS		max_clients shells are attached, or the user's limit is reached
+ *	EEXIST		the channel waits for a daemon of another owner, or to be resumed with another geometry
+ *	EAGAIN		all ids are taken, some by dead shells that the daemon has not looked at yet: try again
+ *	EUSERS		max_clients shells are attached, or are dead with commands that have not been taken yet
+ *	EDQUOT		the user's limit (module parameters) is reached
  *	ENOMEM		no memory, or no huge pages where they were required
- *	EPIPE		the other party has gone
+ *	EBADF		EVENTFD: not an open descriptor; EINVAL if it is open, but no eventfd
+ *	EPIPE		the daemon has gone; for a shell also: it was thrown out
  */
 #ifndef _UAPI_LINUX_VENOM_H
 #define _UAPI_LINUX_VENOM_H
@@ -33,32 +39,53 @@
 
 #define VENOM_NAME_LEN		64	/* with the terminating zero */
 
-/* mmap offsets: the area's kind in the upper half, a lane's shell in the lower. */
-#define VENOM_MMAP_SHIFT	44
-#define VENOM_MMAP_OFFSET(kind, id)	((__u64)(kind) << VENOM_MMAP_SHIFT | (__u64)(id) << 32)
+/*
+ * mmap offsets: the area's kind and, for lanes, the shell.  A map begins at its area's start and is no longer than it;
+ * that of huge pages covers it all.  MAP_SHARED only.  One map for each area and process is all anybody needs; the
+ * daemon can map the state for writing only once at a time.
+ *
+ *	EINVAL		no such area, longer than it, unaligned, MAP_PRIVATE
+ *	EACCES		for writing what another one writes, or with PROT_EXEC; a looker: lanes of another user's channel
+ *	EPERM, EBADFD, EBUSY, ENOENT	as above
+ */
+#define VENOM_MMAP_KIND_SHIFT	60
+#define VENOM_MMAP_ID_SHIFT	48
+#define VENOM_MMAP_OFFSET(kind, id) \
+	((__u64)(kind) << VENOM_MMAP_KIND_SHIFT | (__u64)(id) << VENOM_MMAP_ID_SHIFT)
+
+/* venom_ioc_create.flags */
+#define VENOM_CREATE_RESUME	(1U << 0)	/* go on with the channel that a dead daemon left, if it is there */
+#define VENOM_CREATE_FENCED	(1U << 1)	/* the publisher can't be fenced from outside: have it always look */
 
 /* venom_ioc_create.huge */
 #define VENOM_IOC_HUGE_PREFER	0
 #define VENOM_IOC_HUGE_REQUIRE	1
 #define VENOM_IOC_HUGE_NEVER	2
 
-/* Create the channel, or take it over from a dead daemon. */
+/*
+ * Create the channel.  Where a dead daemon of the same owner left one that shells still hold: with RESUME and
+ * the same geometry it goes on, with its state, its shells and the commands not yet taken; else it is left to
+ * its shells, and the name goes to the new one.
+ */
 struct venom_ioc_create {
 	__u32 size;
-	__u32 flags;		/* 0 */
+	__u32 flags;		/* VENOM_CREATE_* */
 	char  name[VENOM_NAME_LEN];
-	struct venom_geometry geo;	/* in: what is asked for, its offsets 0; out: as made */
+	struct venom_geometry geo;	/* in: what is asked for, payload to page_size 0; out: as made */
 	__u32 huge;		/* VENOM_IOC_HUGE_* */
-	__s32 node;		/* NUMA node, -1: by the caller's memory policy */
-	__u64 huge_size;	/* 0, 2 MiB, 1 GiB */
-	__u64 epoch;		/* out: 1, and one more for each take-over */
+	__u32 resumed;		/* in: 0; out: 1 if the channel goes on */
+	__u64 huge_size;	/* 0 (2 MiB), 2 MiB, 1 GiB */
+	__u64 epoch;		/* out: 1, and one more for each daemon that came in the place of a dead one */
 	__u64 state_size;	/* out: bytes of the areas, to map */
 	__u64 status_size;
 };
 
+/* venom_ioc_connect.flags */
+#define VENOM_CONNECT_LOOK	(1U << 0)	/* only look: no lanes, no id, nobody is told */
+
 struct venom_ioc_connect {
 	__u32 size;
-	__u32 flags;		/* 0 */
+	__u32 flags;		/* VENOM_CONNECT_* */
 	char  name[VENOM_NAME_LEN];
 	struct venom_geometry geo;	/* out */
 	__u32 id;		/* out: whose lanes to map */
@@ -72,60 +99,112 @@ struct venom_ioc_connect {
 	__u64 responses_size;
 };
 
-/* Be woken through this eventfd; fd -1: no more. */
+#define VENOM_BELL_WAKE		0U	/* rung by WAKE; a shell's also when its daemon has gone, or it is thrown out */
+#define VENOM_BELL_LIFE		1U	/* the daemon's: a shell has come, or gone; a shell's: the daemon has gone */
+
+/* Be woken through this eventfd from now on, not through the one before; fd -1: no more. */
 struct venom_ioc_eventfd {
 	__u32 size;
 	__u32 flags;		/* 0 */
 	__s32 fd;
-	__u32 reserved;
+	__u32 bell;		/* VENOM_BELL_* */
 };
 
 #define VENOM_WAKE_DAEMON	0U	/* a shell: its daemon */
 #define VENOM_WAKE_SHELL	1U	/* the daemon: shell `id` */
-#define VENOM_WAKE_STATE	2U	/* the daemon: all who wait for state; returns how many */
+#define VENOM_WAKE_STATE	2U	/* the daemon: all who are armed for state; returns how many */
 struct venom_ioc_wake {
 	__u32 size;
 	__u32 flags;		/* 0 */
 	__u32 what;
+	__u32 id;		/* SHELL; else 0 */
+};
+
+/*
+ * A shell that means to sleep until a publish.  WATCH once, so that the publisher looks for sleepers at all
+ * (status.state_waiters); ARM before each sleep (status.state_sleepers counts it, the next WAKE_STATE wakes it, once);
+ * DISARM if it does not sleep after all.
+ */
+#define VENOM_SLEEP_WATCH	0U
+#define VENOM_SLEEP_ARM		1U
+#define VENOM_SLEEP_DISARM	2U
+struct venom_ioc_sleep {
+	__u32 size;
+	__u32 flags;		/* 0 */
+	__u32 what;
+	__u32 reserved;
+};
+
+/* The daemon and the lanes of shell `id`, if they are still that generation's (else ENOENT). */
+#define VENOM_LANE_FREE		0U	/* the shell is dead, its commands are taken: the id can be had again */
+#define VENOM_LANE_KEEP		1U	/* it is dead, and has commands left */
+#define VENOM_LANE_EVICT	2U	/* it broke the rules: it is as dead from now on */
+struct venom_ioc_lane {
+	__u32 size;
+	__u32 flags;		/* 0 */
 	__u32 id;
+	__u32 generation;
+	__u32 what;
+	__u32 reserved;
 };
 
 /* Who is at the other end, as the kernel knows and as seen from the caller's namespaces. */
 struct venom_ioc_peer {
 	__u32 size;
 	__u32 flags;		/* 0 */
-	__u32 id;		/* the daemon: of which shell; a shell gets its daemon */
+	__u32 id;		/* the daemon, a looker: of which shell; a shell gets its daemon */
 	__u32 pid, uid, gid;	/* out: 0 and the overflow ids where they can't be seen from here */
 	__u32 generation;	/* out */
-	__u32 alive;		/* out */
+	__u32 life;		/* out: VENOM_SHELL_*; of the daemon: VENOM_DAEMON_* */
+	__u32 may_command;	/* out */
+	__u32 reserved;
 };
 
-/* One channel: by name, or, with an empty name, the one after the `cursor` of the last answer. */
+/*
+ * A channel that the caller may read: by name, or, with an empty name, the first one after `cursor` (0 starts); ENOENT
+ * when there are no more.
+ */
 struct venom_ioc_info {
 	__u32 size;
 	__u32 flags;		/* 0 */
-	char  name[VENOM_NAME_LEN];
-	__u64 cursor;		/* in and out; 0 starts */
+	char  name[VENOM_NAME_LEN];	/* in and out */
+	__u64 cursor;		/* in and out */
 	struct venom_geometry geo;	/* out */
 	__u64 epoch;		/* out */
-	__u32 pid, uid, gid;	/* out: the daemon's */
+	__u32 pid, uid, gid;	/* out: the daemon's; if it is dead pid is 0, the others its owner's */
 	__u32 alive;		/* out */
 	__u32 attached;		/* out */
 	__u32 reserved;
 };
 
-#define VENOM_IOC_CREATE	_IOWR('V', 0x60, struct venom_ioc_create)
-#define VENOM_IOC_CONNECT	_IOWR('V', 0x61, struct venom_ioc_connect)
-#define VENOM_IOC_EVENTFD	_IOW('V', 0x62, struct venom_ioc_eventfd)
-#define VENOM_IOC_WAKE		_IOW('V', 0x63, struct venom_ioc_wake)
-#define VENOM_IOC_PEER		_IOWR('V', 0x64, struct venom_ioc_peer)
-#define VENOM_IOC_INFO		_IOWR('V', 0x65, struct venom_ioc_info)
+/*
+ * End the channel, by its daemon: the name is free at once, and who is attached learns that the daemon has gone, for
+ * good.  (A daemon that just closes the file leaves the channel to be resumed.)
+ */
+struct venom_ioc_end {
+	__u32 size;
+	__u32 flags;		/* 0 */
+};
+
+/* Without the structs' sizes, which may grow. */
+#define VENOM_IOC_CREATE	_IO('V', 0x60)
+#define VENOM_IOC_CONNECT	_IO('V', 0x61)
+#define VENOM_IOC_EVENTFD	_IO('V', 0x62)
+#define VENOM_IOC_WAKE		_IO('V', 0x63)
+#define VENOM_IOC_SLEEP		_IO('V', 0x64)
+#define VENOM_IOC_LANE		_IO('V', 0x65)
+#define VENOM_IOC_PEER		_IO('V', 0x66)
+#define VENOM_IOC_INFO		_IO('V', 0x67)
+#define VENOM_IOC_END		_IO('V', 0x68)
 
 VENOM_ASSERT(sizeof(struct venom_ioc_create) == 176);
 VENOM_ASSERT(sizeof(struct venom_ioc_connect) == 192);
 VENOM_ASSERT(sizeof(struct venom_ioc_eventfd) == 16);
 VENOM_ASSERT(sizeof(struct venom_ioc_wake) == 16);
-VENOM_ASSERT(sizeof(struct venom_ioc_peer) == 32);
+VENOM_ASSERT(sizeof(struct venom_ioc_sleep) == 16);
+VENOM_ASSERT(sizeof(struct venom_ioc_lane) == 24);
+VENOM_ASSERT(sizeof(struct venom_ioc_peer) == 40);
 VENOM_ASSERT(sizeof(struct venom_ioc_info) == 176);
+VENOM_ASSERT(sizeof(struct venom_ioc_end) == 8);
 
 #endif /* _UAPI_LINUX_VENOM_H */

@@ -81,9 +81,15 @@ VENOM_AT(struct venom_area_head, generation, 36);
 
 #define VENOM_OWNER_DIED	0x40000000U	/* FUTEX_OWNER_DIED */
 
+/* venom_status_shell.life */
+#define VENOM_SHELL_NONE	0U	/* nobody has this id */
+#define VENOM_SHELL_ALIVE	1U
+#define VENOM_SHELL_GONE	2U	/* module: closed or died, its lanes are kept until the daemon has read them */
+#define VENOM_SHELL_ARMED	4U	/* module: a flag beside ALIVE: the next publish will wake it */
+
 struct venom_status_shell {
 	__u32 generation;	/* [K] */
-	__u32 alive;		/* [K] 1 or 0 */
+	__u32 life;		/* [K] VENOM_SHELL_* */
 };
 
 struct venom_status {
@@ -93,11 +99,17 @@ struct venom_status {
 	__u64 epoch;		/* [K] of the daemon that is alive now, or was last */
 	__u32 shells;		/* [1] length of shell[] */
 	__u32 attached;		/* [K] how many of them are alive */
-	__u32 owner;		/* [K] 0, or embedded: thread id of the broker; the kernel sets VENOM_OWNER_DIED when
-				 *     it dies (a robust futex word, that nobody waits on) */
-	__u32 pad0;
-	__u64 robust_next;	/* [K] the daemon's robust list, its own address in the daemon; not for others */
-	__u8  reserved[24];
+	__u32 owner;		/* [K] 0: nobody marks the daemon's death here.  Embedded: thread id of the broker; the
+				 *     kernel sets VENOM_OWNER_DIED when it dies (a robust futex word, that nobody
+				 *     waits on).  Module: 1, it marks `daemon` itself */
+	__u32 changes;		/* [K] counts up when a shell comes or goes */
+	__u64 robust_next;	/* [K] embedded: the daemon's robust list, an address in the daemon; not for others */
+	__u64 refused;		/* [K] shells not let in */
+	__u8  reserved[16];
+
+	__u32 state_sleepers;	/* [K] module: shells that are armed now; in a line of its own, as it changes often */
+	__u8  pad0[60];
+
 	struct venom_status_shell shell[];
 };
 VENOM_AT(struct venom_status, daemon, 64);
@@ -106,8 +118,11 @@ VENOM_AT(struct venom_status, epoch, 72);
 VENOM_AT(struct venom_status, shells, 80);
 VENOM_AT(struct venom_status, attached, 84);
 VENOM_AT(struct venom_status, owner, 88);
+VENOM_AT(struct venom_status, changes, 92);
 VENOM_AT(struct venom_status, robust_next, 96);
-VENOM_AT(struct venom_status, shell, 128);
+VENOM_AT(struct venom_status, refused, 104);
+VENOM_AT(struct venom_status, state_sleepers, 128);
+VENOM_AT(struct venom_status, shell, 192);
 VENOM_ASSERT(sizeof(struct venom_status_shell) == 8);
 
 /* ---- state -------------------------------------------------------------- */
@@ -201,13 +216,18 @@ VENOM_ASSERT(sizeof(struct venom_version) == 32);
 struct venom_slot {
 	__u64 seq;		/* written last; whoever polls it gets the first bytes of the message along with it */
 	__u32 len;
-	__u32 flags;		/* commands: VENOM_SLOT_REQUEST */
+	__u32 flags;		/* commands: VENOM_SLOT_REQUEST, VENOM_SLOT_EPOCH */
 	__u64 tag;		/* commands: of a request */
 	__u64 time_ns;		/* commands: CLOCK_MONOTONIC, with VENOM_ORDER_ARRIVAL */
 	__u8  data[];
 };
 VENOM_ASSERT(sizeof(struct venom_slot) == 32);
 #define VENOM_SLOT_REQUEST	(1U << 0)
+/*
+ * The low bits of the epoch that the shell took the request to.  A daemon that resumed the channel passes over those of
+ * an earlier one, which have failed at their shell; commands without an answer it takes.
+ */
+#define VENOM_SLOT_EPOCH(epoch)	((__u32)(epoch) << 8)
 
 /* venom_commands.sleeping: what the sleeper waits for; the bits above count arms, so that each is rung for once */
 #define VENOM_ASLEEP_STATE	(1U << 0)
@@ -252,15 +272,81 @@ struct venom_responses {
 	__u64 cursor;		/* [S] commands taken: slots before it may be used again; the shell looks when
 				 *     it believes the lane full, and after the daemon's death */
 	__u64 responses;	/* [S] answers written */
-	__u8  pad0[48];
+	__u64 resumed;		/* [S] cursor as the daemon found it that resumed the channel... */
+	__u64 resumed_epoch;	/* [S] ...with this epoch */
+	__u8  pad0[32];
 
 	__u8  pad1[384];
 	/* at 512: slots, each of VENOM_SLOT_STRIDE(resp_size) */
 };
 VENOM_AT(struct venom_responses, cursor, 64);
+VENOM_AT(struct venom_responses, resumed, 80);
 VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 
 #define VENOM_LANE_FIRST	512U
 #define VENOM_SLOT_STRIDE(size)	(((__u64)(size) + sizeof(struct venom_slot) + VENOM_LINE - 1) & ~(__u64)(VENOM_LINE - 1))
+
+/* ---- sizes ---------------------------------------------------------------- */
+
+/*
+ * What a geometry comes to, for the kernel and the library alike.  The fields that a user chooses (all up
+ * to data_size, but payload) must be in bounds: then nothing here overflows.
+ */
+#define VENOM_PAGE		4096U
+#define VENOM_VERSIONS_MAX	65536
+#define VENOM_SLOTS_MAX		(1u << 20)
+#define VENOM_CLIENTS_MAX	1024
+#define VENOM_AREA_MAX		(1ULL << 46)	/* bytes; beyond what any user address space maps */
+
+static __inline__ __u64 venom_round_up(__u64 n, __u64 power_of_two)
+{
+	return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+/* Where the payload starts: in the header's own line if it fits there, else on a line, large ones on a page. */
+static __inline__ __u32 venom_payload_offset(__u64 data_size)
+{
+	if (data_size <= VENOM_LINE - sizeof(struct venom_version))
+		return sizeof(struct venom_version);
+	return data_size < VENOM_PAGE ? VENOM_LINE : VENOM_PAGE;
+}
+
+/* Fill in what follows from the fields that a user chooses. */
+static __inline__ void venom_geometry_fill(struct venom_geometry *geo, __u64 page_size)
+{
+	geo->payload = venom_payload_offset(geo->data_size);
+	geo->stride = venom_round_up(geo->payload + geo->data_size,
+				     geo->payload == VENOM_PAGE ? VENOM_PAGE : VENOM_LINE);
+	geo->first = VENOM_PAGE;
+	geo->page_size = page_size;
+}
+
+static __inline__ __u64 venom_state_bytes(const struct venom_geometry *geo)
+{
+	return venom_round_up(geo->first + geo->versions * geo->stride, geo->page_size);
+}
+
+/* How many slots a ring for n messages has. */
+static __inline__ __u32 venom_slots_ring(__u32 n)
+{
+	return n <= 1 ? 1 : 1U << (32 - __builtin_clz(n - 1));
+}
+
+static __inline__ __u64 venom_commands_bytes(const struct venom_geometry *geo)
+{
+	return venom_round_up(VENOM_LANE_FIRST + venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->cmd_size),
+			      VENOM_PAGE);
+}
+
+static __inline__ __u64 venom_responses_bytes(const struct venom_geometry *geo)
+{
+	return venom_round_up(VENOM_LANE_FIRST + venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->resp_size),
+			      VENOM_PAGE);
+}
+
+static __inline__ __u64 venom_status_bytes(__u32 max_clients)
+{
+	return venom_round_up(sizeof(struct venom_status) + max_clients * sizeof(struct venom_status_shell), VENOM_PAGE);
+}
 
 #endif /* _UAPI_LINUX_VENOM_LAYOUT_H */

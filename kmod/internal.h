@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Inside venom.ko.
+ *
+ *	main.c		the device: open, flush and release (who has died), poll, fdinfo, parameters
+ *	ioctl.c		the calls: arguments in and out, who may make them
+ *	channel.c	names: create, take over, look up, end
+ *	lane.c		shells: connect, be thrown out, be forgotten
+ *	wake.c		eventfds, sleepers
+ *	area.c		pages: the module's own, and the state's file
+ *	mmap.c		who maps which of them, and how
+ *	user.c		what a user may take
+ *
+ * The module never reads or writes a page that a user process can write.  The status page is written by it alone; the
+ * heads of lanes are written before anybody can map them.
+ *
+ * Locks, outermost first; whoever takes two takes them in this order:
+ *
+ *	venom_file.lock		mutex, CREATE and CONNECT: one role for each file
+ *	venom_lock		mutex: the list of channels; who lives and who comes, in all of them
+ *	venom_channel.lock	spinlock: a channel's lanes[], bells, sleepers and the words of its status page
+ *	(eventfd's own)
+ *
+ * lanes[], alive, attached and all `life` change with both venom_lock and the channel's lock held: either is enough to
+ * look at them.  User memory is touched with neither held: a fault takes the mmap lock, under which .mmap
+ * takes the channel's.  users_lock (user.c) is a leaf.
+ *
+ * Life: a venom_file has a reference to its channel, and a shell's to its lane; a channel has one to each lane, a lane
+ * to its areas, a map of an area to that area.  A channel is in the list while it has a living daemon or a living
+ * shell, and its name is not yet another's.
+ */
+#ifndef VENOM_INTERNAL_H
+#define VENOM_INTERNAL_H
+
+#include <linux/cred.h>
+#include <linux/eventfd.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/venom.h>
+
+#include "compat.h"
+
+#ifndef CONFIG_64BIT
+#error "venom's areas and mmap offsets need 64 bits"
+#endif
+
+/* ---- user.c ---- */
+
+struct venom_user;
+
+/* What somebody holds of his limits; given back by venom_uncharge(), once or more. */
+struct venom_charge {
+	struct venom_user *user;
+	unsigned int channels;
+	u64 bytes;
+};
+
+int venom_charge(struct venom_charge *c, unsigned int channels, u64 bytes);
+void venom_uncharge(struct venom_charge *c);
+
+/* ---- area.c ---- */
+
+/* A run of the module's own pages: zeroed, never swapped, never given back while somebody maps them. */
+struct venom_area {
+	struct kref ref;
+	unsigned int nr;
+	struct page *pages[];
+};
+
+struct venom_area *venom_area_alloc(u64 bytes);
+void venom_area_get(struct venom_area *a);
+void venom_area_put(struct venom_area *a);
+
+int venom_areas_init(void);
+void venom_areas_exit(void);
+struct file *venom_state_alloc(struct venom_ioc_create *c);
+bool venom_is_huge(const struct file *file);
+unsigned int *venom_state_seals(struct file *file);
+
+/* ---- a shell, as its channel sees it ---- */
+
+struct venom_lane {
+	struct kref ref;
+	u32 id, generation;
+	struct pid *pid;
+	kuid_t uid;
+	kgid_t gid;
+	bool may_command;
+	struct venom_area *commands, *responses;
+	struct venom_charge charge;
+
+	/* venom_lock and channel.lock */
+	bool alive;
+	bool kept;			/* dead, and the daemon has seen it: what it holds has commands left */
+
+	/* channel.lock */
+	struct eventfd_ctx *bells[2];
+	bool watching;			/* counted in state_waiters */
+	struct list_head armed;		/* in channel.sleepers */
+};
+
+/* ---- a channel ---- */
+
+struct venom_channel {
+	struct kref ref;
+	char name[VENOM_NAME_LEN];
+	struct vfsmount *ns;		/* see venom_ns() */
+	u64 serial;			/* for INFO to go on from */
+	kuid_t uid;
+	kgid_t gid;
+	struct venom_geometry geo;
+	struct file *state;
+	struct venom_area *status_area;
+	struct venom_status *status;	/* the same pages, for us to write */
+	struct venom_charge charge;
+	wait_queue_head_t wait;		/* polls for a hang-up */
+
+	/* venom_lock */
+	struct list_head node;		/* in channels, if not empty */
+	bool ended;			/* nobody will resume it */
+	u32 generation;			/* of the last shell */
+
+	/* venom_lock and lock */
+	bool alive;			/* the daemon */
+	struct pid *pid;		/* its */
+	u64 epoch;
+	unsigned int attached;
+
+	spinlock_t lock;
+	struct eventfd_ctx *bells[2];	/* the daemon's */
+	struct list_head sleepers;	/* lanes armed for state, in the order that they came */
+	unsigned int nsleepers, nwaiters;
+	struct venom_lane *lanes[];	/* by id */
+};
+
+/* ---- an open file ---- */
+
+enum venom_role { VENOM_NOBODY, VENOM_DAEMON, VENOM_SHELL, VENOM_LOOKER };
+
+struct venom_file {
+	struct mutex lock;		/* becoming something */
+	enum venom_role role;		/* set last and released; then nothing here changes */
+	struct mm_struct *mm;		/* of who made it so */
+	struct pid *pid;
+	struct venom_channel *ch;
+	struct venom_lane *lane;	/* shell */
+	u64 epoch;			/* daemon: which one of its channel it is */
+};
+
+/* Whether the daemon of this epoch has neither died nor ended; it won't come back. */
+static inline bool venom_daemon_lives(const struct venom_channel *ch, u64 epoch)
+{
+	return READ_ONCE(ch->alive) && READ_ONCE(ch->epoch) == epoch;
+}
+
+/* The file's role as its own process may use it; negative for others. */
+int venom_role(struct venom_file *vf);
+/* Its process can write no more; once or more. */
+void venom_file_die(struct venom_file *vf);
+
+/* ---- channel.c ---- */
+
+extern struct mutex venom_lock;
+
+int venom_channel_create(struct venom_ioc_create *c, struct venom_channel **ch);
+void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end);
+void venom_channel_put(struct venom_channel *ch);
+struct venom_channel *venom_channel_get(const char *name);
+int venom_channel_info(struct venom_ioc_info *info);
+int venom_name_check(const char *name);
+unsigned int venom_rights(const struct venom_channel *ch);
+void venom_channel_settle_locked(struct venom_channel *ch);
+
+/* ---- lane.c ---- */
+
+int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, struct venom_lane **lane);
+void venom_lane_die(struct venom_channel *ch, struct venom_lane *l);
+void venom_lane_put(struct venom_lane *l);
+int venom_lane_done(struct venom_channel *ch, const struct venom_ioc_lane *arg);
+int venom_lane_peer(struct venom_channel *ch, const struct venom_lane *l, struct venom_ioc_peer *p);
+void venom_lanes_free_dead_locked(struct venom_channel *ch);
+
+/* ---- wake.c ---- */
+
+void venom_ring_locked(struct eventfd_ctx *bells[2], unsigned int bell);
+void venom_bells_drop(struct eventfd_ctx *bells[2]);
+int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e);
+int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w);
+int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int what);
+void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l);
+
+/* ---- ioctl.c, mmap.c ---- */
+
+long venom_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+int venom_mmap(struct file *file, struct vm_area_struct *vma);
+unsigned long venom_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len, unsigned long pgoff,
+				      unsigned long flags);
+
+#endif /* VENOM_INTERNAL_H */

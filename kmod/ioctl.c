@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The calls: their arguments come in and go out here, and roles are checked; a table says which. */
+#include <linux/pagemap.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+union venom_args {
+	struct venom_ioc_create create;
+	struct venom_ioc_connect connect;
+	struct venom_ioc_eventfd eventfd;
+	struct venom_ioc_wake wake;
+	struct venom_ioc_sleep sleep;
+	struct venom_ioc_lane lane;
+	struct venom_ioc_peer peer;
+	struct venom_ioc_info info;
+	struct venom_ioc_end end;
+};
+
+/* vf is somebody from now on: what venom_role() lets through sees all of it. */
+static void become(struct venom_file *vf, enum venom_role role, struct venom_channel *ch, u64 epoch,
+		   struct venom_lane *lane)
+{
+	vf->ch = ch;
+	vf->epoch = epoch;
+	vf->lane = lane;
+	vf->pid = get_pid(task_tgid(current));
+	vf->mm = current->mm;
+	mmgrab(vf->mm);
+	smp_store_release(&vf->role, role); /* pairs with the acquire in venom_role() */
+}
+
+/*
+ * What others see can't be taken back unseen, so CREATE and CONNECT make sure first that the answer can be given.  A
+ * caller that unmaps its struct meanwhile ends what it made.
+ */
+static int do_create(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	struct venom_ioc_create *c = &a->create;
+	struct venom_channel *ch;
+	int rc;
+
+	if (fault_in_safe_writeable(out, sizeof(*c)))
+		return -EFAULT;
+	rc = venom_channel_create(c, &ch);
+	if (rc)
+		return rc;
+	if (copy_to_user(out, c, sizeof(*c))) {
+		venom_channel_die(ch, c->epoch, !c->resumed);
+		venom_channel_put(ch);
+		return -EFAULT;
+	}
+	become(vf, VENOM_DAEMON, ch, c->epoch, NULL);
+	return 0;
+}
+
+static int do_connect(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	struct venom_ioc_connect *c = &a->connect;
+	struct venom_lane *lane = NULL;
+	struct venom_channel *ch;
+	int rc;
+
+	if (c->flags & ~VENOM_CONNECT_LOOK || c->reserved)
+		return -EINVAL;
+	if (fault_in_safe_writeable(out, sizeof(*c)))
+		return -EFAULT;
+	rc = venom_name_check(c->name);
+	if (rc)
+		return rc;
+	ch = venom_channel_get(c->name);
+	if (!ch)
+		return -ENOENT;
+	rc = venom_lane_connect(ch, c, &lane);
+	if (!rc && copy_to_user(out, c, sizeof(*c)))
+		rc = -EFAULT;
+	if (!rc) {
+		become(vf, lane ? VENOM_SHELL : VENOM_LOOKER, ch, 0, lane);
+		return 0;
+	}
+	if (lane) {
+		venom_lane_die(ch, lane);
+		venom_lane_put(lane);
+	}
+	venom_channel_put(ch);
+	return rc;
+}
+
+static int do_eventfd(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	return venom_bell_set(vf, &a->eventfd);
+}
+
+static int do_wake(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	return venom_wake(vf, &a->wake);
+}
+
+static int do_sleep(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	if (a->sleep.flags || a->sleep.reserved || a->sleep.what > VENOM_SLEEP_DISARM)
+		return -EINVAL;
+	return venom_sleep(vf->ch, vf->lane, a->sleep.what);
+}
+
+static int do_lane(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	return venom_lane_done(vf->ch, &a->lane);
+}
+
+static int do_peer(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	int rc = venom_lane_peer(vf->ch, vf->lane, &a->peer);
+
+	return !rc && copy_to_user(out, &a->peer, sizeof(a->peer)) ? -EFAULT : rc;
+}
+
+static int do_info(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	int rc;
+
+	if (a->info.flags || a->info.reserved)
+		return -EINVAL;
+	rc = venom_channel_info(&a->info);
+	return !rc && copy_to_user(out, &a->info, sizeof(a->info)) ? -EFAULT : rc;
+}
+
+static int do_end(struct venom_file *vf, union venom_args *a, void __user *out)
+{
+	if (a->end.flags)
+		return -EINVAL;
+	venom_channel_die(vf->ch, vf->epoch, true);
+	return 0;
+}
+
+#define NOBODY BIT(VENOM_NOBODY)
+#define DAEMON BIT(VENOM_DAEMON)
+#define SHELL  BIT(VENOM_SHELL)
+#define LOOKER BIT(VENOM_LOOKER)
+
+struct venom_call {
+	unsigned int cmd;
+	unsigned int size;		/* of the struct as it is now */
+	unsigned int min;		/* as its first version was */
+	unsigned int roles;
+	int (*fn)(struct venom_file *vf, union venom_args *a, void __user *out);
+};
+
+#define CALL(name, field, roles_, fn_) {                       \
+	.cmd = name,                                           \
+	.size = sizeof_field(union venom_args, field),         \
+	.min = sizeof_field(union venom_args, field),          \
+	.roles = roles_,                                       \
+	.fn = fn_,                                             \
+}
+
+static const struct venom_call calls[] = {
+	CALL(VENOM_IOC_CREATE, create, NOBODY, do_create),
+	CALL(VENOM_IOC_CONNECT, connect, NOBODY, do_connect),
+	CALL(VENOM_IOC_EVENTFD, eventfd, DAEMON | SHELL, do_eventfd),
+	CALL(VENOM_IOC_WAKE, wake, DAEMON | SHELL, do_wake),
+	CALL(VENOM_IOC_SLEEP, sleep, SHELL, do_sleep),
+	CALL(VENOM_IOC_LANE, lane, DAEMON, do_lane),
+	CALL(VENOM_IOC_PEER, peer, DAEMON | SHELL | LOOKER, do_peer),
+	CALL(VENOM_IOC_INFO, info, NOBODY | DAEMON | SHELL | LOOKER, do_info),
+	CALL(VENOM_IOC_END, end, DAEMON, do_end),
+};
+
+static int run(struct venom_file *vf, const struct venom_call *call, union venom_args *a, void __user *out)
+{
+	int role = venom_role(vf);
+
+	if (role < 0)
+		return role;
+	if (!(call->roles & BIT(role)))
+		return -EBADFD;
+	return call->fn(vf, a, out);
+}
+
+long venom_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct venom_file *vf = file->private_data;
+	void __user *user = (void __user *)arg;
+	const struct venom_call *call = calls;
+	union venom_args a = {};
+	u32 size;
+	int rc;
+
+	while (call->cmd != cmd)
+		if (++call == calls + ARRAY_SIZE(calls))
+			return -ENOTTY;
+	if (get_user(size, (u32 __user *)user))
+		return -EFAULT;
+	if (size < call->min)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	rc = copy_struct_from_user(&a, call->size, user, size);
+	if (rc)
+		return rc;
+	if (call->roles != NOBODY)
+		return run(vf, call, &a, user);
+	/* What becomes something does so alone. */
+	rc = mutex_lock_interruptible(&vf->lock);
+	if (rc)
+		return rc;
+	rc = run(vf, call, &a, user);
+	mutex_unlock(&vf->lock);
+	return rc;
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shells and their lanes.
+ *
+ *	connect: an id, two areas, a word in the status page, and the daemon's LIFE bell
+ *	death: the word changes; the lanes stay for the daemon to read to the end
+ *	LANE_FREE: it has, and the id can be had again
+ */
+#include <linux/pid_namespace.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+#include "trace.h"
+
+static void lane_free(struct kref *ref)
+{
+	struct venom_lane *l = container_of(ref, struct venom_lane, ref);
+
+	venom_bells_drop(l->bells);
+	venom_area_put(l->commands);
+	venom_area_put(l->responses);
+	venom_uncharge(&l->charge);
+	put_pid(l->pid);
+	kfree(l);
+}
+
+void venom_lane_put(struct venom_lane *l)
+{
+	kref_put(&l->ref, lane_free);
+}
+
+static struct venom_lane *lane_alloc(const struct venom_channel *ch, bool may_command)
+{
+	u64 commands = venom_commands_bytes(&ch->geo), responses = venom_responses_bytes(&ch->geo);
+	struct venom_lane *l;
+	int rc;
+
+	l = kzalloc(sizeof(*l), GFP_KERNEL_ACCOUNT);
+	if (!l)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&l->ref);
+	INIT_LIST_HEAD(&l->armed);
+	l->pid = get_pid(task_tgid(current));
+	l->uid = current_euid();
+	l->gid = current_egid();
+	l->may_command = may_command;
+	rc = venom_charge(&l->charge, 0, commands + responses);
+	if (rc)
+		goto put;
+	l->commands = venom_area_alloc(commands);
+	rc = PTR_ERR_OR_ZERO(l->commands);
+	if (rc) {
+		l->commands = NULL;
+		goto put;
+	}
+	l->responses = venom_area_alloc(responses);
+	rc = PTR_ERR_OR_ZERO(l->responses);
+	if (rc) {
+		l->responses = NULL;
+		goto put;
+	}
+	return l;
+put:
+	venom_lane_put(l);
+	return ERR_PTR(rc);
+}
+
+/* Before anybody can map it. */
+static void head_init(struct venom_area *a, const struct venom_lane *l, u32 kind, u64 size, u64 epoch)
+{
+	*(struct venom_area_head *)page_address(a->pages[0]) = (struct venom_area_head){
+		.magic = VENOM_MAGIC,
+		.abi = VENOM_ABI,
+		.kind = kind,
+		.size = size,
+		.epoch = epoch,
+		.id = l->id,
+		.generation = l->generation,
+	};
+}
+
+/* The word of shell `id`; whoever sees it sees its generation. */
+static void life_set_locked(struct venom_channel *ch, u32 id, u32 generation, u32 life)
+{
+	struct venom_status_shell *word = &ch->status->shell[id];
+
+	lockdep_assert_held(&venom_lock);
+	lockdep_assert_held(&ch->lock);
+	WRITE_ONCE(word->generation, generation);
+	smp_store_release(&word->life, life); /* pairs with the acquire in sync_lanes(), dev_daemon.c */
+}
+
+/* A shell has come or gone: count, and tell the daemon. */
+static void count_locked(struct venom_channel *ch)
+{
+	lockdep_assert_held(&ch->lock);
+	WRITE_ONCE(ch->status->attached, ch->attached);
+	smp_store_release(&ch->status->changes, ch->status->changes + 1); /* pairs with the acquire in serve_enter() */
+	venom_ring_locked(ch->bells, VENOM_BELL_LIFE);
+}
+
+static int free_id_locked(const struct venom_channel *ch)
+{
+	bool again = false;
+	u32 id;
+
+	for (id = 0; id < ch->geo.max_clients; id++) {
+		const struct venom_lane *l = ch->lanes[id];
+
+		if (!l)
+			return id;
+		again |= !l->alive && !l->kept;
+	}
+	return again ? -EAGAIN : -EUSERS;
+}
+
+static void attach_locked(struct venom_channel *ch, struct venom_lane *l)
+{
+	l->generation = ++ch->generation;
+	head_init(l->commands, l, VENOM_AREA_COMMANDS, venom_commands_bytes(&ch->geo), ch->epoch);
+	head_init(l->responses, l, VENOM_AREA_RESPONSES, venom_responses_bytes(&ch->geo), ch->epoch);
+	kref_get(&l->ref);
+	spin_lock(&ch->lock);
+	l->alive = true;
+	ch->lanes[l->id] = l;
+	ch->attached++;
+	life_set_locked(ch, l->id, l->generation, VENOM_SHELL_ALIVE);
+	count_locked(ch);
+	spin_unlock(&ch->lock);
+}
+
+static void refused(struct venom_channel *ch)
+{
+	spin_lock(&ch->lock);
+	WRITE_ONCE(ch->status->refused, ch->status->refused + 1);
+	spin_unlock(&ch->lock);
+}
+
+static int lane_connect(struct venom_channel *ch, bool may_command, struct venom_lane **out)
+{
+	struct venom_lane *l = lane_alloc(ch, may_command);
+	int rc;
+
+	if (IS_ERR(l))
+		return PTR_ERR(l);
+	mutex_lock(&venom_lock);
+	rc = ch->alive ? free_id_locked(ch) : -ENOENT;
+	if (rc >= 0) {
+		l->id = rc;
+		attach_locked(ch, l);
+		trace_venom_connect(ch->name, l->id, l->generation);
+	}
+	mutex_unlock(&venom_lock);
+	if (rc < 0) {
+		venom_lane_put(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
+}
+
+/* A shell, or with *out NULL afterwards a looker. */
+int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, struct venom_lane **out)
+{
+	unsigned int rights = venom_rights(ch);
+	struct venom_lane *l = NULL;
+	int rc = 0;
+
+	if (!(rights & 4))
+		rc = -EACCES;
+	else if (!(c->flags & VENOM_CONNECT_LOOK))
+		rc = lane_connect(ch, rights & 2, &l);
+	else if (!READ_ONCE(ch->alive))
+		rc = -ENOENT;
+	if (rc) {
+		if (rc != -EAGAIN && rc != -ENOENT)
+			refused(ch);
+		return rc;
+	}
+	c->geo = ch->geo;
+	c->id = l ? l->id : 0;
+	c->generation = l ? l->generation : 0;
+	c->may_command = l && l->may_command;
+	c->epoch = READ_ONCE(ch->epoch);
+	c->state_size = venom_state_bytes(&ch->geo);
+	c->status_size = venom_status_bytes(ch->geo.max_clients);
+	c->commands_size = venom_commands_bytes(&ch->geo);
+	c->responses_size = venom_responses_bytes(&ch->geo);
+	*out = l;
+	return 0;
+}
+
+static void lane_die_locked(struct venom_channel *ch, struct venom_lane *l)
+{
+	lockdep_assert_held(&venom_lock);
+	if (!l->alive)
+		return;
+	spin_lock(&ch->lock);
+	l->alive = false;
+	ch->attached--;
+	venom_disarm_locked(ch, l);
+	if (l->watching)
+		WRITE_ONCE(ch->status->state_waiters, --ch->nwaiters);
+	life_set_locked(ch, l->id, l->generation, VENOM_SHELL_GONE);
+	count_locked(ch);
+	/* It may be one that is thrown out, and sleeps. */
+	venom_ring_locked(l->bells, VENOM_BELL_WAKE);
+	venom_ring_locked(l->bells, VENOM_BELL_LIFE);
+	spin_unlock(&ch->lock);
+	wake_up_poll(&ch->wait, EPOLLHUP);
+	trace_venom_death(ch->name, ch->epoch, l->id);
+	venom_channel_settle_locked(ch);
+}
+
+void venom_lane_die(struct venom_channel *ch, struct venom_lane *l)
+{
+	mutex_lock(&venom_lock);
+	lane_die_locked(ch, l);
+	mutex_unlock(&venom_lock);
+}
+
+static void forget_locked(struct venom_channel *ch, struct venom_lane *l)
+{
+	lockdep_assert_held(&venom_lock);
+	spin_lock(&ch->lock);
+	ch->lanes[l->id] = NULL;
+	life_set_locked(ch, l->id, l->generation, VENOM_SHELL_NONE);
+	spin_unlock(&ch->lock);
+	venom_lane_put(l);
+}
+
+/* No daemon will come to read what the dead have left. */
+void venom_lanes_free_dead_locked(struct venom_channel *ch)
+{
+	u32 id;
+
+	for (id = 0; id < ch->geo.max_clients; id++)
+		if (ch->lanes[id] && !ch->lanes[id]->alive)
+			forget_locked(ch, ch->lanes[id]);
+}
+
+static struct venom_lane *lane_find(const struct venom_channel *ch, u32 id)
+{
+	return id < ch->geo.max_clients ? ch->lanes[id] : NULL;
+}
+
+/* The daemon's word on a shell's lanes: VENOM_LANE_*. */
+int venom_lane_done(struct venom_channel *ch, const struct venom_ioc_lane *arg)
+{
+	struct venom_lane *l;
+	int rc = 0;
+
+	if (arg->flags || arg->reserved || arg->what > VENOM_LANE_EVICT)
+		return -EINVAL;
+	mutex_lock(&venom_lock);
+	l = lane_find(ch, arg->id);
+	if (!l || l->generation != arg->generation)
+		rc = -ENOENT;
+	else if (arg->what == VENOM_LANE_EVICT)
+		lane_die_locked(ch, l);
+	else if (l->alive)
+		rc = -EBUSY;
+	else if (arg->what == VENOM_LANE_KEEP)
+		l->kept = true;
+	else
+		forget_locked(ch, l);
+	mutex_unlock(&venom_lock);
+	return rc;
+}
+
+/* Shell p->id, or for a shell (of which l is the lane) its daemon. */
+int venom_lane_peer(struct venom_channel *ch, const struct venom_lane *l, struct venom_ioc_peer *p)
+{
+	struct pid_namespace *pids = task_active_pid_ns(current);
+	struct user_namespace *users = current_user_ns();
+	int rc = 0;
+
+	if (p->flags || p->reserved || (l && p->id))
+		return -EINVAL;
+	mutex_lock(&venom_lock);
+	if (l) {
+		p->pid = ch->alive ? pid_nr_ns(ch->pid, pids) : 0;
+		p->uid = from_kuid_munged(users, ch->uid);
+		p->gid = from_kgid_munged(users, ch->gid);
+		p->generation = 0;
+		p->life = ch->alive ? VENOM_DAEMON_ALIVE : VENOM_DAEMON_GONE;
+		p->may_command = 0;
+		goto unlock;
+	}
+	l = lane_find(ch, p->id);
+	if (!l) {
+		rc = -ENOENT;
+		goto unlock;
+	}
+	p->pid = pid_nr_ns(l->pid, pids);
+	p->uid = from_kuid_munged(users, l->uid);
+	p->gid = from_kgid_munged(users, l->gid);
+	p->generation = l->generation;
+	p->life = l->alive ? VENOM_SHELL_ALIVE : VENOM_SHELL_GONE;
+	p->may_command = l->may_command;
+unlock:
+	mutex_unlock(&venom_lock);
+	return rc;
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bells: eventfds that user space made, signalled here, so that they work with poll, epoll and io_uring as they are.
+ *
+ * Sleeping until a publish (the pairs of fences in libvenom's barrier.h, 5 and 6):
+ *
+ *	shell: venom_sleep(ARM)			publisher: wake_state, dev_daemon.c
+ *	  state_sleepers++			  version
+ *	  smp_mb				  fence_full
+ *	  (user) newer version?  don't sleep	  state_sleepers?  WAKE_STATE
+ */
+#include <linux/eventfd.h>
+
+#include "internal.h"
+#include "trace.h"
+
+#define WAKE_BATCH 16	/* with the lock held */
+
+void venom_ring_locked(struct eventfd_ctx *bells[2], unsigned int bell)
+{
+	if (bells[bell])
+		venom_eventfd_signal(bells[bell]);
+}
+
+void venom_bells_drop(struct eventfd_ctx *bells[2])
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		if (bells[i])
+			eventfd_ctx_put(bells[i]);
+}
+
+int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
+{
+	struct eventfd_ctx *ctx = NULL, **at;
+	struct venom_channel *ch = vf->ch;
+	int rc = 0;
+
+	if (e->flags || e->bell > VENOM_BELL_LIFE || e->fd < -1)
+		return -EINVAL;
+	if (e->fd >= 0) {
+		ctx = eventfd_ctx_fdget(e->fd);
+		if (IS_ERR(ctx))
+			return PTR_ERR(ctx);
+	}
+	mutex_lock(&venom_lock);
+	if (vf->lane ? !vf->lane->alive : !venom_daemon_lives(ch, vf->epoch)) {
+		rc = -EPIPE;
+	} else {
+		at = &(vf->lane ? vf->lane->bells : ch->bells)[e->bell];
+		spin_lock(&ch->lock);
+		swap(*at, ctx);
+		spin_unlock(&ch->lock);
+	}
+	mutex_unlock(&venom_lock);
+	if (ctx)
+		eventfd_ctx_put(ctx);
+	return rc;
+}
+
+/* Not to be woken by the next publish, any more. */
+void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l)
+{
+	lockdep_assert_held(&ch->lock);
+	if (list_empty(&l->armed))
+		return;
+	list_del_init(&l->armed);
+	WRITE_ONCE(ch->status->state_sleepers, --ch->nsleepers);
+	WRITE_ONCE(ch->status->shell[l->id].life, VENOM_SHELL_ALIVE);
+}
+
+static void arm_locked(struct venom_channel *ch, struct venom_lane *l)
+{
+	if (!list_empty(&l->armed))
+		return;
+	list_add_tail(&l->armed, &ch->sleepers);
+	WRITE_ONCE(ch->status->shell[l->id].life, VENOM_SHELL_ALIVE | VENOM_SHELL_ARMED);
+	WRITE_ONCE(ch->status->state_sleepers, ++ch->nsleepers);
+}
+
+int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int what)
+{
+	int rc = 0;
+
+	spin_lock(&ch->lock);
+	if (!l->alive || !ch->alive) {
+		rc = -EPIPE;
+	} else if (what == VENOM_SLEEP_ARM) {
+		arm_locked(ch, l);
+	} else if (what == VENOM_SLEEP_DISARM) {
+		venom_disarm_locked(ch, l);
+	} else if (!l->watching) {
+		l->watching = true;
+		WRITE_ONCE(ch->status->state_waiters, ++ch->nwaiters);
+	}
+	spin_unlock(&ch->lock);
+	smp_mb(); /* the word before the caller's next look at the state, see above */
+	return rc;
+}
+
+/* All who are armed now, some at a time; who arms again meanwhile is for the next publish. */
+static int wake_state(struct venom_channel *ch)
+{
+	unsigned int left, n, woken = 0;
+
+	spin_lock(&ch->lock);
+	left = ch->nsleepers;
+	spin_unlock(&ch->lock);
+	while (left) {
+		spin_lock(&ch->lock);
+		for (n = 0; n < WAKE_BATCH && left; n++, left--) {
+			struct venom_lane *l = list_first_entry_or_null(&ch->sleepers, struct venom_lane, armed);
+
+			if (!l) {
+				left = 0;
+				break;
+			}
+			venom_disarm_locked(ch, l);
+			venom_ring_locked(l->bells, VENOM_BELL_WAKE);
+			woken++;
+		}
+		spin_unlock(&ch->lock);
+		cond_resched();
+	}
+	return woken;
+}
+
+static int wake_daemon(struct venom_channel *ch, const struct venom_lane *l)
+{
+	int rc = 0;
+
+	if (!l->may_command)
+		return -EACCES;
+	spin_lock(&ch->lock);
+	if (ch->alive && l->alive)
+		venom_ring_locked(ch->bells, VENOM_BELL_WAKE);
+	else
+		rc = -EPIPE;
+	spin_unlock(&ch->lock);
+	return rc;
+}
+
+static int wake_shell(struct venom_channel *ch, u32 id)
+{
+	struct venom_lane *l;
+	int rc = 0;
+
+	if (id >= ch->geo.max_clients)
+		return -ENOENT;
+	spin_lock(&ch->lock);
+	l = ch->lanes[id];
+	if (!l)
+		rc = -ENOENT;
+	else if (!l->alive)
+		rc = -EPIPE;
+	else
+		venom_ring_locked(l->bells, VENOM_BELL_WAKE);
+	spin_unlock(&ch->lock);
+	return rc;
+}
+
+int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w)
+{
+	int rc;
+
+	if (w->flags || w->what > VENOM_WAKE_STATE || (w->what != VENOM_WAKE_SHELL && w->id))
+		return -EINVAL;
+	if ((w->what == VENOM_WAKE_DAEMON) != !!vf->lane)
+		return -EBADFD;
+	if (w->what == VENOM_WAKE_DAEMON)
+		rc = wake_daemon(vf->ch, vf->lane);
+	else if (w->what == VENOM_WAKE_SHELL)
+		rc = wake_shell(vf->ch, w->id);
+	else
+		rc = wake_state(vf->ch);
+	trace_venom_wake(vf->ch->name, w->what, w->id, rc);
+	return rc;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* The module's backend: the device, and who only looks. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include "dev.h"
+
+#define DEV "/dev/venom"
+
+int dev_open(int *fd)
+{
+	*fd = open(DEV, O_RDWR | O_CLOEXEC);
+	if (*fd >= 0)
+		return 0;
+	if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
+		return venom_fail(-ENODEV, DEV " isn't there: is venom.ko loaded?");
+	return venom_fail(-errno, DEV " can't be opened: %s", strerror(errno));
+}
+
+int dev_check(void)
+{
+	int fd, rc = dev_open(&fd);
+
+	if (!rc)
+		close(fd);
+	return rc;
+}
+
+int dev_call(int fd, unsigned int cmd, void *arg)
+{
+	int rc;
+
+	do {
+		rc = ioctl(fd, cmd, arg);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : rc;
+}
+
+int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t size, bool write)
+{
+	/* All pages now: no fault on the way of a message. */
+	map->p = mmap(NULL, size, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED | MAP_POPULATE, fd,
+		      (off_t)VENOM_MMAP_OFFSET(kind, id));
+	if (map->p == MAP_FAILED) {
+		map->p = NULL;
+		return -errno;
+	}
+	map->size = size;
+	return 0;
+}
+
+void dev_unmap(struct venom_map *map)
+{
+	if (map->p)
+		munmap(map->p, map->size);
+	map->p = NULL;
+}
+
+int dev_bell(int fd, uint32_t bell, int eventfd)
+{
+	struct venom_ioc_eventfd e = {.size = sizeof(e), .fd = eventfd, .bell = bell};
+
+	return dev_call(fd, VENOM_IOC_EVENTFD, &e);
+}
+
+int dev_peer(int fd, uint32_t id, struct venom_ioc_peer *p)
+{
+	*p = (struct venom_ioc_peer){.size = sizeof(*p), .id = id};
+	return dev_call(fd, VENOM_IOC_PEER, p);
+}
+
+int dev_why_not(int rc)
+{
+	switch (rc) {
+	case -ENOENT:
+		return venom_fail(rc, "no living daemon has the name");
+	case -EACCES:
+		return venom_fail(rc, "the channel's mode does not let this user read");
+	case -EUSERS:
+		return venom_fail(rc, "max_clients shells are attached already");
+	case -EDQUOT:
+		return venom_fail(rc, "this user's limit is reached: see the parameters of venom.ko in venom(4)");
+	default:
+		return rc;
+	}
+}
+
+/* ---- looking ---- */
+
+static void info_make(struct venom_info *info, const struct venom_ioc_info *i)
+{
+	struct venom_cred daemon = {.pid = i->pid, .uid = i->uid, .gid = i->gid};
+
+	venom_info_make(info, "dev", i->name, &i->geo, i->epoch, &daemon, i->alive);
+}
+
+int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count)
+{
+	struct venom_ioc_info i = {.size = sizeof(i)};
+	struct venom_info info;
+	int fd, rc = dev_open(&fd);
+
+	while (!rc) {
+		memset(i.name, 0, sizeof(i.name));
+		rc = dev_call(fd, VENOM_IOC_INFO, &i);
+		if (rc)
+			break;
+		if (i.alive) {
+			info_make(&info, &i);
+		} else {
+			memset(&info, 0, sizeof(info));
+			snprintf(info.name, sizeof(info.name), "%s", i.name);
+		}
+		++*count;
+		rc = fn(&info, user);
+	}
+	close_fd(&fd);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* One shell; 0 also if it has gone meanwhile. */
+static int look_at_shell(int fd, const struct venom_ioc_connect *c, uint32_t id,
+			 int (*fn)(const struct venom_peer *peer, void *user), void *user)
+{
+	struct venom_map cmd = {0}, rsp = {0};
+	struct venom_ioc_peer p;
+	struct venom_peer peer;
+	struct venom_cred cred;
+
+	if (dev_peer(fd, id, &p) || p.life != VENOM_SHELL_ALIVE)
+		return 0;
+	cred = (struct venom_cred){.pid = p.pid, .uid = p.uid, .gid = p.gid};
+	venom_peer_make(&peer, id, p.generation, &cred);
+	/* The counters are root's and the owner's to see. */
+	if (!dev_map(&cmd, fd, VENOM_AREA_COMMANDS, id, c->commands_size, false) &&
+	    !dev_map(&rsp, fd, VENOM_AREA_RESPONSES, id, c->responses_size, false))
+		venom_peer_counts(&peer, cmd.p, rsp.p);
+	dev_unmap(&cmd);
+	dev_unmap(&rsp);
+	return fn(&peer, user);
+}
+
+static int look(int fd, const struct venom_ioc_connect *c, struct venom_daemon_stats *st,
+		int (*fn)(const struct venom_peer *peer, void *user), void *user)
+{
+	struct venom_map state_map = {0}, status_map = {0};
+	const struct venom_status *status;
+	struct venom_ring ring;
+	int rc;
+
+	rc = dev_map(&status_map, fd, VENOM_AREA_STATUS, 0, c->status_size, false);
+	if (!rc)
+		rc = dev_map(&state_map, fd, VENOM_AREA_STATE, 0, c->state_size, false);
+	if (!rc && st) {
+		venom_ring_init(&ring, state_map.p, &c->geo);
+		venom_stats_make(st, state_map.p, status_map.p, venom_ring_latest(&ring));
+	}
+	status = status_map.p;
+	for (uint32_t id = 0; !rc && fn && id < c->geo.max_clients; id++)
+		if (load_acquire(&status->shell[id].life) & VENOM_SHELL_ALIVE)
+			rc = look_at_shell(fd, c, id, fn, user);
+	dev_unmap(&state_map);
+	dev_unmap(&status_map);
+	return rc;
+}
+
+int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
+	     int (*fn)(const struct venom_peer *peer, void *user), void *user)
+{
+	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK};
+	struct venom_ioc_info i = {.size = sizeof(i)};
+	int fd, rc = dev_open(&fd);
+
+	if (rc)
+		return rc;
+	memcpy(c.name, name, strlen(name));
+	memcpy(i.name, name, strlen(name));
+	rc = dev_call(fd, VENOM_IOC_CONNECT, &c);
+	if (!rc)
+		rc = dev_call(fd, VENOM_IOC_INFO, &i);
+	if (!rc && info)
+		info_make(info, &i);
+	rc = rc ? dev_why_not(rc) : look(fd, &c, st, fn, user);
+	close_fd(&fd);
+	return rc;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two sides of the module's backend share: opening, calling and mapping /dev/venom. */
+#ifndef VENOM_DEV_H
+#define VENOM_DEV_H
+
+#include <linux/venom.h>
+#include "internal.h"
+
+/* ---- dev.c ---- */
+
+int dev_open(int *fd);
+/* An ioctl; a signal in its midst starts it again.  0 or more, or a negative errno. */
+int dev_call(int fd, unsigned int cmd, void *arg);
+int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t size, bool write);
+void dev_unmap(struct venom_map *map);
+int dev_bell(int fd, uint32_t bell, int eventfd);
+int dev_peer(int fd, uint32_t id, struct venom_ioc_peer *p);
+int dev_check(void);
+int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
+int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
+	     int (*fn)(const struct venom_peer *peer, void *user), void *user);
+/* Where a shell or a looker may not, or nobody is there, say so. */
+int dev_why_not(int rc);
+
+/* ---- dev_shell.c ---- */
+
+int dev_shell_connect(struct venom_shell *s);
+void dev_shell_close(struct venom_shell *s);
+int dev_shell_fd(struct venom_shell *s);
+int dev_shell_sleep(struct venom_shell *s, int64_t ns);
+void dev_wake_daemon(struct venom_shell *s);
+int dev_watch(struct venom_shell *s, int64_t timeout_ns);
+void dev_arm_state(struct venom_shell *s);
+void dev_disarm_state(struct venom_shell *s);
+bool dev_alive(struct venom_shell *s);
+void dev_meet(struct venom_shell *s);
+
+#endif /* VENOM_DEV_H */

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The module's backend: the daemon.
+ *
+ *	dev_create = CREATE, map status and state, resume_state if the channel goes on
+ *	sync_lanes = map the lanes of shells that have come, mark those that have gone; as the status page says
+ *	watcher_main = see to that while the server is out: a thread that sleeps on the LIFE bell
+ *
+ * Who comes and goes is the kernel's affair; nothing here stands between a shell and its lanes.
+ */
+#include <sys/eventfd.h>
+#include <sys/epoll.h>
+#include "dev.h"
+
+struct watcher {
+	struct venom_daemon *d;
+	int dev;
+	int server_epfd, server_bell;
+	int life_bell;
+	pthread_t thread;
+	uint32_t quit;
+	bool fresh; /* under lock: a lane that was added had commands in it already */
+};
+
+/* ---- lanes ---- */
+
+static void lane_unmap(struct venom_lane *l)
+{
+	dev_unmap(&l->cmd_map);
+	dev_unmap(&l->rsp_map);
+	free(l->tags);
+	free(l);
+}
+
+static int lane_call(struct venom_daemon *d, uint32_t id, uint32_t generation, uint32_t what)
+{
+	struct venom_ioc_lane arg = {.size = sizeof(arg), .id = id, .generation = generation, .what = what};
+
+	return dev_call(((struct watcher *)d->broker)->dev, VENOM_IOC_LANE, &arg);
+}
+
+static void lane_free(struct venom_daemon *d, struct venom_lane *l)
+{
+	lane_call(d, l->id, l->generation, VENOM_LANE_FREE);
+	lane_unmap(l);
+}
+
+static void lane_keep(struct venom_daemon *d, struct venom_lane *l)
+{
+	if (!l->kept)
+		lane_call(d, l->id, l->generation, VENOM_LANE_KEEP);
+	l->kept = true;
+}
+
+static void lane_evict(struct venom_daemon *d, struct venom_lane *l)
+{
+	lane_call(d, l->id, l->generation, VENOM_LANE_EVICT);
+}
+
+/* Go on in a lane where the daemon before us stopped. */
+static void lane_resume(struct venom_daemon *d, struct venom_lane *l)
+{
+	l->pos = load_relaxed(&l->rsp->cursor);
+	store_relaxed(&l->rsp->resumed, l->pos);
+	store_release(&l->rsp->resumed_epoch, d->epoch); /* pairs with the acquire in resumed */
+}
+
+static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct venom_ioc_peer *p)
+{
+	struct venom_lane *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	*l = (struct venom_lane){
+		.id = p->id,
+		.generation = p->generation,
+		.cred = {.pid = p->pid, .uid = p->uid, .gid = p->gid},
+		.may_command = p->may_command,
+	};
+	if (dev_map(&l->cmd_map, dev, VENOM_AREA_COMMANDS, l->id, venom_commands_bytes(&d->geo), false) ||
+	    dev_map(&l->rsp_map, dev, VENOM_AREA_RESPONSES, l->id, venom_responses_bytes(&d->geo), true))
+		goto unmap;
+	l->cmd = l->cmd_map.p;
+	l->rsp = l->rsp_map.p;
+	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, d->geo.cmd_size);
+	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
+	l->tags = calloc(l->out.mask + 1UL, sizeof(*l->tags));
+	if (!l->tags)
+		goto unmap;
+	if (l->rsp->head.epoch != d->epoch)
+		lane_resume(d, l);
+	return l;
+unmap:
+	lane_unmap(l);
+	return NULL;
+}
+
+static void lane_add(struct venom_daemon *d, uint32_t id)
+{
+	struct watcher *w = d->broker;
+	struct venom_ioc_peer p;
+	struct venom_lane *l;
+
+	if (dev_peer(w->dev, id, &p))
+		return;
+	l = lane_map(d, w->dev, &p);
+	if (!l) {
+		venom_log("%s: shell %u (pid %u) is thrown out: its lanes can't be mapped", d->name, id, p.pid);
+		lane_call(d, id, p.generation, VENOM_LANE_EVICT);
+		lane_call(d, id, p.generation, VENOM_LANE_FREE);
+		return;
+	}
+	l->gone = p.life != VENOM_SHELL_ALIVE;
+	d->lanes[id] = l;
+	w->fresh |= venom_slot_ready(&l->in, l->pos, l->pos + 1);
+}
+
+/* The ids whose word has changed; an id is not another's before we have freed it. */
+static void sync_lanes(struct venom_daemon *d)
+{
+	for (uint32_t id = 0; id < d->geo.max_clients; id++) {
+		uint32_t life = load_acquire(&d->status->shell[id].life); /* pairs with the kernel's release */
+		struct venom_lane *l = d->lanes[id];
+
+		if (!l && life != VENOM_SHELL_NONE)
+			lane_add(d, id);
+		else if (l && !(life & VENOM_SHELL_ALIVE))
+			store_release(&l->gone, 1);
+	}
+}
+
+static void watcher_look(struct watcher *w)
+{
+	struct venom_daemon *d = w->d;
+
+	pthread_mutex_lock(&d->lock);
+	venom_lanes_settle_locked(d);
+	/*
+	 * A shell may have sent before its lane was here.  If the server slept then it was rung, found nothing and
+	 * sleeps again; nobody would ring for that command any more.
+	 */
+	if (w->fresh)
+		ring(w->server_bell);
+	w->fresh = false;
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void *watcher_main(void *arg)
+{
+	struct watcher *w = arg;
+	uint64_t n;
+
+	pthread_setname_np(pthread_self(), "venom-watcher");
+	do {
+		watcher_look(w);
+	} while (read(w->life_bell, &n, sizeof(n)) == sizeof(n) && !load_acquire(&w->quit));
+	return NULL;
+}
+
+/* ---- life ---- */
+
+/* Take up the version number where the dead daemon left it, and leave nothing of it that would mislead. */
+static int resume_state(struct venom_daemon *d)
+{
+	struct venom_state *s = d->state;
+	uint64_t v;
+	int rc;
+
+	rc = venom_head_check(&s->head, VENOM_AREA_STATE, d->state_map.size);
+	if (!rc && memcmp(&s->geo, &d->geo, sizeof(d->geo)))
+		rc = venom_fail(-EPROTO, "the state that the dead daemon left has another geometry");
+	if (rc)
+		return rc;
+	v = venom_ring_latest(&d->ring);
+	/* It may have died between a commit's two stores. */
+	if (d->ring.versions > 1 && load_acquire(&venom_ring_at(&d->ring, v + 1)->seq) == 2 * (v + 1))
+		store_release(&s->latest, ++v); /* pairs with the acquire in venom_ring_latest */
+	d->version = v;
+	s->head.epoch = d->epoch;
+	store_relaxed(&s->sleeping, s->sleeping + (s->sleeping & 1));
+	s->state_wakes = s->answer_wakes = 0;
+	s->commands = s->responses = s->stale = s->sleeps = s->evicted = 0;
+	return 0;
+}
+
+static int why_not(struct venom_daemon *d, const struct venom_ioc_create *c, int rc)
+{
+	switch (rc) {
+	case -EBUSY:
+		return venom_fail(rc, "a living daemon has the name");
+	case -EEXIST:
+		return venom_fail(rc, "shells still hold the channel of a dead daemon: %s",
+				  c->flags & VENOM_CREATE_RESUME ? "another user's, or of another geometry"
+								 : "another user's");
+	case -ENOMEM:
+		venom_geometry_make(&d->geo, &d->cfg, d->cfg.huge_size ? d->cfg.huge_size : 2ULL << 20);
+		return venom_fail_state(rc, &d->cfg, &d->geo);
+	default:
+		return dev_why_not(rc);
+	}
+}
+
+static int become_daemon(struct venom_daemon *d, int dev)
+{
+	struct venom_ioc_create c = {
+		.size = sizeof(c),
+		.flags = (d->cfg.flags & VENOM_RESUME ? VENOM_CREATE_RESUME : 0) |
+			 (d->hot_fence ? VENOM_CREATE_FENCED : 0),
+		.huge = d->cfg.huge, /* the same numbers */
+		.huge_size = d->cfg.huge_size,
+	};
+	int rc;
+
+	memcpy(c.name, d->name, strlen(d->name));
+	venom_geometry_make(&c.geo, &d->cfg, 0);
+	c.geo.payload = 0;
+	c.geo.stride = c.geo.first = 0;
+	rc = dev_call(dev, VENOM_IOC_CREATE, &c);
+	if (rc)
+		return why_not(d, &c, rc);
+	d->geo = c.geo;
+	d->epoch = c.epoch;
+	rc = dev_map(&d->status_map, dev, VENOM_AREA_STATUS, 0, c.status_size, false);
+	if (!rc)
+		rc = dev_map(&d->state_map, dev, VENOM_AREA_STATE, 0, c.state_size, true);
+	if (rc)
+		return rc;
+	d->status = d->status_map.p;
+	d->state = d->state_map.p;
+	venom_ring_init(&d->ring, d->state, &d->geo);
+	if (c.resumed)
+		return resume_state(d);
+	if (d->cfg.huge == VENOM_HUGE_PREFER && d->geo.page_size == VENOM_PAGE)
+		venom_log("%s: no huge pages, the state is on base pages", d->name);
+	venom_state_init(d);
+	return 0;
+}
+
+static int make_bells(struct watcher *w)
+{
+	int rc;
+
+	w->server_epfd = epoll_create1(EPOLL_CLOEXEC);
+	w->server_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->life_bell = eventfd(0, EFD_CLOEXEC);
+	if (w->server_epfd < 0 || w->server_bell < 0 || w->life_bell < 0)
+		return -errno;
+	rc = epoll_watch(w->server_epfd, w->server_bell, EPOLLIN | EPOLLET, NULL);
+	if (!rc)
+		rc = dev_bell(w->dev, VENOM_BELL_WAKE, w->server_bell);
+	if (!rc)
+		rc = dev_bell(w->dev, VENOM_BELL_LIFE, w->life_bell);
+	return rc;
+}
+
+static void watcher_free(struct watcher *w)
+{
+	struct venom_daemon *d = w->d;
+
+	for (uint32_t id = 0; id < d->cfg.max_clients; id++)
+		if (d->lanes[id])
+			lane_unmap(d->lanes[id]);
+	dev_unmap(&d->state_map);
+	dev_unmap(&d->status_map);
+	close_fd(&w->server_epfd);
+	close_fd(&w->server_bell);
+	close_fd(&w->life_bell);
+	close_fd(&w->dev);
+	free(w);
+}
+
+static int dev_create(struct venom_daemon *d)
+{
+	struct watcher *w = calloc(1, sizeof(*w));
+	int rc;
+
+	if (!w)
+		return -ENOMEM;
+	w->d = d;
+	d->broker = w;
+	w->server_epfd = w->server_bell = w->life_bell = -1;
+	rc = dev_open(&w->dev);
+	if (!rc)
+		rc = become_daemon(d, w->dev);
+	if (!rc)
+		rc = make_bells(w);
+	if (!rc)
+		rc = venom_thread_start(&w->thread, watcher_main, w);
+	if (rc)
+		watcher_free(w);
+	return rc;
+}
+
+static void dev_destroy(struct venom_daemon *d)
+{
+	struct venom_ioc_end e = {.size = sizeof(e)};
+	struct watcher *w = d->broker;
+
+	dev_call(w->dev, VENOM_IOC_END, &e);
+	store_release(&w->quit, 1);
+	ring(w->life_bell);
+	pthread_join(w->thread, NULL);
+	watcher_free(w);
+}
+
+/* ---- bells ---- */
+
+static int daemon_fd(struct venom_daemon *d)
+{
+	return ((struct watcher *)d->broker)->server_epfd;
+}
+
+static int daemon_sleep(struct venom_daemon *d, int64_t ns)
+{
+	return epoll_sleep(daemon_fd(d), ns) != 0;
+}
+
+static void daemon_bell(struct venom_daemon *d)
+{
+	ring(((struct watcher *)d->broker)->server_bell);
+}
+
+static void wake(struct venom_daemon *d, uint32_t what, uint32_t id)
+{
+	struct venom_ioc_wake w = {.size = sizeof(w), .what = what, .id = id};
+
+	dev_call(((struct watcher *)d->broker)->dev, VENOM_IOC_WAKE, &w);
+}
+
+static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
+{
+	count_up(&d->state->answer_wakes, 1);
+	wake(d, VENOM_WAKE_SHELL, l->id);
+}
+
+static void wake_state(struct venom_daemon *d)
+{
+	fence_full(); /* pairs with smp_mb in venom_sleep, kmod/wake.c: version before the count of sleepers */
+	if (!load_relaxed(&d->status->state_sleepers))
+		return;
+	count_up(&d->state->state_wakes, 1);
+	wake(d, VENOM_WAKE_STATE, 0);
+}
+
+const struct venom_backend venom_backend_dev = {
+	.name = "dev",
+	.resumes = true,
+	.check = dev_check,
+	.create = dev_create,
+	.destroy = dev_destroy,
+	.daemon_fd = daemon_fd,
+	.daemon_sleep = daemon_sleep,
+	.daemon_bell = daemon_bell,
+	.wake_shell = wake_shell,
+	.wake_state = wake_state,
+	.lane_free = lane_free,
+	.lane_evict = lane_evict,
+	.lanes_sync = sync_lanes,
+	.lane_keep = lane_keep,
+	.connect = dev_shell_connect,
+	.close = dev_shell_close,
+	.shell_fd = dev_shell_fd,
+	.shell_sleep = dev_shell_sleep,
+	.wake_daemon = dev_wake_daemon,
+	.watch = dev_watch,
+	.arm_state = dev_arm_state,
+	.disarm_state = dev_disarm_state,
+	.alive = dev_alive,
+	.meet = dev_meet,
+	.list = dev_list,
+	.stat = dev_stat,
+};

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The module's backend: the shell.
+ *
+ *	dev_shell_connect = CONNECT, map four areas, an eventfd to be woken by
+ *
+ * It waits in an epoll: for its eventfd, which the module signals, and for the device's hang-up.
+ */
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include "dev.h"
+
+#define TIDY_NS	 10000000000 /* how long the daemon may take to look at the lanes of the dead */
+#define TIDY_NAP 200 /* us */
+
+static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
+{
+	int64_t start = now_ns();
+	int rc;
+
+	*c = (struct venom_ioc_connect){.size = sizeof(*c)};
+	memcpy(c->name, s->name, strlen(s->name));
+	/* All ids taken, some by the dead: their daemon has been told, and is about to look. */
+	while ((rc = dev_call(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < TIDY_NS)
+		usleep(TIDY_NAP);
+	if (rc == -EAGAIN)
+		return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+	return rc ? dev_why_not(rc) : 0;
+}
+
+static int meet(struct venom_shell *s)
+{
+	struct venom_ioc_peer p;
+	int rc = dev_peer(s->dev, 0, &p);
+
+	if (!rc)
+		s->daemon = (struct venom_cred){.pid = p.pid, .uid = p.uid, .gid = p.gid};
+	return rc;
+}
+
+void dev_meet(struct venom_shell *s)
+{
+	meet(s);
+}
+
+static int map_all(struct venom_shell *s, const struct venom_ioc_connect *c)
+{
+	int rc;
+
+	rc = dev_map(&s->status_map, s->dev, VENOM_AREA_STATUS, 0, c->status_size, false);
+	if (!rc)
+		rc = dev_map(&s->state_map, s->dev, VENOM_AREA_STATE, 0, c->state_size, false);
+	if (!rc)
+		rc = dev_map(&s->cmd_map, s->dev, VENOM_AREA_COMMANDS, s->id, c->commands_size, true);
+	if (!rc)
+		rc = dev_map(&s->rsp_map, s->dev, VENOM_AREA_RESPONSES, s->id, c->responses_size, false);
+	s->status = s->status_map.p;
+	s->state = s->state_map.p;
+	s->cmd = s->cmd_map.p;
+	s->rsp = s->rsp_map.p;
+	return rc;
+}
+
+static int make_bell(struct venom_shell *s)
+{
+	int rc;
+
+	s->own_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->their_bell = epoll_create1(EPOLL_CLOEXEC);
+	if (s->own_bell < 0 || s->their_bell < 0)
+		return -errno;
+	rc = epoll_watch(s->their_bell, s->own_bell, EPOLLIN | EPOLLET, NULL);
+	if (!rc)
+		rc = epoll_watch(s->their_bell, s->dev, 0, s); /* a hang-up always counts */
+	if (!rc)
+		rc = dev_bell(s->dev, VENOM_BELL_WAKE, s->own_bell);
+	return rc;
+}
+
+int dev_shell_connect(struct venom_shell *s)
+{
+	struct venom_ioc_connect c;
+	int rc;
+
+	s->own_bell = s->their_bell = -1;
+	rc = dev_open(&s->dev);
+	if (rc)
+		return rc;
+	rc = become_shell(s, &c);
+	if (!rc)
+		rc = venom_geometry_check(&c.geo, c.state_size);
+	if (rc)
+		goto close;
+	s->geo = c.geo;
+	s->id = c.id;
+	s->generation = c.generation;
+	s->may_command = c.may_command;
+	s->epoch = c.epoch;
+	rc = map_all(s, &c);
+	if (!rc)
+		rc = make_bell(s);
+	if (!rc)
+		rc = meet(s);
+	if (rc)
+		goto close;
+	return 0;
+close:
+	dev_shell_close(s);
+	/* It died while we came. */
+	return rc == -EPIPE ? dev_why_not(-ENOENT) : rc;
+}
+
+void dev_shell_close(struct venom_shell *s)
+{
+	dev_unmap(&s->cmd_map);
+	dev_unmap(&s->rsp_map);
+	dev_unmap(&s->state_map);
+	dev_unmap(&s->status_map);
+	close_fd(&s->their_bell);
+	close_fd(&s->own_bell);
+	close_fd(&s->dev);
+}
+
+/* ---- bells and death ---- */
+
+int dev_shell_fd(struct venom_shell *s)
+{
+	return s->their_bell;
+}
+
+/* The kernel's own words, both: true when they are read. */
+bool dev_alive(struct venom_shell *s)
+{
+	return load_acquire(&s->status->daemon) == VENOM_DAEMON_ALIVE &&
+	       (load_acquire(&s->status->shell[s->id].life) & VENOM_SHELL_ALIVE) &&
+	       load_relaxed(&s->status->shell[s->id].generation) == s->generation;
+}
+
+int dev_shell_sleep(struct venom_shell *s, int64_t ns)
+{
+	int rc = epoll_sleep(s->their_bell, ns);
+
+	if (rc <= 1)
+		return rc;
+	return dev_alive(s) ? 1 : -EPIPE;
+}
+
+void dev_wake_daemon(struct venom_shell *s)
+{
+	struct venom_ioc_wake w = {.size = sizeof(w), .what = VENOM_WAKE_DAEMON};
+
+	dev_call(s->dev, VENOM_IOC_WAKE, &w);
+}
+
+static int dev_sleep_call(struct venom_shell *s, uint32_t what)
+{
+	struct venom_ioc_sleep sl = {.size = sizeof(sl), .what = what};
+
+	return dev_call(s->dev, VENOM_IOC_SLEEP, &sl);
+}
+
+/* Once; barrier.h 6. */
+int dev_watch(struct venom_shell *s, int64_t timeout_ns)
+{
+	int rc = dev_sleep_call(s, VENOM_SLEEP_WATCH);
+
+	(void)timeout_ns;
+	if (rc)
+		return rc;
+	if (!venom_membarrier_daemons())
+		return venom_fail(-ENOSYS, "to sleep until a publish takes membarrier(2), which isn't to be had");
+	return 1;
+}
+
+void dev_arm_state(struct venom_shell *s)
+{
+	dev_sleep_call(s, VENOM_SLEEP_ARM);
+}
+
+/* Not if the publisher woke us: that has disarmed us. */
+void dev_disarm_state(struct venom_shell *s)
+{
+	if (load_relaxed(&s->status->shell[s->id].life) & VENOM_SHELL_ARMED)
+		dev_sleep_call(s, VENOM_SLEEP_DISARM);
+}

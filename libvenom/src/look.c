@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* What lookers are told, put together from the areas; by whichever side can see them. */
+#include <stdio.h>
+#include "internal.h"
+
+void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s, const struct venom_status *status,
+		      uint64_t versions)
+{
+	*st = (struct venom_daemon_stats){
+		.versions = versions,
+		.commands = load_relaxed(&s->commands),
+		.responses = load_relaxed(&s->responses),
+		.stale = load_relaxed(&s->stale),
+		.wakes = load_relaxed(&s->state_wakes) + load_relaxed(&s->answer_wakes),
+		.sleeps = load_relaxed(&s->sleeps),
+		.evicted = load_relaxed(&s->evicted),
+		.refused = load_relaxed(&status->refused),
+		.clients = load_relaxed(&status->attached),
+	};
+}
+
+void venom_peer_make(struct venom_peer *p, uint32_t id, uint32_t generation, const struct venom_cred *cred)
+{
+	*p = (struct venom_peer){
+		.client_id = id,
+		.generation = generation,
+		.pid = cred->pid,
+		.uid = cred->uid,
+		.gid = cred->gid,
+	};
+}
+
+/* What the shell says of itself: any numbers it likes. */
+void venom_peer_counts(struct venom_peer *p, const struct venom_commands *cmd, const struct venom_responses *rsp)
+{
+	const uint64_t *from = (const uint64_t *)&cmd->counts;
+	uint64_t *to = (uint64_t *)&p->shell;
+
+	p->received = load_relaxed(&rsp->cursor);
+	p->responses = load_relaxed(&rsp->responses);
+	for (size_t i = 0; i < sizeof(p->shell) / sizeof(*to); i++)
+		to[i] = load_relaxed(&from[i]);
+}
+
+void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
+		     uint64_t epoch, const struct venom_cred *daemon, bool alive)
+{
+	*info = (struct venom_info){
+		.abi = VENOM_ABI,
+		.flags = geo->flags,
+		.mode = geo->mode,
+		.versions = geo->versions,
+		.cmd_slots = geo->cmd_slots,
+		.cmd_size = geo->cmd_size,
+		.resp_size = geo->resp_size,
+		.max_clients = geo->max_clients,
+		.data_size = geo->data_size,
+		.page_size = geo->page_size,
+		.state_bytes = venom_state_bytes(geo),
+		.lane_bytes = venom_commands_bytes(geo) + venom_responses_bytes(geo),
+		.epoch = epoch,
+		.pid = daemon->pid,
+		.uid = daemon->uid,
+		.gid = daemon->gid,
+		.alive = alive,
+	};
+	snprintf(info->name, sizeof(info->name), "%s", name);
+	snprintf(info->backend, sizeof(info->backend), "%s", backend);
+}
