@@ -2,8 +2,12 @@
 #
 #   make            libvenom and the venom tool, under build/
 #   make demo       the main job, live, for some seconds
-#   make check      every test that needs no virtual machine
+#   make check      every test, here and, with the module, in virtual machines of Debian's kernels
+#   make check-debug  the module's tests on a kernel that checks itself, and on a real-time one
+#   make modules    venom.ko, build/kmod-*/; KDIR=, the kernel's headers
+#   make vm         a shell in a virtual machine that has the module; KERNEL=6.12
 #   make install    DESTDIR=, PREFIX=/usr/local
+#   make install-kmod  the module's source for DKMS, its udev rule and group; DESTDIR=
 #   make help       the rest
 #
 # B names another build folder, SAN a sanitizer: make SAN=address B=build/asan
@@ -15,6 +19,8 @@ B       ?= build
 CFLAGS  ?= -O2 -g
 OBJCOPY ?= objcopy
 SAN     ?=
+KDIR    ?= /lib/modules/$(shell uname -r)/build
+KERNEL  ?= 6.12
 
 flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -fvisibility=hidden -fPIC -fno-semantic-interposition -pthread \
 	 -D_GNU_SOURCE -DVENOM_VERSION='"$(VERSION)"' -Ilibvenom/include -Ikmod/uapi -MMD -MP \
@@ -23,8 +29,9 @@ link  := -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 lib_obj  := $(patsubst %.c,$B/%.o,$(wildcard libvenom/src/*.c))
 tool_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/*.c))
-# Each selftests/NAME.c is one test program; what several share is in selftests/lib/.
-tests    := $(patsubst selftests/%.c,$B/selftests/%,$(wildcard selftests/*.c))
+# Each selftests/NAME.c is one test program, and each selftests/kmod/NAME.c one of the module; what several share is in
+# selftests/lib/.
+tests    := $(patsubst selftests/%.c,$B/selftests/%,$(wildcard selftests/*.c selftests/kmod/*.c))
 test_lib := $(patsubst %.c,$B/%.o,$(wildcard selftests/lib/*.c))
 man      := $(patsubst libvenom/man/%.scd,$B/man/%,$(wildcard libvenom/man/*.scd))
 
@@ -67,6 +74,14 @@ $B/selftests/%: $B/selftests/%.o $(test_lib) $(lib_obj)
 
 tests: all $(tests)
 
+# venom.ko, out of tree: each kernel's in a folder of its own, which has the sources as links.
+kver = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+modules:
+	@test -n "$(kver)" || { echo "make modules: no kernel headers in KDIR=$(KDIR)" >&2; exit 1; }
+	@mkdir -p build/kmod-$(kver)
+	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/kmod build/kmod-$(kver)/
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/build/kmod-$(kver) modules
+
 $B/man/%: libvenom/man/%.scd
 	@mkdir -p $(@D)
 	@tools/deps.sh man
@@ -80,19 +95,39 @@ demo:
 	$B/venom demo
 
 check:
-	@tools/deps.sh build man check
+	@tools/deps.sh build man check vm vm-6.1 vm-6.12
 	@selftests/run.sh
+
+check-debug:
+	@tools/deps.sh build check vm vm-debug vm-6.1-rt
+	@selftests/run.sh --vm debug 6.1-rt
+
+vm:
+	@selftests/vm.sh $(KERNEL) --shell
 
 install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 755 $B/venom $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 libvenom/include/venom.h $(DESTDIR)$(PREFIX)/include/
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/linux kmod/uapi/linux/*.h
 	install -m 755 $B/libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/libvenom.so
 	install -m 644 $B/libvenom.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 $B/libvenom.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 	install -D -m 644 tools/venom.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/venom
 	for m in $(man); do s=$${m##*.}; install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/} || exit 1; done
+
+# The module's source for DKMS, and what lets the group venom use it; paths that only the system's folders have.
+dkms := $(DESTDIR)/usr/src/venom-$(VERSION)
+install-kmod:
+	install -d $(dkms)/kmod/uapi/linux
+	install -m 644 Kbuild LICENSE $(dkms)/
+	install -m 644 kmod/*.[ch] $(dkms)/kmod/
+	install -m 644 kmod/uapi/linux/*.h $(dkms)/kmod/uapi/linux/
+	sed 's|@VERSION@|$(VERSION)|' kmod/dkms.conf.in > $(dkms)/dkms.conf
+	install -D -m 644 kmod/venom.rules $(DESTDIR)/usr/lib/udev/rules.d/90-venom.rules
+	install -D -m 644 kmod/venom.sysusers $(DESTDIR)/usr/lib/sysusers.d/venom.conf
+	install -D -m 644 kmod/venom.modules-load $(DESTDIR)/usr/lib/modules-load.d/venom.conf
 
 format:
 	clang-format -i $$(git ls-files '*.c')
@@ -101,10 +136,10 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,9s/^# \{0,1\}//p' Makefile
+	@sed -n '3,13s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: all tests man demo check install format clean help
+.PHONY: all tests modules man demo check check-debug vm install install-kmod format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -5,10 +5,10 @@
  * Lanes and status are on the module's own: allocated one by one, accounted to the caller's memory cgroup, not in any
  * file, so that nobody can truncate, punch or swap them.
  *
- * The state is a file of hugetlbfs, or of shmem for base pages: what pins, registers or looks into such pages (io_uring's
- * fixed buffers, RDMA, GPUs) knows these.  The module mounts hugetlbfs for itself, once for each page size.  The file is
- * unlinked, root's, of mode 0, and sealed against resizing, holes and any further writable map: mmap.c lifts
- * that last seal while it makes the daemon's.
+ * The state is a file of hugetlbfs, or of shmem for base pages: what pins or registers pages (io_uring's fixed buffers,
+ * RDMA, GPUs) knows these.  The module mounts hugetlbfs for itself, once for each page size.  The file is unlinked,
+ * root's, of mode 0, and sealed against resizing, holes and any further writable map: mmap.c lifts that last
+ * seal while it makes the daemon's.
  */
 #include <linux/fcntl.h>
 #include <linux/falloc.h>
@@ -211,10 +211,9 @@ static struct file *state_make(struct venom_ioc_create *c, u64 page_size)
 /* A file for c's state; fills in what c->geo comes to. */
 struct file *venom_state_alloc(struct venom_ioc_create *c)
 {
-	struct file *file;
-
 	if (c->huge != VENOM_IOC_HUGE_NEVER) {
-		file = state_make(c, c->huge_size ? c->huge_size : HUGE_2M);
+		struct file *file = state_make(c, c->huge_size ? c->huge_size : HUGE_2M);
+
 		if (PTR_ERR_OR_ZERO(file) != -ENOMEM || c->huge == VENOM_IOC_HUGE_REQUIRE)
 			return file;
 	}

@@ -18,15 +18,15 @@
 #include "internal.h"
 #include "trace.h"
 
-DEFINE_MUTEX(venom_lock);
+DEFINE_MUTEX(venom_lock); /* see internal.h */
 static LIST_HEAD(channels);
 static u64 last_serial;
 
 /* ---- who ---- */
 
 /*
- * The caller's IPC namespace, to hold and to compare.  A module can't put a reference to one, and without one another could
- * get its address; but each has an mqueue mount of its own, which can be held.
+ * The caller's IPC namespace, to hold and to compare.  A module can't put a reference to one, and without one another
+ * could get its address; but each has an mqueue mount of its own, which can be held.
  */
 #if IS_ENABLED(CONFIG_IPC_NS) && !IS_ENABLED(CONFIG_POSIX_MQUEUE)
 #error "venom tells IPC namespaces apart by their mqueue mounts: it needs CONFIG_POSIX_MQUEUE"
@@ -167,7 +167,8 @@ static void status_init(struct venom_channel *ch, bool fenced)
 	};
 	st->shells = ch->geo.max_clients;
 	st->owner = 1;
-	st->state_waiters = ch->nwaiters = fenced;
+	ch->nwaiters = fenced;
+	st->state_waiters = fenced;
 }
 
 /* A channel that nobody sees yet, with all its pages. */

@@ -135,7 +135,7 @@ struct venom_channel {
 	u64 epoch;
 	unsigned int attached;
 
-	spinlock_t lock;
+	spinlock_t lock;		/* what follows, and see above */
 	struct eventfd_ctx *bells[2];	/* the daemon's */
 	struct list_head sleepers;	/* lanes armed for state, in the order that they came */
 	unsigned int nsleepers, nwaiters;

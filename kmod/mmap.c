@@ -45,8 +45,8 @@ static void area_open(struct vm_area_struct *vma)
 }
 
 /*
- * One of a process' maps goes.  If its whole address space goes (nobody uses that any more) it can write no more: all its
- * maps, of the state too, have been taken out of their files before the first is closed.
+ * One of a process' maps goes.  If its whole address space goes (nobody uses that any more) it can write no more: all
+ * its maps, of the state too, have been taken out of their files before the first is closed.
  */
 static void area_close(struct vm_area_struct *vma)
 {
@@ -187,8 +187,9 @@ int venom_mmap(struct file *file, struct vm_area_struct *vma)
 	if (rc)
 		return rc;
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY);
-	/* As of a file that was opened for reading. */
-	vm_flags_clear(vma, VM_MAYEXEC | (vma->vm_flags & VM_WRITE ? 0 : VM_MAYWRITE | VM_SHARED));
+	vm_flags_clear(vma, VM_MAYEXEC);
+	if (!(vma->vm_flags & VM_WRITE))
+		vm_flags_clear(vma, VM_MAYWRITE | VM_SHARED); /* as of a file that was opened for reading */
 	if (kind == VENOM_AREA_STATE)
 		return map_state(vf->ch->state, vma);
 	if (kind == VENOM_AREA_STATUS)
@@ -201,10 +202,10 @@ unsigned long venom_get_unmapped_area(struct file *file, unsigned long addr, uns
 				      unsigned long flags)
 {
 	struct venom_file *vf = file->private_data;
-	struct file *state;
 
 	if (venom_role(vf) > VENOM_NOBODY && PGOFF_KIND(pgoff) == VENOM_AREA_STATE) {
-		state = vf->ch->state;
+		struct file *state = vf->ch->state;
+
 		if (venom_is_huge(state))
 			return state->f_op->get_unmapped_area(state, addr, len, 0, flags);
 	}

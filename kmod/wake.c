@@ -33,7 +33,7 @@ void venom_bells_drop(struct eventfd_ctx *bells[2])
 
 int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 {
-	struct eventfd_ctx *ctx = NULL, **at;
+	struct eventfd_ctx *ctx = NULL;
 	struct venom_channel *ch = vf->ch;
 	int rc = 0;
 
@@ -48,9 +48,10 @@ int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 	if (vf->lane ? !vf->lane->alive : !venom_daemon_lives(ch, vf->epoch)) {
 		rc = -EPIPE;
 	} else {
-		at = &(vf->lane ? vf->lane->bells : ch->bells)[e->bell];
+		struct eventfd_ctx **at = vf->lane ? vf->lane->bells : ch->bells;
+
 		spin_lock(&ch->lock);
-		swap(*at, ctx);
+		swap(at[e->bell], ctx);
 		spin_unlock(&ch->lock);
 	}
 	mutex_unlock(&venom_lock);
@@ -166,7 +167,7 @@ int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w)
 
 	if (w->flags || w->what > VENOM_WAKE_STATE || (w->what != VENOM_WAKE_SHELL && w->id))
 		return -EINVAL;
-	if ((w->what == VENOM_WAKE_DAEMON) != !!vf->lane)
+	if (vf->lane ? w->what != VENOM_WAKE_DAEMON : w->what == VENOM_WAKE_DAEMON)
 		return -EBADFD;
 	if (w->what == VENOM_WAKE_DAEMON)
 		rc = wake_daemon(vf->ch, vf->lane);

@@ -32,11 +32,32 @@ for group in "$@"; do
 		need command -v g++ -- g++
 		need command -v xz -- xz-utils
 		need command -v dpkg-deb -- dpkg
+		need command -v dkms -- dkms
+		need command -v sparse -- sparse
+		need command -v cppcheck -- cppcheck
+		need command -v perl -- perl
 		need "$(header liburing.h)" -- liburing-dev
 		need "echo 'int main(void){return 0;}' | cc -x c -fsanitize=address -o /dev/null -" -- gcc
 		;;
+	vm) # virtual machines, and modules for their kernels
+		need command -v qemu-system-x86_64 -- qemu-system-x86
+		need test -x /bin/busybox -- busybox-static
+		need command -v cpio -- cpio
+		need command -v flock -- util-linux
+		need command -v dpkg-deb -- dpkg
+		;;
+	vm-6.1)    need dpkg -s linux-headers-amd64 -- linux-headers-amd64 ;;
+	vm-6.12)   need dpkg -s linux-headers-6.12-amd64 -- linux-headers-6.12-amd64 ;;
+	vm-6.1-rt) need dpkg -s linux-headers-rt-amd64 -- linux-headers-rt-amd64 ;;
+	vm-debug) # a kernel of our own
+		need command -v bc -- bc
+		need command -v bison -- bison
+		need command -v flex -- flex
+		need command -v xz -- xz-utils
+		need "$(header libelf.h)" -- libelf-dev
+		;;
 	*)
-		echo "deps.sh: no group '$group'; there are: build man check" >&2
+		echo "deps.sh: no group '$group'; there are: build man check vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
 		exit 2
 		;;
 	esac

@@ -3,8 +3,9 @@
  * /dev/venom: the calls.  What is on the pages that it maps is in venom_layout.h; venom(4) tells the story.
  *
  * An open file is nothing until VENOM_IOC_CREATE makes it a daemon or VENOM_IOC_CONNECT a shell or a looker; it is
- * that until it is closed and its areas are unmapped.  Only the process that made it so can use it (its address space: threads can, a forked
- * child can't, nor who was sent the descriptor), and it dies with that process, whoever else holds the descriptor.
+ * that until it is closed and its areas are unmapped.  Only the process that made it so can use it (its address
+ * space: threads can, a forked child can't, nor who was sent the descriptor), and it dies with that process,
+ * whoever else holds the descriptor.
  *
  * Every struct begins with its size as the caller knows it: a shorter one (an older caller) gets the fields that it
  * knows, a longer one (a newer caller) must have zeros in what the kernel doesn't know.  `flags` and
@@ -45,7 +46,7 @@
  * daemon can map the state for writing only once at a time.
  *
  *	EINVAL		no such area, longer than it, unaligned, MAP_PRIVATE
- *	EACCES		for writing what another one writes, or with PROT_EXEC; a looker: lanes of another user's channel
+ *	EACCES		for writing what another one writes, or with PROT_EXEC; a looker: lanes of another's channel
  *	EPERM, EBADFD, EBUSY, ENOENT	as above
  */
 #define VENOM_MMAP_KIND_SHIFT	60

@@ -284,7 +284,8 @@ VENOM_AT(struct venom_responses, resumed, 80);
 VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 
 #define VENOM_LANE_FIRST	512U
-#define VENOM_SLOT_STRIDE(size)	(((__u64)(size) + sizeof(struct venom_slot) + VENOM_LINE - 1) & ~(__u64)(VENOM_LINE - 1))
+#define VENOM_SLOT_STRIDE(size) \
+	(((__u64)(size) + sizeof(struct venom_slot) + VENOM_LINE - 1) & ~(__u64)(VENOM_LINE - 1))
 
 /* ---- sizes ---------------------------------------------------------------- */
 
@@ -346,7 +347,8 @@ static __inline__ __u64 venom_responses_bytes(const struct venom_geometry *geo)
 
 static __inline__ __u64 venom_status_bytes(__u32 max_clients)
 {
-	return venom_round_up(sizeof(struct venom_status) + max_clients * sizeof(struct venom_status_shell), VENOM_PAGE);
+	return venom_round_up(sizeof(struct venom_status) + max_clients * sizeof(struct venom_status_shell),
+			      VENOM_PAGE);
 }
 
 #endif /* _UAPI_LINUX_VENOM_LAYOUT_H */
