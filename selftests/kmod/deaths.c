@@ -1,0 +1,828 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Deaths, as the kernel tells them: whatever a daemon or a shell dies of, and whoever else holds its descriptor, the
+ * others learn of it by one wake, and the word in the status page is there before the wake is.  A thread's end is
+ * no death.  A core dump comes before the death is told, and has none of the areas' bytes.  When all have died,
+ * nothing is left.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "lib/harness.h"
+#include "kmod/common.h"
+
+/* ---- the one who dies: calls for vt_call() ---- */
+
+static struct km_daemon pd;
+static struct km_shell ps;
+static int own_fd; /* whichever it is */
+
+static long p_create(long name, long b, long c)
+{
+	struct venom_ioc_create want = dev_create_init((const char *)name);
+	int rc = km_daemon_make(&pd, &want);
+
+	own_fd = pd.fd;
+	return rc + b + c;
+}
+
+static long p_connect(long name, long b, long c)
+{
+	int rc = km_shell_make(&ps, (const char *)name);
+
+	own_fd = ps.fd;
+	return rc + b + c;
+}
+
+/* Any call that only the owner may make. */
+static int use(int fd)
+{
+	struct venom_ioc_wake w = {.size = sizeof(w), .what = ps.c.size ? VENOM_WAKE_DAEMON : VENOM_WAKE_STATE};
+
+	return dev_call(fd, VENOM_IOC_WAKE, &w);
+}
+
+static long p_use(long a, long b, long c)
+{
+	return use(own_fd) + a + b + c;
+}
+
+static long p_fd(long a, long b, long c)
+{
+	return own_fd + a + b + c;
+}
+
+static void *use_for_ever(void *arg)
+{
+	for (;;)
+		use(own_fd);
+	return arg;
+}
+
+static long p_use_in_threads(long n, long b, long c)
+{
+	pthread_t thread;
+
+	while (n--)
+		VT_CHECK(!pthread_create(&thread, NULL, use_for_ever, NULL));
+	return b + c;
+}
+
+/* What a child of it that holds the descriptor finds, when it is asked. */
+struct holder {
+	int rc, is_open;
+	bool asked, answered;
+};
+
+static long p_fork_holder(long holder, long until, long other_end)
+{
+	struct holder *h = (struct holder *)holder;
+	pid_t child = fork();
+	char c;
+
+	if (child)
+		return child < 0 ? -errno : 0;
+	/* We live until the test's end of the pipe is closed. */
+	close((int)other_end);
+	while (!vt_load(&h->asked) && read((int)until, &c, 1) < 0)
+		;
+	h->is_open = fcntl(own_fd, F_GETFD) >= 0;
+	h->rc = use(own_fd);
+	vt_store(&h->answered, true);
+	while (read((int)until, &c, 1) > 0)
+		;
+	(_exit)(0);
+}
+
+static long p_exec(long keep, long b, long c)
+{
+	if (keep)
+		fcntl(own_fd, F_SETFD, 0);
+	execl("/bin/sleep", "sleep", "100", (char *)NULL);
+	return -errno + b + c;
+}
+
+static long p_close_fd(long a, long b, long c)
+{
+	return close(own_fd) + a + b + c;
+}
+
+/* ---- all the ways to die ---- */
+
+enum how { KILLED, EXITS, EXECS, STOPPED_AND_KILLED, BUSY_AND_KILLED, CLOSED_AND_KILLED, EXECS_AND_KEEPS };
+enum who { NOBODY, A_CHILD, ANOTHER_PROCESS };
+
+FIXTURE(death)
+{
+	struct vt_peer victim;
+	struct venom_ioc_create c;
+	struct venom_ioc_info info;
+	struct km_daemon d; /* we, where the victim is a shell */
+	struct km_shell s;
+	struct holder *holder;
+	int bell, fd, taken, pipe[2];
+	const volatile uint32_t *life;
+};
+
+FIXTURE_VARIANT(death)
+{
+	bool shell;
+	enum how how;
+	enum who holds;
+};
+
+#define DEATH(name, h, w)                                                                     \
+	FIXTURE_VARIANT_ADD(death, of_a_daemon_##name){.shell = false, .how = h, .holds = w}; \
+	FIXTURE_VARIANT_ADD(death, of_a_shell_##name)                                         \
+	{                                                                                     \
+		.shell = true, .how = h, .holds = w                                           \
+	}
+/* clang-format off */
+DEATH(killed, KILLED, NOBODY);
+DEATH(killed_while_a_child_holds_it, KILLED, A_CHILD);
+DEATH(killed_while_another_holds_it, KILLED, ANOTHER_PROCESS);
+DEATH(exits, EXITS, NOBODY);
+DEATH(exits_while_a_child_holds_it, EXITS, A_CHILD);
+DEATH(exits_while_another_holds_it, EXITS, ANOTHER_PROCESS);
+DEATH(execs, EXECS, NOBODY);
+DEATH(execs_while_a_child_holds_it, EXECS, A_CHILD);
+DEATH(execs_while_another_holds_it, EXECS, ANOTHER_PROCESS);
+DEATH(stopped_and_killed, STOPPED_AND_KILLED, NOBODY);
+DEATH(killed_in_calls, BUSY_AND_KILLED, NOBODY);
+DEATH(killed_in_calls_while_a_child_holds_it, BUSY_AND_KILLED, A_CHILD);
+DEATH(closed_and_killed_while_a_child_holds_it, CLOSED_AND_KILLED, A_CHILD);
+DEATH(execs_and_keeps_it, EXECS_AND_KEEPS, NOBODY);
+/* clang-format on */
+
+FIXTURE_SETUP(death)
+{
+	const char *name = vt_name();
+
+	self->d.fd = self->s.fd = self->taken = -1;
+	self->bell = eventfd(0, EFD_CLOEXEC);
+	self->holder = vt_shared(sizeof(*self->holder));
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	ASSERT_EQ(0, pipe2(self->pipe, O_CLOEXEC));
+	vt_start(&self->victim);
+	if (variant->shell) {
+		self->c = dev_create_init(name);
+		ASSERT_EQ(0, km_daemon_make(&self->d, &self->c));
+		ASSERT_EQ(0, vt_call(&self->victim, p_connect, name));
+		self->fd = self->d.fd;
+		self->life = &self->d.status->shell[0].life;
+		ASSERT_EQ(VENOM_SHELL_ALIVE, *self->life);
+		ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_LIFE, self->bell));
+	} else {
+		ASSERT_EQ(0, vt_call(&self->victim, p_create, name));
+		ASSERT_EQ(0, km_shell_make(&self->s, name));
+		self->fd = self->s.fd;
+		self->life = &self->s.status->daemon;
+		ASSERT_EQ(VENOM_DAEMON_ALIVE, *self->life);
+		ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_WAKE, self->bell));
+	}
+	if (variant->holds == A_CHILD) {
+		ASSERT_EQ(0, vt_call(&self->victim, p_fork_holder, self->holder, self->pipe[0], self->pipe[1]));
+	}
+	if (variant->holds == ANOTHER_PROCESS) {
+		int pidfd = (int)syscall(SYS_pidfd_open, self->victim.pid, 0);
+
+		self->taken = (int)syscall(SYS_pidfd_getfd, pidfd, vt_call(&self->victim, p_fd), 0);
+		close(pidfd);
+		ASSERT_LE(0, self->taken);
+	}
+	snprintf(vt_box, VT_BOX, "%s", name);
+}
+
+FIXTURE_TEARDOWN(death)
+{
+	vt_kill(&self->victim, SIGKILL);
+	close(self->pipe[1]);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	close(self->taken);
+	km_shell_close(&self->s);
+	km_daemon_close(&self->d);
+	EXPECT_TRUE(VT_UNTIL(km_info(vt_box, &self->info) == -ENOENT));
+}
+
+static void die(struct vt_peer *p, enum how how)
+{
+	switch (how) {
+	case EXITS:
+		vt_post(p, NULL);
+		return;
+	case EXECS:
+	case EXECS_AND_KEEPS:
+		vt_post(p, p_exec, how == EXECS_AND_KEEPS);
+		return;
+	case STOPPED_AND_KILLED:
+		kill(p->pid, SIGSTOP);
+		VT_UNTIL(!waitid(P_PID, (id_t)p->pid, &(siginfo_t){0}, WSTOPPED | WNOWAIT));
+		break;
+	case BUSY_AND_KILLED:
+		VT_CHECK(!vt_call(p, p_use_in_threads, 3));
+		vt_sleep_ms(5);
+		break;
+	case CLOSED_AND_KILLED:
+		VT_CHECK(!vt_call(p, p_close_fd));
+		break;
+	case KILLED:
+		break;
+	}
+	kill(p->pid, SIGKILL);
+}
+
+static bool has_rung(int efd, int ms)
+{
+	struct pollfd pfd = {.fd = efd, .events = POLLIN};
+
+	return poll(&pfd, 1, ms) == 1;
+}
+
+TEST_F(death, is_told_by_one_wake)
+{
+	struct pollfd pfd = {.fd = self->fd};
+	uint32_t gone = variant->shell ? VENOM_SHELL_GONE : VENOM_DAEMON_GONE;
+	uint32_t changes = variant->shell ? vt_load(&self->d.status->changes) : 0;
+
+	EXPECT_EQ(0, vt_call(&self->victim, p_use));
+	EXPECT_FALSE(has_rung(self->bell, 5));
+	EXPECT_EQ(0, poll(&pfd, 1, 0));
+	die(&self->victim, variant->how);
+	ASSERT_TRUE(has_rung(self->bell, VT_PATIENCE_S * 100)) TH_LOG("life is %u", *self->life);
+	EXPECT_EQ(gone, *self->life);
+	EXPECT_EQ(1, km_rung(self->bell)); /* and no more */
+	EXPECT_EQ(0, km_info(vt_box, &self->info));
+	if (variant->shell) {
+		EXPECT_EQ(changes + 1, vt_load(&self->d.status->changes));
+		EXPECT_EQ(0, vt_load(&self->d.status->attached));
+		EXPECT_EQ(0, self->info.attached);
+		EXPECT_EQ(0, poll(&pfd, 1, 0));
+		EXPECT_EQ(0, dev_lane(self->fd, 0, vt_load(&self->d.status->shell[0].generation), VENOM_LANE_FREE));
+		EXPECT_EQ(VENOM_SHELL_NONE, *self->life);
+	} else {
+		EXPECT_EQ(0, self->info.alive);
+		EXPECT_EQ(1, poll(&pfd, 1, 0));
+		EXPECT_EQ(POLLHUP, pfd.revents);
+		EXPECT_EQ(-EPIPE, dev_wake(self->fd, VENOM_WAKE_DAEMON, 0));
+	}
+	if (variant->holds == A_CHILD) {
+		vt_store(&self->holder->asked, true);
+		ASSERT_EQ(1, write(self->pipe[1], "?", 1));
+		ASSERT_TRUE(VT_UNTIL(vt_load(&self->holder->answered)));
+		EXPECT_TRUE(self->holder->is_open);
+		EXPECT_EQ(-EPERM, self->holder->rc);
+	} else if (variant->holds == ANOTHER_PROCESS) {
+		EXPECT_EQ(-EPERM, dev_wake(self->taken, variant->shell ? VENOM_WAKE_DAEMON : VENOM_WAKE_STATE, 0));
+	}
+	/* The name, or the id, can be had again. */
+	if (!variant->shell) {
+		self->c = dev_create_init(vt_box);
+		self->c.flags = VENOM_CREATE_RESUME;
+		EXPECT_EQ(0, km_daemon_make(&self->d, &self->c));
+		EXPECT_EQ(1, self->d.c.resumed);
+		EXPECT_EQ(VENOM_DAEMON_ALIVE, *self->life);
+	} else {
+		EXPECT_EQ(0, km_shell_make(&self->s, vt_box));
+		EXPECT_EQ(0, self->s.c.id);
+		EXPECT_EQ(VENOM_SHELL_ALIVE, *self->life);
+	}
+}
+
+/* ---- threads ---- */
+
+static void *ends(void *arg)
+{
+	return arg;
+}
+
+static void *ends_with_files_of_its_own(void *arg)
+{
+	VT_CHECK(!unshare(CLONE_FILES));
+	VT_CHECK(use(own_fd) >= 0); /* it is one of the process */
+	VT_CHECK(!fcntl(own_fd, F_SETFD, FD_CLOEXEC));
+	return arg;
+}
+
+static void *closes_in_files_of_its_own(void *arg)
+{
+	VT_CHECK(!unshare(CLONE_FILES));
+	VT_CHECK(!close(own_fd));
+	return arg;
+}
+
+static void *(*const threads[])(void *) = {ends, ends_with_files_of_its_own, closes_in_files_of_its_own};
+
+static long p_thread(long i, long b, long c)
+{
+	pthread_t thread;
+
+	VT_CHECK(!pthread_create(&thread, NULL, threads[i], NULL));
+	VT_CHECK(!pthread_join(thread, NULL));
+	vt_sleep_ms(20); /* joined is not gone yet */
+	return b + c;
+}
+
+FIXTURE(thread)
+{
+	struct vt_peer victim;
+	struct km_shell s;
+	struct venom_ioc_create c;
+	struct km_daemon d;
+	int bell, fd;
+};
+
+FIXTURE_VARIANT(thread)
+{
+	bool shell;
+};
+
+/* clang-format off */
+FIXTURE_VARIANT_ADD(thread, of_a_daemon) { .shell = false };
+FIXTURE_VARIANT_ADD(thread, of_a_shell) { .shell = true };
+/* clang-format on */
+
+FIXTURE_SETUP(thread)
+{
+	self->d.fd = self->s.fd = -1;
+	self->bell = km_efd();
+	strcpy(vt_box, vt_name());
+	if (variant->shell) {
+		self->c = dev_create_init(vt_box);
+		ASSERT_EQ(0, km_daemon_make(&self->d, &self->c));
+	}
+}
+
+FIXTURE_TEARDOWN(thread)
+{
+	vt_kill(&self->victim, SIGKILL);
+	km_shell_close(&self->s);
+	km_daemon_close(&self->d);
+}
+
+/* Looks at the victim, of which we are the other party. */
+#define party()                                                                \
+	do {                                                                   \
+		if (!variant->shell) {                                         \
+			ASSERT_EQ(0, km_shell_make(&self->s, vt_box));         \
+		}                                                              \
+		self->fd = variant->shell ? self->d.fd : self->s.fd;           \
+		ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_LIFE, self->bell)); \
+		km_rung(self->bell);                                           \
+	} while (0)
+#define lives()                                                                \
+	(km_rung(self->bell) == 0 && vt_load(its_life) == VENOM_SHELL_ALIVE && \
+	 poll(&(struct pollfd){.fd = self->fd}, 1, 0) == 0)
+#define its_life (variant->shell ? &self->d.status->shell[0].life : &self->s.status->daemon)
+_Static_assert(VENOM_SHELL_ALIVE == VENOM_DAEMON_ALIVE && VENOM_SHELL_GONE == VENOM_DAEMON_GONE, "");
+
+TEST_F(thread, ends_and_the_process_lives)
+{
+	unsigned int i;
+
+	vt_start(&self->victim);
+	ASSERT_EQ(0, vt_call(&self->victim, variant->shell ? p_connect : p_create, vt_box));
+	party();
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		EXPECT_EQ(0, vt_call(&self->victim, p_thread, i));
+		EXPECT_TRUE(lives()) TH_LOG("after thread %u", i);
+		EXPECT_EQ(0, vt_call(&self->victim, p_use));
+	}
+	vt_kill(&self->victim, SIGKILL);
+	EXPECT_EQ(VENOM_SHELL_GONE, vt_load(its_life));
+	EXPECT_EQ(1, km_rung(self->bell));
+}
+
+/* The first thread ends, and the process goes on in another one, with or without files of its own. */
+struct heir {
+	struct vt_peer *self;
+	bool unshared;
+};
+
+static void *goes_on(void *arg)
+{
+	struct heir *h = arg;
+
+	VT_CHECK(!h->unshared || !unshare(CLONE_FILES));
+	VT_CHECK(!vt_signal(h->self));
+	while (!vt_await(h->self)) {
+		VT_CHECK(use(own_fd) >= 0);
+		VT_CHECK(!vt_signal(h->self));
+	}
+	vt_exit(0);
+}
+
+static int first_thread_ends(struct vt_peer *self, void *how)
+{
+	static struct heir h;
+	pthread_t thread;
+
+	h = (struct heir){self, (long)how & 2};
+	VT_CHECK(!((long)how & 1 ? p_connect : p_create)((long)vt_box, 0, 0));
+	VT_CHECK(!pthread_create(&thread, NULL, goes_on, &h));
+	syscall(SYS_exit, 0);
+	return 1;
+}
+
+TEST_F(thread, may_be_the_first_one)
+{
+	long unshared;
+
+	for (unshared = 0; unshared < 2; unshared++) {
+		vt_spawn(&self->victim, first_thread_ends, (void *)(variant->shell + 2 * unshared));
+		ASSERT_EQ(0, vt_await(&self->victim));
+		party();
+		vt_sleep_ms(20);
+		EXPECT_TRUE(lives());
+		ASSERT_EQ(0, vt_signal(&self->victim));
+		EXPECT_EQ(0, vt_await(&self->victim)); /* it could use it */
+		EXPECT_TRUE(lives());
+		vt_kill(&self->victim, SIGKILL);
+		EXPECT_EQ(VENOM_SHELL_GONE, vt_load(its_life));
+		EXPECT_EQ(1, km_rung(self->bell));
+		if (variant->shell) {
+			ASSERT_EQ(0, dev_lane(self->d.fd, 0, vt_load(&self->d.status->shell[0].generation),
+					      VENOM_LANE_FREE));
+		} else {
+			km_shell_close(&self->s);
+		}
+	}
+}
+
+/* ---- the word before the wake ---- */
+
+static long p_end(long a, long b, long c)
+{
+	return dev_end(own_fd) + a + b + c;
+}
+
+/* Makes it die by the i-th of some ways. */
+static void die_somehow(struct vt_peer *p, uint64_t i, bool may_end)
+{
+	switch (i % 4) {
+	case 1:
+		vt_post(p, NULL);
+		break;
+	case 2:
+		if (may_end) {
+			vt_post(p, p_end);
+			break;
+		}
+		/* fallthrough */
+	default:
+		kill(p->pid, SIGKILL);
+	}
+}
+
+TEST(the_daemon_s_death_is_written_before_it_is_rung)
+{
+	uint64_t i, rounds = km_rounds(10000, 40);
+	const char *name = vt_name();
+	struct vt_peer p;
+	struct km_shell s;
+	int bell[2];
+
+	for (i = 0; i < rounds; i++) {
+		bell[0] = eventfd(0, EFD_CLOEXEC);
+		bell[1] = eventfd(0, EFD_CLOEXEC);
+		vt_start(&p);
+		ASSERT_EQ(0, vt_call(&p, p_create, name));
+		ASSERT_EQ(0, km_shell_make(&s, name));
+		ASSERT_EQ(0, dev_bell(s.fd, VENOM_BELL_WAKE, bell[0]));
+		ASSERT_EQ(0, dev_bell(s.fd, VENOM_BELL_LIFE, bell[1]));
+		die_somehow(&p, i, true);
+		km_sleep_on(bell[i / 4 % 2]);
+		ASSERT_EQ(VENOM_DAEMON_GONE, km_daemon_life(s.status)) TH_LOG("round %llu", (unsigned long long)i);
+		km_sleep_on(bell[!(i / 4 % 2)]);
+		km_shell_close(&s);
+		vt_kill(&p, SIGKILL);
+		close(bell[0]);
+		close(bell[1]);
+	}
+	printf("# %llu deaths\n", (unsigned long long)rounds);
+}
+
+TEST(a_shell_s_coming_and_going_is_written_before_it_is_rung)
+{
+	uint64_t i, rounds = km_rounds(10000, 40);
+	const char *name = vt_name();
+	struct venom_ioc_create c = dev_create_init(name);
+	const struct venom_status_shell *word;
+	uint32_t changes, generation = 0;
+	struct km_daemon d;
+	struct vt_peer p;
+	int bell = eventfd(0, EFD_CLOEXEC);
+
+	ASSERT_EQ(0, km_daemon_make(&d, &c));
+	ASSERT_EQ(0, dev_bell(d.fd, VENOM_BELL_LIFE, bell));
+	word = &d.status->shell[0];
+	for (i = 0; i < rounds; i++) {
+		changes = vt_load(&d.status->changes);
+		vt_start(&p);
+		vt_post(&p, p_connect, name);
+		km_sleep_on(bell);
+		ASSERT_EQ(changes + 1, vt_load(&d.status->changes));
+		ASSERT_EQ(VENOM_SHELL_ALIVE, vt_load(&word->life));
+		ASSERT_LT(generation, vt_load(&word->generation));
+		ASSERT_EQ(1, vt_load(&d.status->attached));
+		generation = vt_load(&word->generation);
+		ASSERT_EQ(0, vt_result(&p));
+		die_somehow(&p, i, false);
+		km_sleep_on(bell);
+		ASSERT_EQ(changes + 2, vt_load(&d.status->changes));
+		ASSERT_EQ(VENOM_SHELL_GONE, vt_load(&word->life));
+		ASSERT_EQ(generation, vt_load(&word->generation));
+		ASSERT_EQ(0, vt_load(&d.status->attached));
+		/* It is kept until we have read it. */
+		ASSERT_EQ(0, dev_lane(d.fd, 0, generation, VENOM_LANE_FREE));
+		ASSERT_EQ(VENOM_SHELL_NONE, vt_load(&word->life));
+		vt_kill(&p, SIGKILL);
+	}
+	km_daemon_close(&d);
+	printf("# %llu shells\n", (unsigned long long)rounds);
+}
+
+/* ---- poll ---- */
+
+static int sleep_in_poll(struct vt_peer *self, void *look)
+{
+	struct venom_ioc_connect c = dev_connect_init(vt_box);
+	struct pollfd pfd = {.fd = dev_open()};
+
+	c.flags = look ? VENOM_CONNECT_LOOK : 0;
+	VT_CHECK(!dev_call(pfd.fd, VENOM_IOC_CONNECT, &c));
+	VT_CHECK(poll(&pfd, 1, 0) == 0);
+	VT_CHECK(!vt_signal(self));
+	VT_CHECK(poll(&pfd, 1, -1) == 1 && pfd.revents == POLLHUP);
+	return 0;
+}
+
+TEST(poll_sees_a_hang_up)
+{
+	struct vt_peer dm, sleeper[2];
+	int i;
+
+	strcpy(vt_box, vt_name());
+	vt_start(&dm);
+	ASSERT_EQ(0, vt_call(&dm, p_create, vt_box));
+	for (i = 0; i < 2; i++) {
+		vt_spawn(&sleeper[i], sleep_in_poll, i ? vt_box : NULL);
+		ASSERT_EQ(0, vt_await(&sleeper[i]));
+	}
+	vt_sleep_ms(20);
+	vt_kill(&dm, SIGKILL);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(0, vt_wait(&sleeper[i]));
+	}
+}
+
+/* ---- close ---- */
+
+/* The device is closed, the maps are there still: dead only when the last is gone, as it could write. */
+TEST(closed_by_its_owner_with_maps_left)
+{
+	struct venom_ioc_create c = dev_create_init(vt_name());
+	int bell = km_efd();
+	struct km_daemon d, next;
+	struct km_shell s;
+
+	c.flags = VENOM_CREATE_RESUME;
+	ASSERT_EQ(0, km_daemon_make(&d, &c));
+	ASSERT_EQ(0, km_shell_make(&s, c.name));
+	ASSERT_EQ(0, dev_bell(s.fd, VENOM_BELL_WAKE, bell));
+	ASSERT_EQ(0, close(d.fd));
+	d.fd = -1;
+	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(s.status));
+	EXPECT_EQ(0, km_rung(bell));
+	d.state->latest = 77;
+	EXPECT_EQ(77, vt_load(&s.state->latest));
+	EXPECT_EQ(-EBUSY, km_daemon_make(&next, &c));
+	km_daemon_unmap(&d);
+	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(s.status));
+	EXPECT_EQ(1, km_rung(bell));
+	ASSERT_EQ(0, km_daemon_make(&next, &c));
+	EXPECT_EQ(1, next.c.resumed);
+	EXPECT_EQ(2, next.c.epoch);
+	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(s.status));
+	EXPECT_EQ(77, next.state->latest);
+	/* A shell that closes, the same. */
+	ASSERT_EQ(0, close(s.fd));
+	s.fd = -1;
+	EXPECT_EQ(VENOM_SHELL_ALIVE, km_shell_life(next.status, 0));
+	((volatile char *)s.commands)[600] = 5;
+	EXPECT_EQ(77, s.state->latest);
+	EXPECT_EQ(-EBUSY, dev_lane(next.fd, 0, s.c.generation, VENOM_LANE_FREE));
+	km_shell_unmap(&s);
+	EXPECT_EQ(VENOM_SHELL_GONE, km_shell_life(next.status, 0));
+	EXPECT_EQ(0, dev_lane(next.fd, 0, s.c.generation, VENOM_LANE_FREE));
+	km_daemon_close(&next);
+	EXPECT_EQ(-ENOENT, km_info(c.name, &(struct venom_ioc_info){0}));
+}
+
+/* A second descriptor is as good as the first. */
+TEST(closed_but_not_for_the_last_time)
+{
+	struct venom_ioc_create c = dev_create_init(vt_name());
+	struct km_daemon d;
+	struct km_shell s;
+	int other;
+
+	ASSERT_EQ(0, km_daemon_make(&d, &c));
+	ASSERT_EQ(0, km_shell_make(&s, c.name));
+	other = dup(d.fd);
+	close(d.fd);
+	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(s.status));
+	EXPECT_EQ(0, dev_wake(other, VENOM_WAKE_SHELL, 0));
+	d.fd = other;
+	km_daemon_close(&d);
+	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(s.status));
+	km_shell_close(&s);
+}
+
+/* ---- core dumps ---- */
+
+#define CORE_MIB     64
+#define PATTERN_N    8 /* words in a row, which no register or stack has */
+#define CORE_PATTERN "/proc/sys/kernel/core_pattern"
+
+/* The i-th word of the pattern of what is in memory ('m') or in an area. */
+static uint64_t word(unsigned int kind, unsigned int i)
+{
+	return (kind * 0x9e3779b97f4a7c15ull + i + 1) * 0xbf58476d1ce4e5b9ull;
+}
+
+static void put_pattern(void *p, unsigned int kind)
+{
+	volatile uint64_t *at = p;
+	unsigned int i;
+
+	for (i = 0; i < PATTERN_N; i++)
+		at[i] = word(kind, i);
+}
+
+static int dumps_core(struct vt_peer *self, void *name)
+{
+	struct rlimit no_limit = {RLIM_INFINITY, RLIM_INFINITY};
+	struct venom_ioc_connect con = dev_connect_init(name);
+	struct venom_ioc_create c = dev_create_init(name);
+	size_t size = (size_t)CORE_MIB << 20, i;
+	struct venom_responses *rsp;
+	struct km_daemon d;
+	struct km_shell s;
+	char *mem;
+
+	(void)con;
+	VT_CHECK(!setrlimit(RLIMIT_CORE, &no_limit));
+	prctl(PR_SET_DUMPABLE, 1);
+	/* Shared anonymous memory, files and huge pages are dumped, too. */
+	VT_CHECK(km_write("/proc/self/coredump_filter", "0xff"));
+	VT_CHECK(!km_daemon_make(&d, &c));
+	VT_CHECK(!km_shell_make(&s, name));
+	rsp = dev_map(d.fd, VENOM_AREA_RESPONSES, s.c.id, s.c.responses_size, PROT_READ | PROT_WRITE);
+	VT_CHECK(rsp != MAP_FAILED);
+	put_pattern((char *)d.state + VENOM_PAGE, 's');
+	put_pattern((char *)rsp + VENOM_LANE_FIRST, 'r');
+	put_pattern((char *)s.commands + VENOM_LANE_FIRST, 'c');
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	VT_CHECK(mem != MAP_FAILED);
+	for (i = 0; i < size; i += 512)
+		mem[i] = 1;
+	put_pattern(mem + size / 2, 'm');
+	VT_CHECK(!vt_signal(self) && !vt_await(self));
+	signal(SIGABRT, SIG_DFL);
+	abort();
+}
+
+/* What of the pattern is in this file: all of it in a row. */
+static bool has_pattern(const char *core, size_t size, unsigned int kind)
+{
+	uint64_t pattern[PATTERN_N];
+
+	put_pattern(pattern, kind);
+	return memmem(core, size, pattern, sizeof(pattern)) != NULL;
+}
+
+FIXTURE(core)
+{
+	char was[128], path[64], real[100];
+	struct km_shell s;
+	struct vt_peer p;
+};
+
+FIXTURE_SETUP(core)
+{
+	char pattern[80];
+
+	self->s.fd = -1;
+	ASSERT_NE(NULL, km_read(CORE_PATTERN, self->was, sizeof(self->was)));
+	snprintf(self->path, sizeof(self->path), "/tmp/venom-core-%d", getpid());
+	snprintf(pattern, sizeof(pattern), "%s.%%p", self->path);
+	ASSERT_TRUE(km_write(CORE_PATTERN, pattern));
+}
+
+FIXTURE_TEARDOWN(core)
+{
+	EXPECT_TRUE(km_write(CORE_PATTERN, self->was));
+	vt_kill(&self->p, SIGKILL);
+	km_shell_close(&self->s);
+	unlink(self->real);
+}
+
+TEST_F(core, is_dumped_before_the_death_is_told_and_has_no_area)
+{
+	const char *name = vt_name();
+	int bell = eventfd(0, EFD_CLOEXEC), fd;
+	off_t size;
+	char *core;
+
+	vt_spawn(&self->p, dumps_core, (void *)(uintptr_t)name);
+	snprintf(self->real, sizeof(self->real), "%s.%d", self->path, self->p.pid);
+	ASSERT_EQ(0, vt_await(&self->p));
+	ASSERT_EQ(0, km_shell_make(&self->s, name));
+	ASSERT_EQ(0, dev_bell(self->s.fd, VENOM_BELL_LIFE, bell));
+	ASSERT_EQ(0, vt_signal(&self->p));
+	km_sleep_on(bell);
+	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(self->s.status));
+	/* The dump is whole: it was in the making until now, or had not been for long. */
+	fd = open(self->real, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	size = lseek(fd, 0, SEEK_END);
+	EXPECT_LE((off_t)CORE_MIB << 20, size);
+	EXPECT_EQ(-SIGABRT, vt_wait(&self->p));
+	EXPECT_EQ(size, lseek(fd, 0, SEEK_END));
+	core = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, core);
+	EXPECT_TRUE(has_pattern(core, (size_t)size, 'm')); /* else we'd find nothing at all */
+	EXPECT_FALSE(has_pattern(core, (size_t)size, 's'));
+	EXPECT_FALSE(has_pattern(core, (size_t)size, 'c'));
+	EXPECT_FALSE(has_pattern(core, (size_t)size, 'r'));
+	munmap(core, (size_t)size);
+	close(fd);
+	/* But they were there. */
+	EXPECT_TRUE(has_pattern((const char *)self->s.state, self->s.c.state_size, 's'));
+}
+
+/* ---- all at once ---- */
+
+#define CROWD 32
+
+static int daemon_and_shells(struct vt_peer *self, void *name)
+{
+	struct venom_ioc_create c = dev_create_init(name);
+	uint64_t *there = vt_shared(sizeof(*there));
+	pid_t daemon = getpid();
+	struct km_daemon d;
+	struct km_shell s;
+	int i;
+
+	c.geo.max_clients = CROWD;
+	c.huge = VENOM_IOC_HUGE_PREFER;
+	VT_CHECK(!setpgid(0, 0));
+	VT_CHECK(!km_daemon_make(&d, &c));
+	for (i = 0; i < CROWD; i++) {
+		if (fork())
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != daemon || km_shell_make(&s, name) || dev_sleep(s.fd, VENOM_SLEEP_WATCH) ||
+		    dev_sleep(s.fd, VENOM_SLEEP_ARM))
+			(_exit)(1);
+		vt_add(there, 1);
+		for (;;)
+			pause();
+	}
+	VT_CHECK(VT_UNTIL(vt_load(there) == CROWD));
+	VT_CHECK(vt_load(&d.status->attached) == CROWD);
+	VT_CHECK(!vt_signal(self));
+	for (;;)
+		dev_wake(d.fd, VENOM_WAKE_SHELL, (unsigned int)i++ % CROWD);
+}
+
+TEST(all_die_at_once_and_nothing_is_left)
+{
+	long free = km_huge_free();
+	int channels = km_channels(), i;
+	const char *name = vt_name();
+	struct venom_ioc_info info;
+	struct vt_peer p;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	for (i = 0; i < 5; i++) {
+		vt_spawn(&p, daemon_and_shells, (void *)(uintptr_t)name);
+		ASSERT_EQ(0, vt_await(&p));
+		ASSERT_EQ(0, km_info(name, &info));
+		EXPECT_EQ(CROWD, info.attached);
+		ASSERT_EQ(0, kill(-p.pid, SIGKILL));
+		while (waitpid(-1, NULL, 0) > 0)
+			;
+		close(p.fd);
+		EXPECT_EQ(-ENOENT, km_info(name, &info));
+		EXPECT_EQ(channels, km_channels());
+	}
+	EXPECT_TRUE(VT_UNTIL(km_huge_free() == free));
+}
+
+TEST_HARNESS_MAIN

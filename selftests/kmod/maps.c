@@ -1,0 +1,1076 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmap of /dev/venom: each area is writable by the one process that writes it, and by no trick by another; what can't
+ * be mapped is refused at once; pages have the size that was asked for; no map is inherited, grown, executed or
+ * dumped; and nothing that a writer does to its own map or to the file behind it takes a byte from who reads there.
+ */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/harness.h"
+#include "lib/dev.h"
+
+enum role { NOTHING, DAEMON, SHELL, LOOKER, ROLES };
+static const char *const role_names[] = {"nothing", "daemon", "shell", "looker"};
+
+/* By kind of area, VENOM_AREA_*. */
+static const char *const area_names[] = {"?", "status", "state", "commands", "responses"};
+static const enum role writers[] = {NOTHING, NOTHING, DAEMON, SHELL, DAEMON};
+#define AREAS(k) (unsigned int k = VENOM_AREA_STATUS; k <= VENOM_AREA_RESPONSES; k++)
+
+#define RW (PROT_READ | PROT_WRITE)
+
+static bool is_lane(unsigned int kind)
+{
+	return kind == VENOM_AREA_COMMANDS || kind == VENOM_AREA_RESPONSES;
+}
+
+/* ---- one map of ours, as the kernel tells of it ---- */
+
+struct vma {
+	char *from, *to;
+	char perms[8], flags[128];
+	unsigned long page_kb, mmu_kb;
+};
+
+static bool find_vma(struct vma *v, const void *p)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long from, to;
+	char line[512], perms[8];
+	bool here = false, found = false;
+
+	memset(v, 0, sizeof(*v));
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) == 3) {
+			here = from <= (uintptr_t)p && (uintptr_t)p < to;
+			if (here) {
+				found = true;
+				v->from = (char *)from;
+				v->to = (char *)to;
+				memcpy(v->perms, perms, sizeof(perms));
+			}
+		} else if (here) {
+			sscanf(line, "KernelPageSize: %lu kB", &v->page_kb);
+			sscanf(line, "MMUPageSize: %lu kB", &v->mmu_kb);
+			if (!strncmp(line, "VmFlags:", 8))
+				snprintf(v->flags, sizeof(v->flags), "%.126s ", strtok(line + 8, "\n"));
+		}
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static bool is_mapped(const void *p)
+{
+	unsigned char in;
+
+	return !mincore((void *)((uintptr_t)p & ~(uintptr_t)4095), 4096, &in) || errno != ENOMEM;
+}
+
+/* ---- bytes ---- */
+
+/* A pattern over the area, but for its head; of a very large one only at its start and its end. */
+#define PART (1UL << 20)
+#define HEAD 512
+
+static void fill(char *p, size_t size, uint32_t v)
+{
+	size_t n = size - HEAD < PART ? size - HEAD : PART;
+
+	vt_fill(p + HEAD, n, v);
+	if (size > 4 * PART)
+		vt_fill(p + size - PART, PART, v + 1);
+}
+
+static bool is(const char *p, size_t size, uint32_t v)
+{
+	size_t n = size - HEAD < PART ? size - HEAD : PART;
+
+	return vt_is(p + HEAD, n, v) && (size <= 4 * PART || vt_is(p + size - PART, PART, v + 1));
+}
+
+/* ---- tricks ---- */
+
+/* By the ways that a debugger takes.  (Then it is undone.) */
+static bool write_by_proc_mem(char *p)
+{
+	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	char was = *(volatile char *)p, now = (char)~was;
+	ssize_t n;
+
+	VT_CHECK(fd >= 0);
+	n = pwrite(fd, &now, 1, (off_t)(uintptr_t)p);
+	now = *(volatile char *)p;
+	if (n == 1)
+		n = pwrite(fd, &was, 1, (off_t)(uintptr_t)p);
+	close(fd);
+	return n == 1 || now != was;
+}
+
+static bool write_by_process_vm(char *p)
+{
+	char was = *(volatile char *)p, now = (char)~was;
+	struct iovec from = {&now, 1}, to = {p, 1};
+	ssize_t n = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
+
+	VT_CHECK(n == 1 || errno == EFAULT);
+	now = *(volatile char *)p;
+	from.iov_base = &was;
+	if (n == 1)
+		n = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
+	return n == 1 || now != was;
+}
+
+/* What may never become of a map, and what the kernel must not forget of it. */
+static void check_flags(char *p, bool writer)
+{
+	struct vma v;
+
+	VT_CHECK(find_vma(&v, p));
+	VT_CHECK(!strcmp(v.perms, writer ? "rw-s" : "r--s"));
+	VT_CHECK(strstr(v.flags, " dc ")); /* not by fork */
+	VT_CHECK(strstr(v.flags, " dd ")); /* not to a core file */
+	VT_CHECK(strstr(v.flags, " de ")); /* not grown */
+	VT_CHECK(!strstr(v.flags, " me ")); /* not executed */
+	VT_CHECK(writer == !!strstr(v.flags, " mw "));
+}
+
+#define REFUSED(call, err) VT_CHECK((call) == -1 && errno == (err))
+#define NO_MAP(call, err)  VT_CHECK((call) == MAP_FAILED && errno == (err))
+
+/* All that a process might try to make more of a map than it is. */
+static void check_tricks(char *p, size_t size, size_t page, bool writer)
+{
+	check_flags(p, writer);
+	REFUSED(mprotect(p, size, PROT_EXEC), EACCES);
+	REFUSED(mprotect(p, size, PROT_READ | PROT_EXEC), EACCES);
+	REFUSED(mprotect(p, page, PROT_READ | PROT_EXEC), EACCES);
+	VT_CHECK(mremap(p, size, size + page, 0) == MAP_FAILED);
+	VT_CHECK(mremap(p, size, size + page, MREMAP_MAYMOVE) == MAP_FAILED);
+	VT_CHECK(mremap(p, size, 2 * size + 16 * page, MREMAP_MAYMOVE) == MAP_FAILED);
+	VT_CHECK(mremap(p, 0, size, MREMAP_MAYMOVE) == MAP_FAILED);
+	VT_CHECK(mremap(p, 0, page, MREMAP_MAYMOVE) == MAP_FAILED);
+	VT_CHECK(mremap(p, 0, size + page, MREMAP_MAYMOVE) == MAP_FAILED);
+	if (!writer) {
+		REFUSED(mprotect(p, size, RW), EACCES);
+		REFUSED(mprotect(p, size, PROT_WRITE), EACCES);
+		REFUSED(mprotect(p + size - page, page, RW), EACCES);
+		REFUSED(mprotect(p, size, RW | PROT_EXEC), EACCES);
+		VT_CHECK(!write_by_proc_mem(p));
+		VT_CHECK(!write_by_proc_mem(p + size - 1));
+		VT_CHECK(!write_by_process_vm(p));
+		VT_CHECK(!write_by_process_vm(p + size - 1));
+		VT_CHECK(madvise(p, size, MADV_REMOVE) == -1);
+		/* PROT_NONE, and back: no more than it was. */
+		VT_CHECK(!mprotect(p, size, PROT_NONE));
+		REFUSED(mprotect(p, size, RW), EACCES);
+		VT_CHECK(!mprotect(p, size, PROT_READ));
+	}
+	check_flags(p, writer);
+}
+
+/* All that its writer can do to a map to lose what is there: its bytes stay. */
+static void abuse(char *p, size_t size)
+{
+	static const int advice[] = {
+		MADV_DONTNEED,
+		MADV_FREE,
+		MADV_REMOVE,
+		MADV_COLD,
+		MADV_PAGEOUT,
+		MADV_WIPEONFORK,
+		MADV_MERGEABLE,
+		MADV_HUGEPAGE,
+		MADV_NOHUGEPAGE,
+		MADV_WILLNEED,
+		MADV_RANDOM,
+		22,
+		23,
+		24,
+		25, /* POPULATE_, _LOCKED, COLLAPSE */
+	};
+	static const int modes[] = {
+		FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		FALLOC_FL_ZERO_RANGE,
+		FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+		FALLOC_FL_COLLAPSE_RANGE,
+		FALLOC_FL_INSERT_RANGE,
+	};
+	struct vma v;
+	char path[64];
+	int fd;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(advice); i++)
+		madvise(p, size, advice[i]);
+	VT_CHECK(madvise(p, size, MADV_REMOVE) == -1);
+	msync(p, size, MS_SYNC | MS_INVALIDATE);
+	if (!mlock(p, size < PART ? size : PART))
+		madvise(p, size, 24);
+	munlock(p, size);
+	VT_CHECK(find_vma(&v, p));
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)v.from, (unsigned long)v.to);
+	/* Through the file behind it, where the kernel lets us open that; or this is the device again. */
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0) {
+		VT_CHECK(mmap(NULL, size, RW, MAP_SHARED, fd, 0) == MAP_FAILED);
+		VT_CHECK(pwrite(fd, "x", 1, HEAD) == -1);
+		VT_CHECK(ftruncate(fd, 0) == -1);
+		VT_CHECK(ftruncate(fd, (off_t)size * 2) == -1);
+		VT_CHECK(fallocate(fd, 0, 0, (off_t)size * 2) == -1);
+		for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++)
+			VT_CHECK(fallocate(fd, modes[i], 0, (off_t)size) == -1);
+		VT_CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == -1);
+		close(fd);
+	}
+	fd = open(path, O_RDWR | O_TRUNC | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- a channel, seen by three roles in this process ---- */
+
+struct rig {
+	const char *name;
+	int fd[ROLES];
+	struct venom_ioc_create create;
+	struct venom_ioc_connect shell;
+	size_t page; /* of the state */
+};
+
+static size_t size_of(const struct rig *r, unsigned int kind)
+{
+	switch (kind) {
+	case VENOM_AREA_STATUS:
+		return r->create.status_size;
+	case VENOM_AREA_STATE:
+		return r->create.state_size;
+	case VENOM_AREA_COMMANDS:
+		return r->shell.commands_size;
+	default:
+		return r->shell.responses_size;
+	}
+}
+
+static size_t page_of(const struct rig *r, unsigned int kind)
+{
+	return kind == VENOM_AREA_STATE ? r->page : 4096;
+}
+
+static void *map_as(const struct rig *r, enum role role, unsigned int kind, int prot)
+{
+	return dev_map(r->fd[role], kind, is_lane(kind) ? r->shell.id : 0, size_of(r, kind), prot);
+}
+
+static off_t at(const struct rig *r, unsigned int kind)
+{
+	return (off_t)VENOM_MMAP_OFFSET(kind, is_lane(kind) ? r->shell.id : 0);
+}
+
+static int rig_make(struct rig *r, unsigned int huge, uint64_t huge_size)
+{
+	struct venom_ioc_connect looker;
+
+	r->name = vt_name();
+	for (int i = 0; i < ROLES; i++)
+		r->fd[i] = dev_open();
+	r->create = dev_create_init(r->name);
+	r->create.huge = huge;
+	r->create.huge_size = huge_size;
+	r->create.geo.cmd_size = r->create.geo.resp_size = 2000; /* lanes of 5 pages */
+	r->create.geo.data_size = huge_size == 2 << 20 ? 1 << 20 : 20000;
+	r->shell = looker = dev_connect_init(r->name);
+	looker.flags = VENOM_CONNECT_LOOK;
+	if (dev_call(r->fd[DAEMON], VENOM_IOC_CREATE, &r->create))
+		return -errno;
+	r->page = r->create.geo.page_size;
+	if (dev_call(r->fd[SHELL], VENOM_IOC_CONNECT, &r->shell) || dev_call(r->fd[LOOKER], VENOM_IOC_CONNECT, &looker))
+		return -errno;
+	return 0;
+}
+
+static void rig_end(struct rig *r)
+{
+	for (int i = 0; i < ROLES; i++)
+		close(r->fd[i]);
+}
+
+static long read_long(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	long n = -1;
+
+	if (f && fscanf(f, "%ld", &n) != 1)
+		n = -1;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* Of the pool of pages of this size: "free", "resv". */
+static long pool(unsigned int kb, const char *what)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/%s_hugepages", kb, what);
+	return read_long(path);
+}
+
+static long free_pages(unsigned int kb)
+{
+	return pool(kb, "free");
+}
+
+/* ---- the other side, in a process of its own: a shell of the channel, with all it can map ---- */
+
+static struct rig other;
+static char *other_map[VENOM_AREA_RESPONSES + 1];
+
+static long other_connect(long rig, long b, long c)
+{
+	other = *(struct rig *)rig;
+	other.fd[SHELL] = dev_open();
+	other.shell = dev_connect_init(other.name);
+	VT_CHECK(!dev_call(other.fd[SHELL], VENOM_IOC_CONNECT, &other.shell));
+	for
+		AREAS(k)
+		{
+			other_map[k] = map_as(&other, SHELL, k, writers[k] == SHELL ? RW : PROT_READ);
+			VT_CHECK(other_map[k] != MAP_FAILED);
+		}
+	return other.shell.id + b + c;
+}
+
+static long other_is(long kind, long v, long c)
+{
+	return is(other_map[kind], size_of(&other, (unsigned int)kind), (uint32_t)v) + c;
+}
+
+static long other_fill(long kind, long v, long c)
+{
+	fill(other_map[kind], size_of(&other, (unsigned int)kind), (uint32_t)v);
+	return c;
+}
+
+static long other_abuse(long kind, long b, long c)
+{
+	abuse(other_map[kind], size_of(&other, (unsigned int)kind));
+	return b + c;
+}
+
+FIXTURE(maps)
+{
+	struct rig *r; /* the other side reads it, too */
+	bool ready;
+	struct vt_peer sh;
+};
+
+FIXTURE_VARIANT(maps)
+{
+	unsigned int huge;
+	uint64_t huge_size;
+};
+
+/* clang-format off */
+FIXTURE_VARIANT_ADD(maps, base) { .huge = VENOM_IOC_HUGE_NEVER };
+FIXTURE_VARIANT_ADD(maps, huge) { .huge = VENOM_IOC_HUGE_REQUIRE, .huge_size = 2 << 20 };
+/* clang-format on */
+
+FIXTURE_SETUP(maps)
+{
+	self->r = vt_shared(sizeof(*self->r));
+	if (variant->huge == VENOM_IOC_HUGE_REQUIRE && free_pages(2048) < 8)
+		SKIP(return, "%ld huge pages in the pool, 8 are wanted", free_pages(2048));
+	vt_start(&self->sh);
+	ASSERT_EQ(0, rig_make(self->r, variant->huge, variant->huge_size)) TH_LOG("errno %d", errno);
+	self->ready = true;
+}
+
+FIXTURE_TEARDOWN(maps)
+{
+	if (!self->ready)
+		return;
+	rig_end(self->r);
+	EXPECT_EQ(0, vt_stop(&self->sh));
+}
+
+/* ---- rights ---- */
+
+TEST_F(maps, one_writer_for_each_area)
+{
+	static const int kinds_of_write[] = {RW, PROT_WRITE, RW | PROT_EXEC};
+	const struct venom_area_head *head;
+	struct rig *r = self->r;
+	char *p;
+
+	for (int role = 0; role < ROLES; role++) {
+		for
+			AREAS(k)
+			{
+				bool writer = role != NOTHING && (int)writers[k] == role;
+
+				for (int i = 0; i < 3; i++) {
+					p = map_as(r, role, k, kinds_of_write[i]);
+					if (writer && !(kinds_of_write[i] & PROT_EXEC)) {
+						ASSERT_NE(MAP_FAILED, p)
+						TH_LOG("%s, %s: %d", role_names[role], area_names[k], errno);
+						ASSERT_EQ(0, munmap(p, size_of(r, k)));
+					} else {
+						ASSERT_EQ(MAP_FAILED, p)
+						TH_LOG("%s, %s", role_names[role], area_names[k]);
+						ASSERT_EQ(role == NOTHING ? EBADFD : EACCES, errno)
+						TH_LOG("%s, %s", role_names[role], area_names[k]);
+					}
+				}
+				EXPECT_EQ(MAP_FAILED, map_as(r, role, k, PROT_READ | PROT_EXEC));
+				EXPECT_EQ(role == NOTHING ? EBADFD : EACCES, errno);
+				for (int prot = PROT_NONE; prot <= RW; prot++) {
+					EXPECT_EQ(MAP_FAILED,
+						  mmap(NULL, size_of(r, k), prot, MAP_PRIVATE, r->fd[role], at(r, k)));
+					EXPECT_EQ(role == NOTHING ? EBADFD : EINVAL, errno)
+					TH_LOG("%s, %s, prot %d", role_names[role], area_names[k], prot);
+				}
+				if (role == NOTHING) {
+					EXPECT_EQ(MAP_FAILED, map_as(r, role, k, PROT_READ));
+					EXPECT_EQ(EBADFD, errno);
+					continue;
+				}
+				p = map_as(r, role, k, writer ? RW : PROT_READ);
+				ASSERT_NE(MAP_FAILED, p) TH_LOG("%s, %s: %d", role_names[role], area_names[k], errno);
+				check_tricks(p, size_of(r, k), page_of(r, k), writer);
+				head = (void *)p;
+				if (k != VENOM_AREA_STATE) {
+					/* The state's is the daemon's to write. */
+					EXPECT_EQ(VENOM_MAGIC, head->magic);
+					EXPECT_EQ(VENOM_ABI, head->abi);
+					EXPECT_EQ(k, head->kind);
+					EXPECT_EQ(size_of(r, k), head->size);
+					EXPECT_EQ(1, head->epoch);
+					EXPECT_EQ(is_lane(k) ? r->shell.id : 0, head->id);
+					EXPECT_EQ(is_lane(k) ? r->shell.generation : 0, head->generation);
+					EXPECT_TRUE(k == VENOM_AREA_STATUS ||
+						    vt_all(p + HEAD, 0, size_of(r, k) - HEAD));
+				} else {
+					EXPECT_TRUE(vt_all(p, 0, size_of(r, k)));
+				}
+				ASSERT_EQ(0, munmap(p, size_of(r, k)));
+			}
+	}
+}
+
+/* The daemon's map for reading is not one for writing later: there is one for that, and it is counted. */
+TEST_F(maps, a_reader_stays_one)
+{
+	char *p = map_as(self->r, DAEMON, VENOM_AREA_STATE, PROT_READ);
+
+	ASSERT_NE(MAP_FAILED, p);
+	check_tricks(p, size_of(self->r, VENOM_AREA_STATE), self->r->page, false);
+	/* Nor is one that can't be read at first. */
+	p = map_as(self->r, SHELL, VENOM_AREA_STATE, PROT_NONE);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, mprotect(p, size_of(self->r, VENOM_AREA_STATE), PROT_READ));
+	check_tricks(p, size_of(self->r, VENOM_AREA_STATE), self->r->page, false);
+}
+
+/* This old call maps the file that is behind a map, and nobody asks the device: it must not give more than there was. */
+TEST_F(maps, remap_file_pages)
+{
+	long reserved = pool(2048, "resv");
+	struct rig *r = self->r;
+
+	for
+		AREAS(k)
+		{
+			size_t size = size_of(r, k), page = page_of(r, k);
+
+			for (size_t to = 0; to <= size + page; to += page) {
+				char *p = map_as(r, SHELL, k, PROT_READ);
+
+				ASSERT_NE(MAP_FAILED, p);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+				if (!remap_file_pages(p, page, 0, to / 4096, 0))
+					check_tricks(p, page, page, false);
+#pragma GCC diagnostic pop
+				EXPECT_EQ(reserved, pool(2048, "resv")) TH_LOG("%s, to byte %zu", area_names[k], to);
+				munmap(p, size);
+			}
+		}
+}
+
+TEST_F(maps, another_shell_s_lanes)
+{
+	struct rig *r = self->r;
+	long id = vt_call(&self->sh, other_connect, r);
+
+	ASSERT_NE(VT_DEAD, id);
+	for (unsigned int k = VENOM_AREA_COMMANDS; k <= VENOM_AREA_RESPONSES; k++) {
+		void *p = dev_map(r->fd[DAEMON], k, (unsigned int)id, size_of(r, k), PROT_READ);
+
+		EXPECT_NE(MAP_FAILED, p);
+		munmap(p, size_of(r, k));
+		for (int prot = PROT_NONE; prot <= RW; prot++) {
+			EXPECT_EQ(MAP_FAILED, dev_map(r->fd[SHELL], k, (unsigned int)id, size_of(r, k), prot));
+			EXPECT_EQ(EACCES, errno);
+		}
+	}
+}
+
+TEST_F(maps, the_state_has_one_writer)
+{
+	size_t size = size_of(self->r, VENOM_AREA_STATE), page = self->r->page;
+	struct rig *r = self->r;
+	char *p, *reader, *q;
+
+	/* Readers before it, beside it and elsewhere don't matter. */
+	reader = map_as(r, SHELL, VENOM_AREA_STATE, PROT_READ);
+	ASSERT_NE(MAP_FAILED, reader);
+	ASSERT_NE(VT_DEAD, vt_call(&self->sh, other_connect, r));
+	for (int i = 0; i < 3; i++) {
+		p = map_as(r, DAEMON, VENOM_AREA_STATE, RW);
+		ASSERT_NE(MAP_FAILED, p) TH_LOG("errno %d", errno);
+		EXPECT_EQ(MAP_FAILED, map_as(r, DAEMON, VENOM_AREA_STATE, RW));
+		EXPECT_EQ(EBUSY, errno);
+		q = map_as(r, DAEMON, VENOM_AREA_STATE, PROT_READ);
+		ASSERT_NE(MAP_FAILED, q);
+		fill(p, size, 7);
+		EXPECT_TRUE(is(q, size, 7));
+		ASSERT_EQ(0, munmap(q, size));
+		/* Not to be forgotten when it is cut to pieces, or made read-only for a while. */
+		ASSERT_EQ(0, mprotect(p, size, PROT_READ));
+		EXPECT_EQ(MAP_FAILED, map_as(r, DAEMON, VENOM_AREA_STATE, RW));
+		EXPECT_EQ(EBUSY, errno);
+		ASSERT_EQ(0, mprotect(p + page, page, RW));
+		ASSERT_EQ(0, mprotect(p, size, RW));
+		ASSERT_EQ(0, munmap(p + page, page));
+		EXPECT_EQ(MAP_FAILED, map_as(r, DAEMON, VENOM_AREA_STATE, RW));
+		EXPECT_EQ(EBUSY, errno);
+		ASSERT_EQ(0, munmap(p, page));
+		EXPECT_EQ(MAP_FAILED, map_as(r, DAEMON, VENOM_AREA_STATE, RW));
+		EXPECT_EQ(EBUSY, errno);
+		ASSERT_EQ(0, munmap(p + 2 * page, size - 2 * page));
+		EXPECT_TRUE(is(reader, size, 7));
+		EXPECT_EQ(1, vt_call(&self->sh, other_is, VENOM_AREA_STATE, 7));
+	}
+}
+
+/* ---- pages ---- */
+
+TEST_F(maps, page_sizes)
+{
+	size_t size = size_of(self->r, VENOM_AREA_STATE);
+	struct rig *r = self->r;
+	struct vma v;
+	char *p;
+
+	EXPECT_EQ(variant->huge_size ? variant->huge_size : 4096, r->page);
+	EXPECT_EQ(0, size % r->page);
+	for (int role = DAEMON; role < ROLES; role++) {
+		for
+			AREAS(k)
+			{
+				p = map_as(r, role, k, (int)writers[k] == role ? RW : PROT_READ);
+				ASSERT_NE(MAP_FAILED, p);
+				ASSERT_TRUE(find_vma(&v, p));
+				EXPECT_EQ(page_of(r, k), v.page_kb << 10)
+				TH_LOG("%s, %s", role_names[role], area_names[k]);
+				EXPECT_EQ(page_of(r, k), v.mmu_kb << 10)
+				TH_LOG("%s, %s", role_names[role], area_names[k]);
+				EXPECT_EQ(0, (uintptr_t)p % page_of(r, k));
+				munmap(p, size_of(r, k));
+			}
+	}
+}
+
+TEST_F(maps, they_come_from_the_pool_and_go_back)
+{
+	long pages = (long)(size_of(self->r, VENOM_AREA_STATE) >> 21), now = free_pages(2048);
+	struct rig r = {0};
+	char *p;
+
+	if (!variant->huge_size)
+		pages = 0;
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, rig_make(&r, variant->huge, variant->huge_size));
+		/* At once, not by the first touch. */
+		EXPECT_EQ(now - pages, free_pages(2048));
+		p = map_as(&r, DAEMON, VENOM_AREA_STATE, RW);
+		ASSERT_NE(MAP_FAILED, p);
+		fill(p, size_of(&r, VENOM_AREA_STATE), 3);
+		EXPECT_EQ(now - pages, free_pages(2048));
+		rig_end(&r);
+		/* Who maps them keeps them. */
+		EXPECT_TRUE(is(p, size_of(&r, VENOM_AREA_STATE), 3));
+		munmap(p, size_of(&r, VENOM_AREA_STATE));
+		EXPECT_TRUE(VT_UNTIL(free_pages(2048) == now));
+	}
+}
+
+/* A page of 1 GiB, all in one go: it takes a while to clear. */
+TEST(giant)
+{
+	static struct rig r;
+	struct vma v;
+	char *p, *q;
+
+	if (free_pages(1 << 20) <= 0)
+		SKIP(return, "no page of 1 GiB in the pool");
+	ASSERT_EQ(0, rig_make(&r, VENOM_IOC_HUGE_REQUIRE, 1 << 30)) TH_LOG("errno %d", errno);
+	EXPECT_EQ(1 << 30, r.page);
+	ASSERT_EQ(1 << 30, size_of(&r, VENOM_AREA_STATE));
+	p = map_as(&r, DAEMON, VENOM_AREA_STATE, RW);
+	ASSERT_NE(MAP_FAILED, p) TH_LOG("errno %d", errno);
+	q = map_as(&r, SHELL, VENOM_AREA_STATE, PROT_READ);
+	ASSERT_NE(MAP_FAILED, q) TH_LOG("errno %d", errno);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_TRUE(find_vma(&v, i ? q : p));
+		EXPECT_EQ(1 << 20, v.page_kb);
+		EXPECT_EQ(1 << 20, v.mmu_kb);
+		check_tricks(i ? q : p, 1 << 30, 1 << 30, !i);
+	}
+	EXPECT_EQ(MAP_FAILED, map_as(&r, DAEMON, VENOM_AREA_STATE, RW));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(MAP_FAILED, dev_map(r.fd[SHELL], VENOM_AREA_STATE, 0, 2 << 20, PROT_READ));
+	EXPECT_EQ(EINVAL, errno);
+	fill(p, 1 << 30, 5);
+	abuse(p, 1 << 30);
+	EXPECT_TRUE(is(q, 1 << 30, 5));
+	ASSERT_EQ(0, munmap(p, 1 << 30));
+	ASSERT_EQ(0, munmap(q, 1 << 30));
+	rig_end(&r);
+	EXPECT_TRUE(VT_UNTIL(free_pages(1 << 20) > 0));
+}
+
+/* ---- what can't be mapped ---- */
+
+TEST_F(maps, no_such_area)
+{
+	struct rig *r = self->r;
+	static const unsigned int kinds[] = {0, 5, 6, 7, 8, 15};
+	void *p;
+
+	for (int role = DAEMON; role < ROLES; role++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
+			for (unsigned int id = 0; id < 2; id++) {
+				p = dev_map(r->fd[role], kinds[i], id, 4096, PROT_READ);
+				EXPECT_EQ(MAP_FAILED, p) TH_LOG("kind %u", kinds[i]);
+				EXPECT_EQ(EINVAL, errno) TH_LOG("kind %u", kinds[i]);
+			}
+		}
+		for
+			AREAS(k)
+			{
+				/* Inside the area, beside it, and wherever a bit may be overlooked. */
+				for (int bit = 12; bit < VENOM_MMAP_ID_SHIFT; bit++) {
+					p = mmap(NULL, r->page, PROT_READ, MAP_SHARED, r->fd[role],
+						 at(r, k) + (1L << bit));
+					EXPECT_EQ(MAP_FAILED, p) TH_LOG("%s + bit %d", area_names[k], bit);
+					EXPECT_EQ(EINVAL, errno) TH_LOG("%s + bit %d", area_names[k], bit);
+				}
+				for (int bit = 0; bit < 12; bit++) {
+					p = mmap(NULL, r->page, PROT_READ, MAP_SHARED, r->fd[role],
+						 at(r, k) + (1L << bit));
+					EXPECT_EQ(MAP_FAILED, p) TH_LOG("%s + bit %d", area_names[k], bit);
+					EXPECT_EQ(EINVAL, errno) TH_LOG("%s + bit %d", area_names[k], bit);
+				}
+				for (unsigned int id = 1; id < 4096; id = id * 2 + 1) {
+					p = dev_map(r->fd[role], k, id, size_of(r, k), PROT_READ);
+					EXPECT_EQ(MAP_FAILED, p) TH_LOG("%s of %u", area_names[k], id);
+					EXPECT_EQ(!is_lane(k) ? EINVAL : role == SHELL ? EACCES : ENOENT, errno)
+					TH_LOG("%s of %u", area_names[k], id);
+				}
+			}
+	}
+}
+
+TEST_F(maps, lengths)
+{
+	struct rig *r = self->r;
+	char *p;
+
+	for
+		AREAS(k)
+		{
+			for (int role = DAEMON; role < ROLES; role++) {
+				size_t size = size_of(r, k), page = page_of(r, k);
+				const size_t longer[] = {size + 1, size + 4096, size + page, 2 * size, 1UL << 40};
+				int prot = (int)writers[k] == role ? RW : PROT_READ;
+
+				EXPECT_EQ(MAP_FAILED, mmap(NULL, 0, prot, MAP_SHARED, r->fd[role], at(r, k)));
+				EXPECT_EQ(EINVAL, errno);
+				for (unsigned int i = 0; i < ARRAY_SIZE(longer); i++) {
+					EXPECT_EQ(MAP_FAILED,
+						  mmap(NULL, longer[i], prot, MAP_SHARED, r->fd[role], at(r, k)))
+					TH_LOG("%s as %s, longer %u", area_names[k], role_names[role], i);
+					EXPECT_EQ(EINVAL, errno)
+					TH_LOG("%s as %s, longer %u", area_names[k], role_names[role], i);
+				}
+				for (size_t n = 4096; n<size; n += page> 4096 ? page / 2 : 4096) {
+					p = mmap(NULL, n, prot, MAP_SHARED, r->fd[role], at(r, k));
+					if (page > 4096) {
+						EXPECT_EQ(MAP_FAILED, p) TH_LOG("%s, %zu bytes", area_names[k], n);
+						EXPECT_EQ(EINVAL, errno) TH_LOG("%s, %zu bytes", area_names[k], n);
+						continue;
+					}
+					ASSERT_NE(MAP_FAILED, p) TH_LOG("%s, %zu bytes: %d", area_names[k], n, errno);
+					if (prot == RW)
+						memset(p + HEAD, (int)n, n - HEAD);
+					else
+						EXPECT_FALSE(write_by_proc_mem(p + n - 1));
+					check_flags(p, prot == RW);
+					ASSERT_EQ(0, munmap(p, n));
+				}
+				/* Pages are whole. */
+				p = mmap(NULL, size - 1, prot, MAP_SHARED, r->fd[role], at(r, k));
+				EXPECT_NE(MAP_FAILED, p) TH_LOG("%s: %d", area_names[k], errno);
+				munmap(p, size);
+			}
+		}
+}
+
+TEST_F(maps, addresses)
+{
+	struct rig *r = self->r;
+
+	for
+		AREAS(k)
+		{
+			size_t size = size_of(r, k), page = page_of(r, k);
+			char *room = mmap(NULL, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			char *aligned = (char *)(((uintptr_t)room + page) & ~(page - 1)), *p;
+
+			ASSERT_NE(MAP_FAILED, room);
+			/* A wish only. */
+			p = mmap((char *)0x7000000001, size, PROT_READ, MAP_SHARED, r->fd[SHELL], at(r, k));
+			ASSERT_NE(MAP_FAILED, p) TH_LOG("%s: %d", area_names[k], errno);
+			EXPECT_EQ(0, (uintptr_t)p % page);
+			munmap(p, size);
+			p = mmap((char *)0x7000001000, size, PROT_READ, MAP_SHARED, r->fd[SHELL], at(r, k));
+			ASSERT_NE(MAP_FAILED, p) TH_LOG("%s: %d", area_names[k], errno);
+			EXPECT_EQ(0, (uintptr_t)p % page);
+			munmap(p, size);
+			/* Where it can't be; and what is there stays. */
+			EXPECT_EQ(MAP_FAILED,
+				  mmap(aligned + 1, size, PROT_READ, MAP_SHARED | MAP_FIXED, r->fd[SHELL], at(r, k)));
+			EXPECT_EQ(EINVAL, errno);
+			if (page > 4096) {
+				EXPECT_EQ(MAP_FAILED, mmap(aligned + 4096, size, PROT_READ, MAP_SHARED | MAP_FIXED,
+							   r->fd[SHELL], at(r, k)));
+				EXPECT_EQ(EINVAL, errno);
+				EXPECT_EQ(MAP_FAILED, mmap(aligned - 4096, size, PROT_READ, MAP_SHARED | MAP_FIXED,
+							   r->fd[SHELL], at(r, k)));
+				EXPECT_EQ(EINVAL, errno);
+			}
+			for (size_t i = 0; i < size + 2 * page; i += page / 2) {
+				ASSERT_TRUE(is_mapped(room + i));
+			}
+			EXPECT_EQ(MAP_FAILED, mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE,
+						   r->fd[SHELL], at(r, k)));
+			EXPECT_EQ(EEXIST, errno);
+			/* Where it can. */
+			p = mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED, r->fd[SHELL], at(r, k));
+			ASSERT_EQ(aligned, p) TH_LOG("%s: %d", area_names[k], errno);
+			check_tricks(p, size, page, false);
+			munmap(room, size + 2 * page);
+			p = mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, r->fd[SHELL], at(r, k));
+			ASSERT_EQ(aligned, p) TH_LOG("%s: %d", area_names[k], errno);
+			/* A map may be moved, and is what it was. */
+			room = mmap(NULL, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			ASSERT_NE(MAP_FAILED, room);
+			aligned = (char *)(((uintptr_t)room + page) & ~(page - 1));
+			ASSERT_EQ(aligned, mremap(p, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, aligned))
+			TH_LOG("errno %d", errno);
+			check_tricks(aligned, size, page, false);
+			EXPECT_TRUE(k == VENOM_AREA_STATE || *(uint64_t *)aligned == VENOM_MAGIC);
+			munmap(room, size + 2 * page);
+		}
+}
+
+/* ---- what becomes of maps ---- */
+
+TEST_F(maps, part_of_a_lane_is_unmapped)
+{
+	size_t size = size_of(self->r, VENOM_AREA_COMMANDS);
+	struct rig *r = self->r;
+	char *p = map_as(r, SHELL, VENOM_AREA_COMMANDS, RW), *q = map_as(r, DAEMON, VENOM_AREA_COMMANDS, PROT_READ);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, q);
+	ASSERT_LE(5 * 4096, size);
+	fill(p, size, 9);
+	ASSERT_EQ(0, munmap(p + 4096, 8192));
+	EXPECT_FALSE(is_mapped(p + 4096));
+	EXPECT_TRUE(is(q, size, 9));
+	p[size - 1] ^= 1;
+	EXPECT_EQ(p[size - 1], q[size - 1]);
+	/* The daemon's goes, but for one page; the area stays. */
+	ASSERT_EQ(0, munmap(q, 4096));
+	ASSERT_EQ(0, munmap(q + 8192, size - 8192));
+	EXPECT_TRUE(vt_is(p + HEAD, 8, 9));
+	ASSERT_EQ(0, munmap(p, size));
+	p = map_as(r, SHELL, VENOM_AREA_COMMANDS, RW);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, memcmp(p + 4096, q + 4096, 4096));
+	/* It outlives the descriptors. */
+	close(r->fd[SHELL]);
+	close(r->fd[DAEMON]);
+	p[4096] ^= 1;
+	EXPECT_EQ(p[4096], q[4096]);
+	munmap(p, size);
+	EXPECT_NE(0, q[4096]);
+	munmap(q, size);
+}
+
+TEST_F(maps, part_of_the_state_is_unmapped)
+{
+	size_t size = size_of(self->r, VENOM_AREA_STATE), page = self->r->page;
+	struct rig *r = self->r;
+	char *p = map_as(r, DAEMON, VENOM_AREA_STATE, RW), *q;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_LE(3 * page, size);
+	ASSERT_NE(VT_DEAD, vt_call(&self->sh, other_connect, r));
+	q = map_as(r, SHELL, VENOM_AREA_STATE, PROT_READ);
+	ASSERT_NE(MAP_FAILED, q);
+	fill(p, size, 9);
+	if (page > 4096) {
+		EXPECT_EQ(-1, munmap(p + 4096, 4096));
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_EQ(-1, mprotect(q + 4096, 4096, PROT_NONE));
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_TRUE(is(p, size, 9));
+	}
+	ASSERT_EQ(0, munmap(p + page, page));
+	EXPECT_FALSE(is_mapped(p + page));
+	ASSERT_EQ(0, munmap(q, page));
+	EXPECT_EQ(1, vt_call(&self->sh, other_is, VENOM_AREA_STATE, 9));
+	p[size - 1] ^= 1;
+	EXPECT_EQ(p[size - 1], q[size - 1]);
+	p[size - 1] ^= 1;
+	ASSERT_EQ(0, munmap(p, size));
+	p = map_as(r, DAEMON, VENOM_AREA_STATE, RW);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_TRUE(is(p, size, 9));
+	EXPECT_EQ(0, memcmp(p + page, q + page, size - page));
+}
+
+TEST_F(maps, a_fork_has_none)
+{
+	char *p[2 * VENOM_AREA_RESPONSES] = {NULL};
+	struct rig *r = self->r;
+	int status, n = 0;
+	pid_t child;
+
+	for
+		AREAS(k)
+		{
+			p[n] = map_as(r, writers[k] == SHELL ? SHELL : DAEMON, k,
+				      writers[k] == NOTHING ? PROT_READ : RW);
+			ASSERT_NE(MAP_FAILED, p[n++]);
+			p[n] = map_as(r, SHELL, k, PROT_READ);
+			ASSERT_NE(MAP_FAILED, p[n++]);
+		}
+	fill(p[2], size_of(r, VENOM_AREA_STATE), 4);
+	for (int i = 0; i < n; i++) {
+		ASSERT_TRUE(is_mapped(p[i]));
+	}
+	child = fork();
+	if (!child) {
+		for (int i = 0; i < n; i++)
+			if (is_mapped(p[i]))
+				(_exit)(1 + i);
+		for
+			AREAS(k)
+		for (int role = DAEMON; role < ROLES; role++)
+			if (map_as(r, role, k, PROT_READ) != MAP_FAILED || errno != EPERM)
+				(_exit)(100 + role);
+		(_exit)(0);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+	EXPECT_TRUE(is(p[3], size_of(r, VENOM_AREA_STATE), 4));
+}
+
+/* ---- writers who would take away what others read ---- */
+
+TEST_F(maps, the_daemon_can_t_take_anything_away)
+{
+	struct rig *r = self->r, its;
+	long id = vt_call(&self->sh, other_connect, r);
+	char *p;
+
+	ASSERT_NE(VT_DEAD, id);
+	its = *r;
+	its.shell.id = (unsigned int)id;
+	for (unsigned int k = VENOM_AREA_STATE; k <= VENOM_AREA_RESPONSES; k += 2) {
+		p = map_as(&its, DAEMON, k, RW);
+		ASSERT_NE(MAP_FAILED, p);
+		fill(p, size_of(r, k), 40 + k);
+		abuse(p, size_of(r, k));
+		EXPECT_TRUE(is(p, size_of(r, k), 40 + k)) TH_LOG("%s", area_names[k]);
+		EXPECT_EQ(1, vt_call(&self->sh, other_is, k, 40 + k)) TH_LOG("%s", area_names[k]);
+		fill(p, size_of(r, k), 50 + k);
+		EXPECT_EQ(1, vt_call(&self->sh, other_is, k, 50 + k)) TH_LOG("%s", area_names[k]);
+		/* Nor who reads. */
+		EXPECT_EQ(0, vt_call(&self->sh, other_abuse, k));
+		EXPECT_TRUE(is(p, size_of(r, k), 50 + k)) TH_LOG("%s", area_names[k]);
+		EXPECT_EQ(1, vt_call(&self->sh, other_is, k, 50 + k)) TH_LOG("%s", area_names[k]);
+	}
+}
+
+TEST_F(maps, a_shell_can_t_take_anything_away)
+{
+	struct rig *r = self->r, its;
+	long id = vt_call(&self->sh, other_connect, r);
+	char *p;
+
+	ASSERT_NE(VT_DEAD, id);
+	its = *r;
+	its.shell.id = (unsigned int)id;
+	p = map_as(&its, DAEMON, VENOM_AREA_COMMANDS, PROT_READ);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, vt_call(&self->sh, other_fill, VENOM_AREA_COMMANDS, 60));
+	EXPECT_TRUE(is(p, size_of(r, VENOM_AREA_COMMANDS), 60));
+	EXPECT_EQ(0, vt_call(&self->sh, other_abuse, VENOM_AREA_COMMANDS));
+	EXPECT_TRUE(is(p, size_of(r, VENOM_AREA_COMMANDS), 60));
+	EXPECT_EQ(1, vt_call(&self->sh, other_is, VENOM_AREA_COMMANDS, 60));
+	EXPECT_EQ(0, vt_call(&self->sh, other_abuse, VENOM_AREA_STATUS));
+	abuse(p, size_of(r, VENOM_AREA_COMMANDS));
+	EXPECT_TRUE(is(p, size_of(r, VENOM_AREA_COMMANDS), 60));
+	EXPECT_EQ(0, vt_call(&self->sh, other_fill, VENOM_AREA_COMMANDS, 61));
+	EXPECT_TRUE(is(p, size_of(r, VENOM_AREA_COMMANDS), 61));
+}
+
+/* ---- the module stays ---- */
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "venom", O_NONBLOCK) ? errno : 0;
+}
+
+TEST_F(maps, no_rmmod_while_in_use)
+{
+	size_t size = size_of(self->r, VENOM_AREA_COMMANDS);
+	struct rig *r = self->r;
+	char *state, *p;
+	int err = unload();
+
+	if (err == ENOSYS || err == ENOENT || err == EPERM)
+		SKIP(return, "no module to unload here: %s", strerror(err));
+	EXPECT_EQ(EWOULDBLOCK, err);
+	state = map_as(r, DAEMON, VENOM_AREA_STATE, RW);
+	p = map_as(r, SHELL, VENOM_AREA_COMMANDS, RW);
+	ASSERT_NE(MAP_FAILED, state);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(EWOULDBLOCK, unload());
+	fill(p, size, 3);
+	fill(state, size_of(r, VENOM_AREA_STATE), 4);
+	ASSERT_NE(VT_DEAD, vt_call(&self->sh, other_connect, r));
+	EXPECT_EQ(1, vt_call(&self->sh, other_is, VENOM_AREA_STATE, 4));
+	/* Mapped, not open. */
+	EXPECT_EQ(0, vt_stop(&self->sh));
+	rig_end(r);
+	EXPECT_EQ(EWOULDBLOCK, unload());
+	EXPECT_TRUE(is(p, size, 3));
+	EXPECT_TRUE(is(state, size_of(r, VENOM_AREA_STATE), 4));
+	madvise(p, size, MADV_DONTNEED);
+	EXPECT_TRUE(is(p, size, 3));
+	vt_start(&self->sh);
+	/* And it goes on. */
+	ASSERT_EQ(0, rig_make(r, variant->huge, variant->huge_size));
+	ASSERT_NE(VT_DEAD, vt_call(&self->sh, other_connect, r));
+	munmap(state, size_of(r, VENOM_AREA_STATE));
+	munmap(p, size);
+}
+
+/* ---- lookers ---- */
+
+static void become(long uid)
+{
+	VT_CHECK(!setresgid((gid_t)uid, (gid_t)uid, (gid_t)uid) && !setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid));
+	VT_CHECK(!prctl(PR_SET_DUMPABLE, 1)); /* else its /proc/self is root's */
+}
+
+/* Looks at this channel as user `uid`: what it may map is in the answer, a bit for each kind; 0x100: can't look. */
+static long look_as(long rig, long uid, long c)
+{
+	struct rig r = *(struct rig *)rig;
+	struct venom_ioc_connect looker = dev_connect_init(r.name);
+	long can = c;
+
+	become(uid);
+	r.fd[LOOKER] = dev_open();
+	VT_CHECK(r.fd[LOOKER] >= 0);
+	looker.flags = VENOM_CONNECT_LOOK;
+	if (dev_call(r.fd[LOOKER], VENOM_IOC_CONNECT, &looker))
+		return 0x100;
+	for
+		AREAS(k)
+		{
+			char *p = map_as(&r, LOOKER, k, PROT_READ);
+
+			if (p == MAP_FAILED) {
+				VT_CHECK(errno == EACCES);
+				continue;
+			}
+			check_tricks(p, size_of(&r, k), page_of(&r, k), false);
+			can |= 1 << k;
+			VT_CHECK(map_as(&r, LOOKER, k, RW) == MAP_FAILED && errno == EACCES);
+		}
+	return can;
+}
+
+#define ALL    (1 << VENOM_AREA_STATUS | 1 << VENOM_AREA_STATE | 1 << VENOM_AREA_COMMANDS | 1 << VENOM_AREA_RESPONSES)
+#define PUBLIC (1 << VENOM_AREA_STATUS | 1 << VENOM_AREA_STATE)
+
+/* A channel of user `uid`, which all may read. */
+static long make_as(long rig, long uid, long c)
+{
+	struct rig *r = (struct rig *)rig;
+
+	become(uid);
+	r->name = vt_name();
+	r->create = dev_create_init(r->name);
+	r->create.geo.mode = 0644;
+	r->page = 4096;
+	r->shell = dev_connect_init(r->name);
+	r->fd[DAEMON] = dev_open();
+	r->fd[SHELL] = dev_open();
+	VT_CHECK(!dev_call(r->fd[DAEMON], VENOM_IOC_CREATE, &r->create));
+	VT_CHECK(!dev_call(r->fd[SHELL], VENOM_IOC_CONNECT, &r->shell));
+	return c;
+}
+
+TEST(lookers)
+{
+	struct rig *root_s = vt_shared(sizeof(*root_s)), *user_s = vt_shared(sizeof(*user_s));
+	struct vt_peer dm[2], looker[3];
+	static const long uids[] = {0, 1000, 1001};
+	static const long root_sees[] = {ALL, PUBLIC, PUBLIC}, user_sees[] = {ALL, ALL, PUBLIC};
+
+	if (geteuid())
+		SKIP(return, "needs root, to be others");
+	for (int i = 0; i < 2; i++)
+		vt_start(&dm[i]);
+	ASSERT_EQ(0, vt_call(&dm[0], make_as, root_s, 0));
+	ASSERT_EQ(0, vt_call(&dm[1], make_as, user_s, 1000));
+	for (int i = 0; i < 3; i++) {
+		vt_start(&looker[i]);
+		EXPECT_EQ(root_sees[i], vt_call(&looker[i], look_as, root_s, uids[i])) TH_LOG("uid %ld", uids[i]);
+		EXPECT_EQ(0, vt_stop(&looker[i]));
+		vt_start(&looker[i]);
+		EXPECT_EQ(user_sees[i], vt_call(&looker[i], look_as, user_s, uids[i])) TH_LOG("uid %ld", uids[i]);
+		EXPECT_EQ(0, vt_stop(&looker[i]));
+	}
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(0, vt_stop(&dm[i]));
+	}
+}
+
+TEST_HARNESS_MAIN

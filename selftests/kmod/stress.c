@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several processes, of two users, do all there is to do with the device, at random and as it comes, on a few names:
+ * calls with good and with bad arguments, maps, reads and writes of what they may, forks, closes, and kill -9
+ * of one another.  Nobody hangs, no call gives an errno that the header doesn't name, no access to a map that was
+ * had faults; and in the end nothing is left.
+ *
+ * $VENOM_VM_STRESS is for how many seconds, 20 if unset; $VENOM_TEST_SEED what is random.  Whatever the kernel
+ * has to say to this is in its log.
+ */
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "lib/harness.h"
+#include "kmod/common.h"
+
+#define WORKERS 6
+#define FILES	6
+#define MAPS	12
+#define NAMES	3
+#define NOBODY	65534
+
+enum op {
+	OPEN,
+	CLOSE,
+	CREATE,
+	CONNECT,
+	BELL,
+	WAKE,
+	SLEEP,
+	LANE,
+	PEER,
+	INFO,
+	END,
+	GARBAGE,
+	MAP,
+	TOUCH,
+	ADVISE,
+	UNMAP,
+	POLL,
+	FORK,
+	KILL,
+	OPS
+};
+
+static const struct {
+	const char *name;
+	unsigned int often; /* as against the others */
+} ops[OPS] = {
+	[OPEN] = {"open", 12},	  [CLOSE] = {"close", 6},  [CREATE] = {"create", 20},  [CONNECT] = {"connect", 25},
+	[BELL] = {"eventfd", 20}, [WAKE] = {"wake", 40},   [SLEEP] = {"sleep", 30},    [LANE] = {"lane", 20},
+	[PEER] = {"peer", 8},	  [INFO] = {"info", 8},	   [END] = {"end", 2},	       [GARBAGE] = {"garbage", 20},
+	[MAP] = {"mmap", 40},	  [TOUCH] = {"touch", 80}, [ADVISE] = {"madvise", 10}, [UNMAP] = {"munmap", 25},
+	[POLL] = {"poll", 8},	  [FORK] = {"fork", 2},	   [KILL] = {"kill", 1},
+};
+
+static struct shared {
+	uint64_t done[OPS], well[OPS]; /* of which did not fail */
+	uint64_t seed, end, deaths, bad;
+	uint64_t at[WORKERS]; /* the op that it is in */
+	pid_t pid[WORKERS];
+	char name[NAMES][VENOM_NAME_LEN];
+} * sh;
+
+/* ---- a worker ---- */
+
+enum role { FRESH = 1, DAEMON = 2, SHELL = 4, LOOKER = 8, ANY = 15 };
+
+struct file {
+	int fd; /* -1: none */
+	enum role role;
+	uint64_t state, status, commands, responses; /* bytes */
+	uint32_t id, generation;
+};
+
+struct map {
+	char *p; /* NULL: none */
+	size_t size;
+	bool writable;
+};
+
+struct worker {
+	int who;
+	uint64_t rng;
+	struct file file[FILES];
+	struct map map[MAPS];
+	int efd[2];
+};
+
+static uint64_t up_to(struct worker *w, uint64_t n)
+{
+	return vt_rand(&w->rng) % n;
+}
+
+static bool one_in(struct worker *w, uint64_t n)
+{
+	return up_to(w, n) == 0;
+}
+
+static const char *some_name(struct worker *w)
+{
+	return sh->name[up_to(w, NAMES)];
+}
+
+/* One of these roles; now and then another one, or none at all. */
+static struct file *some_file(struct worker *w, unsigned int roles)
+{
+	unsigned int first = (unsigned int)up_to(w, FILES), i;
+	struct file *f;
+
+	for (i = 0; i < FILES && !one_in(w, 8); i++) {
+		f = &w->file[(first + i) % FILES];
+		if (f->fd >= 0 && (f->role & roles))
+			return f;
+	}
+	return &w->file[first];
+}
+
+/* What a call may say; with mmap's own. */
+static bool in_order(int rc)
+{
+	static const int all[] = {EINVAL, E2BIG,  EFAULT, ENOTTY, EPERM,  EBADFD, ENOENT, EBUSY,    EACCES,
+				  EEXIST, EAGAIN, EUSERS, EDQUOT, ENOMEM, EBADF,  EPIPE,  EOVERFLOW};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		if (rc == -all[i])
+			return true;
+	return rc >= 0;
+}
+
+static int do_open(struct worker *w)
+{
+	struct file *f = &w->file[up_to(w, FILES)];
+
+	if (f->fd >= 0)
+		return 0;
+	*f = (struct file){.fd = dev_open(), .role = FRESH};
+	return f->fd < 0 ? -errno : 0;
+}
+
+static int do_close(struct worker *w)
+{
+	struct file *f = some_file(w, ANY);
+	int fd = f->fd;
+
+	f->fd = -1;
+	return fd >= 0 && close(fd) ? -errno : 0;
+}
+
+static int do_create(struct worker *w)
+{
+	static const __u64 sizes[] = {1, 8, 1000, 100000, 3 << 20};
+	struct venom_ioc_create c = dev_create_init(some_name(w));
+	struct file *f = some_file(w, FRESH);
+	int rc;
+
+	c.flags = (__u32)up_to(w, 4);
+	c.huge = (__u32)up_to(w, 3);
+	c.geo.mode = one_in(w, 4) ? 0600 : 0666;
+	/* Often the same, so that something is resumed. */
+	if (one_in(w, 3)) {
+		c.geo.versions = 1 + (__u32)up_to(w, 4);
+		c.geo.data_size = sizes[up_to(w, ARRAY_SIZE(sizes))];
+		c.geo.cmd_slots = 1 + (__u32)up_to(w, 64);
+		c.geo.cmd_size = 1 + (__u32)up_to(w, 5000);
+		c.geo.max_clients = 1 + (__u32)up_to(w, 8);
+	}
+	rc = dev_call(f->fd, VENOM_IOC_CREATE, &c);
+	if (!rc)
+		*f = (struct file){.fd = f->fd,
+				   .role = DAEMON,
+				   .state = c.state_size,
+				   .status = c.status_size,
+				   .commands = venom_commands_bytes(&c.geo),
+				   .responses = venom_responses_bytes(&c.geo)};
+	return rc;
+}
+
+static int do_connect(struct worker *w)
+{
+	struct venom_ioc_connect c = dev_connect_init(some_name(w));
+	struct file *f = some_file(w, FRESH);
+	int rc;
+
+	c.flags = one_in(w, 6) ? VENOM_CONNECT_LOOK : 0;
+	rc = dev_call(f->fd, VENOM_IOC_CONNECT, &c);
+	if (!rc)
+		*f = (struct file){.fd = f->fd,
+				   .role = c.flags ? LOOKER : SHELL,
+				   .state = c.state_size,
+				   .status = c.status_size,
+				   .commands = c.commands_size,
+				   .responses = c.responses_size,
+				   .id = c.id,
+				   .generation = c.generation};
+	return rc;
+}
+
+static int do_bell(struct worker *w)
+{
+	int *efd = &w->efd[up_to(w, 2)];
+
+	if (one_in(w, 4)) {
+		close(*efd);
+		*efd = km_efd();
+	}
+	return dev_bell(some_file(w, DAEMON | SHELL)->fd, (int)up_to(w, 2),
+			one_in(w, 8) ? (int)up_to(w, 30) - 1 : *efd);
+}
+
+static int do_wake(struct worker *w)
+{
+	struct file *f = some_file(w, DAEMON | SHELL);
+	unsigned int what = f->role == SHELL ? VENOM_WAKE_DAEMON : 1 + (unsigned int)up_to(w, 2);
+
+	if (one_in(w, 8))
+		what = (unsigned int)up_to(w, 4);
+	return dev_wake(f->fd, what, what == VENOM_WAKE_SHELL ? (unsigned int)up_to(w, 5) : 0);
+}
+
+static int do_sleep(struct worker *w)
+{
+	return dev_sleep(some_file(w, SHELL)->fd, (unsigned int)up_to(w, 3));
+}
+
+/* With the generation that the shell has just now. */
+static int do_lane(struct worker *w)
+{
+	struct venom_ioc_peer p = {.size = sizeof(p), .id = (__u32)up_to(w, 4)};
+	struct file *f = some_file(w, DAEMON);
+	int rc = dev_call(f->fd, VENOM_IOC_PEER, &p);
+
+	if (rc)
+		return rc;
+	return dev_lane(f->fd, p.id, p.generation, one_in(w, 8) ? VENOM_LANE_EVICT : (unsigned int)up_to(w, 2));
+}
+
+static int do_peer(struct worker *w)
+{
+	struct venom_ioc_peer p = {.size = sizeof(p), .id = (__u32)up_to(w, 4)};
+
+	return dev_call(some_file(w, ANY)->fd, VENOM_IOC_PEER, &p);
+}
+
+static int do_info(struct worker *w)
+{
+	struct venom_ioc_info i = km_info_init(one_in(w, 2) ? some_name(w) : "");
+	int rc;
+
+	do {
+		rc = dev_call(some_file(w, ANY)->fd, VENOM_IOC_INFO, &i);
+	} while (!rc && one_in(w, 2));
+	return rc;
+}
+
+static int do_end(struct worker *w)
+{
+	return dev_end(some_file(w, DAEMON)->fd);
+}
+
+static int do_garbage(struct worker *w)
+{
+	static const unsigned long cmds[] = {VENOM_IOC_CREATE, VENOM_IOC_CONNECT, VENOM_IOC_EVENTFD,
+					     VENOM_IOC_WAKE,   VENOM_IOC_SLEEP,	  VENOM_IOC_LANE,
+					     VENOM_IOC_PEER,   VENOM_IOC_INFO,	  VENOM_IOC_END};
+	unsigned long cmd = one_in(w, 8) ? (unsigned long)up_to(w, 1ull << 32) : cmds[up_to(w, ARRAY_SIZE(cmds))];
+	void *bad[] = {NULL, (void *)(uintptr_t)cmds, (void *)1, (void *)~0xfffull, w->map[up_to(w, MAPS)].p};
+	uint32_t arg[64];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(arg); i++)
+		arg[i] = one_in(w, 3) ? (uint32_t)vt_rand(&w->rng) : (uint32_t)up_to(w, 3);
+	arg[0] = one_in(w, 4) ? (uint32_t)up_to(w, 5000) : (cmd >> 16) & 0x3fff;
+	if (arg[0] > sizeof(arg))
+		arg[0] = sizeof(arg);
+	return dev_call(some_file(w, ANY)->fd, cmd, one_in(w, 6) ? bad[up_to(w, ARRAY_SIZE(bad))] : arg);
+}
+
+static int do_map(struct worker *w)
+{
+	static const int prots[] = {
+		PROT_READ, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_NONE, PROT_READ | PROT_EXEC};
+	struct file *f = some_file(w, DAEMON | SHELL | LOOKER);
+	struct map *m = &w->map[up_to(w, MAPS)];
+	uint64_t kind = one_in(w, 16) ? up_to(w, 8) : 1 + up_to(w, 4), id = one_in(w, 2) ? f->id : up_to(w, 4), size;
+	int prot = prots[up_to(w, ARRAY_SIZE(prots))];
+	void *p;
+
+	if (m->p)
+		return 0;
+	size = kind == VENOM_AREA_STATE	     ? f->state
+	       : kind == VENOM_AREA_COMMANDS ? f->commands
+	       : kind == VENOM_AREA_STATUS   ? f->status
+					     : f->responses;
+	if (one_in(w, 8))
+		size = up_to(w, 8 << 20);
+	if (kind <= VENOM_AREA_STATE && !one_in(w, 16))
+		id = 0;
+	p = mmap(NULL, size, prot, one_in(w, 16) ? MAP_PRIVATE : MAP_SHARED | (one_in(w, 4) ? MAP_POPULATE : 0), f->fd,
+		 (off_t)VENOM_MMAP_OFFSET(kind & 7, id) + (one_in(w, 32) ? VENOM_PAGE : 0));
+	if (p == MAP_FAILED)
+		return -errno;
+	*m = (struct map){p, size, prot & PROT_WRITE};
+	if (prot == PROT_NONE && mprotect(p, size, PROT_READ)) {
+		munmap(p, size);
+		m->p = NULL;
+		return -errno;
+	}
+	return 0;
+}
+
+static int do_touch(struct worker *w)
+{
+	struct map *m = &w->map[up_to(w, MAPS)];
+	volatile char *at;
+
+	if (!m->p)
+		return -ENOENT;
+	at = m->p + up_to(w, m->size);
+	(void)*at;
+	if (m->writable)
+		*at = (char)vt_rand(&w->rng);
+	if (m->writable && one_in(w, 4))
+		memset(m->p, (int)up_to(w, 256), m->size > 65536 ? 65536 : m->size);
+	/* Who may not write can't get to. */
+	if (!m->writable && !mprotect(m->p, m->size, PROT_READ | PROT_WRITE)) {
+		fprintf(stderr, "# a map to read only turned writable\n");
+		return -EUCLEAN;
+	}
+	return 0;
+}
+
+static int do_advise(struct worker *w)
+{
+	static const int advice[] = {MADV_DONTNEED, MADV_REMOVE,   MADV_FREE,	   MADV_WILLNEED, MADV_COLD,
+				     MADV_PAGEOUT,  MADV_HUGEPAGE, MADV_MERGEABLE, MADV_RANDOM};
+	struct map *m = &w->map[up_to(w, MAPS)];
+
+	if (!m->p)
+		return -ENOENT;
+	/* Not every kernel knows each. */
+	return madvise(m->p, m->size, advice[up_to(w, ARRAY_SIZE(advice))]) ? -EINVAL : 0;
+}
+
+/* All of it, or its second half. */
+static int do_unmap(struct worker *w)
+{
+	struct map *m = &w->map[up_to(w, MAPS)];
+	size_t keep = one_in(w, 4) ? m->size / 2 / VENOM_PAGE * VENOM_PAGE : 0;
+
+	if (!m->p)
+		return -ENOENT;
+	if (munmap(m->p + keep, m->size - keep))
+		return keep && errno == EINVAL ? -EINVAL : -EUCLEAN; /* huge pages want their own half */
+	m->size = keep;
+	if (!keep)
+		m->p = NULL;
+	return 0;
+}
+
+static int do_poll(struct worker *w)
+{
+	struct pollfd p[FILES + 2];
+	int i;
+
+	for (i = 0; i < FILES; i++)
+		p[i] = (struct pollfd){.fd = w->file[i].fd, .events = POLLIN};
+	for (i = 0; i < 2; i++)
+		p[FILES + i] = (struct pollfd){.fd = w->efd[i], .events = POLLIN};
+	if (poll(p, FILES + 2, (int)up_to(w, 3)) < 0)
+		return -errno;
+	for (i = 0; i < 2; i++)
+		if (p[FILES + i].revents & POLLIN)
+			km_rung(w->efd[i]);
+	return 0;
+}
+
+static const struct {
+	int (*fn)(struct worker *w);
+} calls_of_a_child[] = {{do_close}, {do_create}, {do_bell}, {do_wake}, {do_sleep}, {do_info}, {do_map}, {do_poll}};
+
+/* It has our files, and none of our maps. */
+static int do_fork(struct worker *w)
+{
+	pid_t child = fork();
+	int i, n, rc;
+
+	if (child)
+		return child < 0 ? -errno : 0;
+	memset(w->map, 0, sizeof(w->map));
+	w->rng += 99;
+	n = (int)up_to(w, 20);
+	for (i = 0; i < n; i++) {
+		rc = calls_of_a_child[up_to(w, ARRAY_SIZE(calls_of_a_child))].fn(w);
+		if (!in_order(rc))
+			vt_add(&sh->bad, 1);
+	}
+	vt_sleep_ms((int)up_to(w, 20));
+	(_exit)(0);
+}
+
+static int do_kill(struct worker *w)
+{
+	pid_t pid = vt_load(&sh->pid[up_to(w, WORKERS)]);
+
+	return pid > 0 && kill(pid, SIGKILL) ? -EPERM : 0; /* or he is dead already */
+}
+
+static int (*const fns[OPS])(struct worker *w) = {
+	[OPEN] = do_open,   [CLOSE] = do_close,	    [CREATE] = do_create, [CONNECT] = do_connect, [BELL] = do_bell,
+	[WAKE] = do_wake,   [SLEEP] = do_sleep,	    [LANE] = do_lane,	  [PEER] = do_peer,	  [INFO] = do_info,
+	[END] = do_end,	    [GARBAGE] = do_garbage, [MAP] = do_map,	  [TOUCH] = do_touch,	  [ADVISE] = do_advise,
+	[UNMAP] = do_unmap, [POLL] = do_poll,	    [FORK] = do_fork,	  [KILL] = do_kill,
+};
+
+static enum op some_op(struct worker *w)
+{
+	static unsigned int sum;
+	unsigned int i;
+	uint64_t r;
+
+	if (!sum)
+		for (i = 0; i < OPS; i++)
+			sum += ops[i].often;
+	r = up_to(w, sum);
+	for (i = 0; r >= ops[i].often; i++)
+		r -= ops[i].often;
+	return (enum op)i;
+}
+
+static void work(int who, uint64_t seed)
+{
+	struct worker w = {.who = who, .rng = seed};
+	unsigned int i;
+	enum op op;
+	int rc;
+
+	if (who % 2) {
+		VT_CHECK(!setgroups(0, NULL) && !setresgid(NOBODY, NOBODY, NOBODY));
+		VT_CHECK(!setresuid(NOBODY, NOBODY, NOBODY));
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGCHLD, SIG_IGN);
+	for (i = 0; i < FILES; i++)
+		w.file[i].fd = -1;
+	for (i = 0; i < 2; i++)
+		w.efd[i] = km_efd();
+	while (vt_now() < sh->end) {
+		op = some_op(&w);
+		vt_store(&sh->at[who], op);
+		rc = fns[op](&w);
+		vt_add(&sh->done[op], 1);
+		if (rc >= 0)
+			vt_add(&sh->well[op], 1);
+		if (!in_order(rc)) {
+			fprintf(stderr, "# %s gave %d (%s)\n", ops[op].name, rc, strerror(-rc));
+			vt_exit(1);
+		}
+	}
+	vt_store(&sh->at[who], OPS);
+	vt_exit(0);
+}
+
+/* ---- the parent ---- */
+
+static void start(int who)
+{
+	static uint64_t lives;
+	uint64_t seed = sh->seed + ++lives * 1000003;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		work(who, seed);
+	VT_CHECK(pid > 0);
+	vt_store(&sh->pid[who], pid);
+}
+
+static void reap(bool restart)
+{
+	int status, who;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (who = 0; who < WORKERS && sh->pid[who] != pid; who++)
+			;
+		if (who == WORKERS)
+			continue;
+		vt_store(&sh->pid[who], 0);
+		sh->deaths += WIFSIGNALED(status);
+		if (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status)) {
+			fprintf(stderr, "# worker %d ended with status %#x, in %s\n", who, status,
+				sh->at[who] < OPS ? ops[sh->at[who]].name : "its end");
+			sh->bad++;
+		}
+		if (restart)
+			start(who);
+	}
+}
+
+static int alive(void)
+{
+	int who, n = 0;
+
+	for (who = 0; who < WORKERS; who++)
+		n += sh->pid[who] > 0;
+	return n;
+}
+
+FIXTURE(stress)
+{
+	long free;
+	int channels;
+};
+
+FIXTURE_SETUP(stress)
+{
+	int i;
+
+	sh = vt_shared(sizeof(*sh));
+	for (i = 0; i < NAMES; i++)
+		snprintf(sh->name[i], sizeof(sh->name[i]), "%s", vt_name());
+	sh->seed = vt_seed();
+	self->channels = km_channels();
+	self->free = km_huge_free();
+}
+
+FIXTURE_TEARDOWN(stress)
+{
+}
+
+TEST_F_TIMEOUT(stress, all_that_there_is_to_do, 7200)
+{
+	const char *s = getenv("VENOM_VM_STRESS");
+	unsigned int i;
+	int who;
+
+	sh->end = vt_now() + (uint64_t)(s && atoi(s) > 0 ? atoi(s) : 20) * VT_S;
+	for (who = 0; who < WORKERS; who++)
+		start(who);
+	while (vt_now() < sh->end) {
+		vt_sleep_ms(2);
+		reap(true);
+	}
+	EXPECT_TRUE(VT_UNTIL((reap(false), !alive())))
+	{
+		for (who = 0; who < WORKERS; who++) {
+			if (sh->pid[who] <= 0)
+				continue;
+			TH_LOG("worker %d hangs in %s", who, sh->at[who] < OPS ? ops[sh->at[who]].name : "its end");
+			kill(sh->pid[who], SIGKILL);
+		}
+	}
+	EXPECT_EQ(0, sh->bad);
+	EXPECT_LT(0, sh->deaths);
+	for (i = 0; i < OPS; i++) {
+		printf("# %-8s %9llu times, %9llu went well\n", ops[i].name, (unsigned long long)sh->done[i],
+		       (unsigned long long)sh->well[i]);
+		EXPECT_TRUE(sh->well[i] || i == GARBAGE) TH_LOG("%s never went well", ops[i].name);
+	}
+	printf("# %llu workers were killed\n", (unsigned long long)sh->deaths);
+	EXPECT_TRUE(VT_UNTIL(km_channels() == self->channels)) TH_LOG("%d channels are left", km_channels());
+	EXPECT_TRUE(VT_UNTIL(km_huge_free() == self->free)) TH_LOG("%ld of %ld", km_huge_free(), self->free);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,1078 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What becomes of a channel whose daemon is dead: the next one of the same owner goes on with it, its state, its shells
+ * and the commands that were not taken; or puts another one in its place; nobody else can, and no two at once.  First
+ * by hand, then with the library, where not a command is lost or done twice.
+ */
+#include <poll.h>
+
+#include "lib/harness.h"
+#include "lib/peer.h"
+#include "kmod/common.h"
+
+/* ---- a daemon by hand: calls for vt_call() ---- */
+
+static struct venom_ioc_create *answer; /* what the last t_create() of any process got */
+
+__attribute__((constructor)) static void set_up_takeover(void)
+{
+	answer = vt_shared(sizeof(*answer));
+	setenv("VENOM_BACKEND", "dev", 1);
+}
+
+static int dev = -1, bell = -1;
+static char *state;
+static size_t state_size;
+
+/* As *create says; if it fails that is untouched, and the file is nothing. */
+static long t_create(long create, long flags, long c)
+{
+	struct venom_ioc_create cr = *(struct venom_ioc_create *)create, before;
+	int rc;
+
+	cr.flags = (unsigned int)flags;
+	before = cr;
+	dev = dev_open();
+	VT_CHECK(dev >= 0);
+	rc = dev_call(dev, VENOM_IOC_CREATE, &cr);
+	if (rc) {
+		VT_CHECK(!memcmp(&cr, &before, sizeof(cr)));
+		VT_CHECK(dev_wake(dev, VENOM_WAKE_STATE, 0) == -EBADFD);
+		close(dev);
+		dev = -1;
+		return rc;
+	}
+	*answer = cr;
+	state_size = cr.state_size;
+	return c;
+}
+
+static long t_map(long a, long b, long c)
+{
+	state = dev_map(dev, VENOM_AREA_STATE, 0, state_size, PROT_READ | PROT_WRITE);
+	return state == MAP_FAILED ? -errno : a + b + c;
+}
+
+static long t_unmap(long a, long b, long c)
+{
+	km_unmap(state, state_size);
+	state = NULL;
+	return a + b + c;
+}
+
+static long t_close(long a, long b, long c)
+{
+	close(dev);
+	dev = -1;
+	return a + b + c;
+}
+
+static long t_fill(long v, long b, long c)
+{
+	vt_fill(state, state_size, (uint32_t)v);
+	return b + c;
+}
+
+static long t_is(long v, long b, long c)
+{
+	return (v ? vt_is(state, state_size, (uint32_t)v) : vt_all(state, 0, state_size)) + b + c;
+}
+
+#define LANE_HEAD sizeof(struct venom_area_head)
+
+/* A pattern over all of a shell's answers, but for the head. */
+static long t_answer(long id, long size, long v)
+{
+	char *p = dev_map(dev, VENOM_AREA_RESPONSES, (unsigned int)id, (size_t)size, PROT_READ | PROT_WRITE);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	vt_fill(p + LANE_HEAD, (size_t)size - LANE_HEAD, (uint32_t)v);
+	munmap(p, (size_t)size);
+	return 0;
+}
+
+/* Its v there, or -errno. */
+static long t_look(long kind, long id, long size)
+{
+	char *p = dev_map(dev, (unsigned int)kind, (unsigned int)id, (size_t)size, PROT_READ);
+	uint32_t v = 0;
+
+	if (p == MAP_FAILED)
+		return -errno;
+	if (!vt_whole(p + LANE_HEAD, (size_t)size - LANE_HEAD, &v))
+		v = 0;
+	munmap(p, (size_t)size);
+	return v;
+}
+
+static struct venom_ioc_peer *peer;
+
+static long t_peer(long id, long out, long c)
+{
+	struct venom_ioc_peer p = {.size = sizeof(p), .id = (unsigned int)id};
+	int rc = dev_call(dev, VENOM_IOC_PEER, &p);
+
+	*(struct venom_ioc_peer *)out = p;
+	return rc + c;
+}
+
+static long t_lane(long id, long generation, long what)
+{
+	return dev_lane(dev, (unsigned int)id, (unsigned int)generation, (unsigned int)what);
+}
+
+static long t_wake(long what, long id, long c)
+{
+	return dev_wake(dev, (unsigned int)what, (unsigned int)id) + c;
+}
+
+static long t_end(long a, long b, long c)
+{
+	return dev_end(dev) + a + b + c;
+}
+
+static long t_bell(long a, long b, long c)
+{
+	bell = km_efd();
+	return dev_bell(dev, VENOM_BELL_WAKE, bell) + a + b + c;
+}
+
+static long t_rung(long a, long b, long c)
+{
+	return (long)km_rung(bell) + a + b + c;
+}
+
+static long t_become(long uid, long b, long c)
+{
+	VT_CHECK(!setresgid((gid_t)uid, (gid_t)uid, (gid_t)uid));
+	VT_CHECK(!setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid));
+	return b + c;
+}
+
+/* A shell in another process, which writes a pattern into its lane. */
+static struct km_shell ts;
+
+static long t_connect(long name, long v, long out)
+{
+	int rc = km_shell_make(&ts, (const char *)name);
+
+	if (rc)
+		return rc;
+	vt_fill((char *)ts.commands + LANE_HEAD, ts.c.commands_size - LANE_HEAD, (uint32_t)v);
+	*(struct venom_ioc_connect *)out = ts.c;
+	return 0;
+}
+
+static bool hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
+FIXTURE(takeover)
+{
+	struct venom_ioc_create *create; /* what all daemons ask for */
+	const char *name;
+	struct vt_peer dm, next, third, sh;
+	struct km_shell own;
+	struct venom_ioc_connect *other; /* sh's answer */
+	struct venom_ioc_info info; /* as it was before what must not change it */
+	char status[VENOM_PAGE];
+};
+
+FIXTURE_VARIANT(takeover)
+{
+	bool closed; /* the daemon closes all it has; else it is killed */
+};
+
+/* clang-format off */
+FIXTURE_VARIANT_ADD(takeover, killed) { .closed = false };
+FIXTURE_VARIANT_ADD(takeover, closed) { .closed = true };
+/* clang-format on */
+
+#define STATE	 5 /* patterns */
+#define ANSWERS	 6
+#define COMMANDS 7
+
+static void set_up(FIXTURE_DATA(takeover) * self)
+{
+	self->name = vt_name();
+	self->create = vt_shared(sizeof(*self->create));
+	*self->create = dev_create_init(self->name);
+	self->other = vt_shared(sizeof(*self->other));
+	peer = vt_shared(sizeof(*peer));
+	vt_start(&self->dm);
+	vt_start(&self->next);
+	vt_start(&self->third);
+	vt_start(&self->sh);
+	VT_CHECK(!vt_call(&self->dm, t_create, self->create));
+	VT_CHECK(!vt_call(&self->dm, t_map));
+	VT_CHECK(!vt_call(&self->dm, t_fill, STATE));
+	VT_CHECK(!km_shell_make(&self->own, self->name));
+	vt_fill((char *)self->own.commands + LANE_HEAD, self->own.c.commands_size - LANE_HEAD, COMMANDS);
+	VT_CHECK(!vt_call(&self->dm, t_answer, self->own.c.id, self->own.c.responses_size, ANSWERS));
+}
+
+static void tear_down(FIXTURE_DATA(takeover) * self)
+{
+	km_shell_close(&self->own);
+	vt_kill(&self->sh, SIGKILL);
+	vt_kill(&self->third, SIGKILL);
+	vt_kill(&self->next, SIGKILL);
+	vt_kill(&self->dm, SIGKILL);
+}
+
+FIXTURE_SETUP(takeover)
+{
+	set_up(self);
+}
+
+FIXTURE_TEARDOWN(takeover)
+{
+	tear_down(self);
+}
+
+static void die(FIXTURE_DATA(takeover) * self, struct vt_peer *dm, bool closed)
+{
+	if (closed) {
+		VT_CHECK(!vt_call(dm, t_unmap));
+		VT_CHECK(!vt_call(dm, t_close));
+	} else {
+		vt_kill(dm, SIGKILL);
+	}
+	VT_CHECK(VT_UNTIL(km_daemon_life(self->own.status) == VENOM_DAEMON_GONE));
+}
+
+/* All that is to be seen of the waiting channel. */
+static void note(FIXTURE_DATA(takeover) * self)
+{
+	VT_CHECK(!km_info(self->name, &self->info));
+	VT_CHECK(!self->info.alive);
+	memcpy(self->status, self->own.status, VENOM_PAGE);
+}
+
+static bool untouched(FIXTURE_DATA(takeover) * self)
+{
+	struct venom_ioc_info now;
+
+	return !km_info(self->name, &now) && !memcmp(&now, &self->info, sizeof(now)) &&
+	       !memcmp(self->status, self->own.status, VENOM_PAGE) && hung_up(self->own.fd);
+}
+
+/* It goes on with p: to the last byte. */
+static bool resumed(FIXTURE_DATA(takeover) * self, struct vt_peer *p, unsigned int epoch)
+{
+	const struct km_shell *own = &self->own;
+	struct venom_ioc_peer daemon = {.size = sizeof(daemon)};
+	struct venom_geometry geo = self->create->geo;
+
+	VT_CHECK(answer->resumed == 1);
+	VT_CHECK(answer->epoch == epoch);
+	venom_geometry_fill(&geo, VENOM_PAGE);
+	VT_CHECK(!memcmp(&answer->geo, &geo, sizeof(geo)));
+	VT_CHECK(answer->state_size == own->c.state_size);
+	VT_CHECK(answer->status_size == own->c.status_size);
+	VT_CHECK(!vt_call(p, t_map));
+	VT_CHECK(vt_call(p, t_is, STATE) == 1);
+	VT_CHECK(vt_call(p, t_look, VENOM_AREA_COMMANDS, own->c.id, own->c.commands_size) == COMMANDS);
+	VT_CHECK(vt_call(p, t_look, VENOM_AREA_RESPONSES, own->c.id, own->c.responses_size) == ANSWERS);
+	/* The shells are told by what they look at, and by poll. */
+	VT_CHECK(km_daemon_life(own->status) == VENOM_DAEMON_ALIVE);
+	VT_CHECK(vt_load(&own->status->epoch) == epoch);
+	VT_CHECK(!hung_up(own->fd));
+	VT_CHECK(km_shell_life(own->status, own->c.id) == VENOM_SHELL_ALIVE);
+	VT_CHECK(!dev_call(own->fd, VENOM_IOC_PEER, &daemon));
+	VT_CHECK(daemon.pid == (unsigned int)p->pid);
+	VT_CHECK(daemon.life == VENOM_DAEMON_ALIVE);
+	VT_CHECK(!vt_call(p, t_peer, own->c.id, peer));
+	VT_CHECK(peer->life == VENOM_SHELL_ALIVE);
+	VT_CHECK(peer->generation == own->c.generation);
+	VT_CHECK(peer->pid == (unsigned int)getpid());
+	/* They see what it writes, and wake each other. */
+	VT_CHECK(!vt_call(p, t_fill, STATE + 100));
+	VT_CHECK(vt_is(own->state, own->c.state_size, STATE + 100));
+	VT_CHECK(!vt_call(p, t_fill, STATE));
+	VT_CHECK(!vt_call(p, t_bell));
+	VT_CHECK(vt_call(p, t_rung) == 0);
+	VT_CHECK(!dev_wake(own->fd, VENOM_WAKE_DAEMON, 0));
+	VT_CHECK(vt_call(p, t_rung) == 1);
+	return true;
+}
+
+TEST_F(takeover, a_living_daemon_is_busy)
+{
+	struct km_daemon mine;
+
+	for (int flags = 0; flags <= (VENOM_CREATE_RESUME | VENOM_CREATE_FENCED); flags++) {
+		EXPECT_EQ(-EBUSY, vt_call(&self->next, t_create, self->create, flags));
+		/* Not even for the process itself. */
+		EXPECT_EQ(-EBUSY, vt_call(&self->dm, t_create, self->create, flags));
+	}
+	self->create->geo.versions++;
+	EXPECT_EQ(-EBUSY, vt_call(&self->next, t_create, self->create));
+	EXPECT_EQ(-EBUSY, km_daemon_make(&mine, self->create));
+	EXPECT_FALSE(hung_up(self->own.fd));
+	EXPECT_EQ(1, self->own.status->epoch);
+	EXPECT_TRUE(vt_is(self->own.state, self->own.c.state_size, STATE));
+}
+
+TEST_F(takeover, it_goes_on)
+{
+	struct km_shell late;
+	struct vt_peer *p = &self->dm, *after[] = {&self->next, &self->third};
+	int efd = km_efd();
+
+	ASSERT_EQ(0, dev_bell(self->own.fd, VENOM_BELL_LIFE, efd));
+	ASSERT_EQ(0, dev_sleep(self->own.fd, VENOM_SLEEP_WATCH));
+	for (unsigned int i = 0; i < ARRAY_SIZE(after); i++) {
+		ASSERT_EQ(0, dev_sleep(self->own.fd, VENOM_SLEEP_ARM));
+		die(self, p, variant->closed);
+		EXPECT_EQ(1, km_rung(efd));
+		EXPECT_TRUE(hung_up(self->own.fd));
+		EXPECT_EQ(-ENOENT, km_shell_make(&late, self->name));
+		EXPECT_EQ(0, self->own.status->state_sleepers);
+		EXPECT_EQ(1, self->own.status->state_waiters);
+		EXPECT_EQ(-EPIPE, dev_wake(self->own.fd, VENOM_WAKE_DAEMON, 0));
+		EXPECT_EQ(-EPIPE, dev_sleep(self->own.fd, VENOM_SLEEP_ARM));
+		note(self);
+		EXPECT_EQ(0, self->info.pid);
+		EXPECT_EQ(getuid(), self->info.uid);
+		EXPECT_EQ(1, self->info.attached);
+		EXPECT_EQ(i + 1, self->info.epoch);
+		ASSERT_EQ(0, vt_call(after[i], t_create, self->create, VENOM_CREATE_RESUME));
+		ASSERT_TRUE(resumed(self, after[i], i + 2));
+		p = after[i];
+	}
+	/* Who comes now is of this epoch. */
+	ASSERT_EQ(0, km_shell_make(&late, self->name));
+	EXPECT_EQ(3, late.c.epoch);
+	EXPECT_EQ(3, late.commands->head.epoch);
+	EXPECT_NE(self->own.c.generation, late.c.generation);
+	EXPECT_EQ(2, self->own.status->attached);
+	km_shell_close(&late);
+	close(efd);
+}
+
+TEST_F(takeover, huge_is_not_asked_for_again)
+{
+	die(self, &self->dm, variant->closed);
+	self->create->huge = VENOM_IOC_HUGE_REQUIRE;
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_TRUE(resumed(self, &self->next, 2));
+}
+
+/* ---- what is refused, and changes nothing ---- */
+
+static const struct {
+	const char *name;
+	size_t at;
+	unsigned int change; /* xor */
+} fields[] = {
+#define FIELD(f, x)                                       \
+	{                                                 \
+#f, offsetof(struct venom_geometry, f), x \
+	}
+	FIELD(flags, 1),    FIELD(mode, 0066),	 FIELD(versions, 1),	FIELD(cmd_slots, 1),
+	FIELD(cmd_size, 1), FIELD(resp_size, 1), FIELD(max_clients, 1), FIELD(data_size, 1),
+};
+
+TEST_F(takeover, another_geometry)
+{
+	die(self, &self->dm, variant->closed);
+	note(self);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fields); i++) {
+		unsigned int *field = (void *)((char *)&self->create->geo + fields[i].at);
+
+		*field ^= fields[i].change;
+		EXPECT_EQ(-EEXIST, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME))
+		TH_LOG("%s", fields[i].name);
+		EXPECT_TRUE(untouched(self)) TH_LOG("%s", fields[i].name);
+		*field ^= fields[i].change;
+	}
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_TRUE(resumed(self, &self->next, 2));
+}
+
+TEST_F(takeover, another_user)
+{
+	if (geteuid())
+		SKIP(return, "needs root, to be another");
+	ASSERT_EQ(0, vt_call(&self->third, t_become, 1000));
+	EXPECT_EQ(-EBUSY, vt_call(&self->third, t_create, self->create));
+	die(self, &self->dm, variant->closed);
+	note(self);
+	for (int flags = 0; flags <= VENOM_CREATE_RESUME; flags++) {
+		EXPECT_EQ(-EEXIST, vt_call(&self->third, t_create, self->create, flags));
+		EXPECT_TRUE(untouched(self));
+	}
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_TRUE(resumed(self, &self->next, 2));
+}
+
+/* Root is another user, too. */
+TEST_F(takeover, root_and_a_user_s_channel)
+{
+	struct venom_ioc_create create = dev_create_init(vt_name());
+	struct km_shell shell;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	*self->create = create;
+	ASSERT_EQ(0, vt_call(&self->third, t_become, 1000));
+	ASSERT_EQ(0, vt_call(&self->third, t_create, self->create));
+	ASSERT_EQ(0, km_shell_make(&shell, create.name));
+	vt_kill(&self->third, SIGKILL);
+	EXPECT_TRUE(VT_UNTIL(hung_up(shell.fd)));
+	for (int flags = 0; flags <= VENOM_CREATE_RESUME; flags++) {
+		EXPECT_EQ(-EEXIST, vt_call(&self->next, t_create, self->create, flags));
+	}
+	km_shell_close(&shell);
+	EXPECT_EQ(0, vt_call(&self->next, t_create, self->create));
+	EXPECT_EQ(1, answer->epoch);
+}
+
+/* A caller whose struct can't be written gets nothing and takes nothing. */
+TEST_F(takeover, a_bad_pointer)
+{
+	struct venom_ioc_create *c = mmap(NULL, VENOM_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = dev_open();
+
+	ASSERT_NE(MAP_FAILED, c);
+	die(self, &self->dm, variant->closed);
+	note(self);
+	for (int flags = 0; flags <= VENOM_CREATE_RESUME; flags++) {
+		*c = *self->create;
+		c->flags = flags;
+		ASSERT_EQ(0, mprotect(c, VENOM_PAGE, PROT_READ));
+		EXPECT_EQ(-EFAULT, dev_call(fd, VENOM_IOC_CREATE, c));
+		ASSERT_EQ(0, mprotect(c, VENOM_PAGE, PROT_READ | PROT_WRITE));
+		EXPECT_TRUE(untouched(self)) TH_LOG("flags %d", flags);
+	}
+	close(fd);
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_TRUE(resumed(self, &self->next, 2));
+}
+
+/* ---- no two at once ---- */
+
+TEST_F(takeover, two_at_once)
+{
+	struct vt_peer *p[] = {&self->next, &self->third};
+
+	die(self, &self->dm, variant->closed);
+	for (unsigned int round = 0; round < 10; round++) {
+		long rc[2];
+		int winner;
+
+		for (int i = 0; i < 2; i++)
+			vt_post(p[i], t_create, self->create, VENOM_CREATE_RESUME);
+		for (int i = 0; i < 2; i++)
+			rc[i] = vt_result(p[i]);
+		winner = rc[1] == 0;
+		ASSERT_EQ(0, rc[winner]);
+		ASSERT_EQ(-EBUSY, rc[!winner]);
+		ASSERT_TRUE(resumed(self, p[winner], round + 2));
+		die(self, p[winner], true);
+	}
+}
+
+/* ---- one writer: who maps the state still ---- */
+
+FIXTURE(writer)
+{
+	FIXTURE_DATA(takeover) t;
+};
+
+FIXTURE_SETUP(writer)
+{
+	set_up(&self->t);
+}
+
+FIXTURE_TEARDOWN(writer)
+{
+	tear_down(&self->t);
+}
+
+/* The last daemon may live, and have closed the device only. */
+TEST_F(writer, resume_waits_for_the_old_one)
+{
+	FIXTURE_DATA(takeover) *t = &self->t;
+
+	ASSERT_EQ(0, vt_call(&t->dm, t_close));
+	ASSERT_TRUE(VT_UNTIL(km_daemon_life(t->own.status) == VENOM_DAEMON_GONE));
+	note(t);
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(-EBUSY, vt_call(&t->next, t_create, t->create, VENOM_CREATE_RESUME));
+		/* Nor that one itself. */
+		EXPECT_EQ(-EBUSY, vt_call(&t->dm, t_create, t->create, VENOM_CREATE_RESUME));
+		EXPECT_TRUE(untouched(t));
+	}
+	ASSERT_EQ(0, vt_call(&t->dm, t_unmap));
+	ASSERT_EQ(0, vt_call(&t->next, t_create, t->create, VENOM_CREATE_RESUME));
+	EXPECT_TRUE(resumed(t, &t->next, 2));
+}
+
+/* Who wants no more of it needn't wait: the old one writes where nobody looks any more. */
+TEST_F(writer, another_channel_need_not_wait)
+{
+	FIXTURE_DATA(takeover) *t = &self->t;
+
+	ASSERT_EQ(0, vt_call(&t->dm, t_close));
+	ASSERT_TRUE(VT_UNTIL(km_daemon_life(t->own.status) == VENOM_DAEMON_GONE));
+	ASSERT_EQ(0, vt_call(&t->next, t_create, t->create));
+	EXPECT_EQ(0, answer->resumed);
+	EXPECT_EQ(2, answer->epoch);
+	ASSERT_EQ(0, vt_call(&t->next, t_map));
+	ASSERT_EQ(0, vt_call(&t->dm, t_fill, 99));
+	EXPECT_EQ(1, vt_call(&t->next, t_is, 0));
+	EXPECT_TRUE(vt_is(t->own.state, t->own.c.state_size, 99));
+}
+
+/* A child that got the map by MADV_DOFORK is a writer, too; -errno if there is no such thing. */
+static long t_fork_writer(long a, long b, long c)
+{
+	pid_t child;
+
+	if (madvise(state, state_size, MADV_DOFORK))
+		return -errno;
+	child = fork();
+	if (!child)
+		for (;;)
+			pause();
+	return child + a + b + c;
+}
+
+TEST_F(writer, resume_waits_for_a_child)
+{
+	FIXTURE_DATA(takeover) *t = &self->t;
+	long child = vt_call(&t->dm, t_fork_writer);
+
+	if (child < 0) {
+		EXPECT_EQ(-EINVAL, child);
+		return;
+	}
+	die(t, &t->dm, false);
+	note(t);
+	EXPECT_EQ(-EBUSY, vt_call(&t->next, t_create, t->create, VENOM_CREATE_RESUME));
+	EXPECT_TRUE(untouched(t));
+	ASSERT_EQ(0, kill((pid_t)child, SIGKILL));
+	ASSERT_TRUE(VT_UNTIL(vt_call(&t->next, t_create, t->create, VENOM_CREATE_RESUME) == 0));
+	EXPECT_TRUE(resumed(t, &t->next, 2));
+}
+
+/* A child that has the map of answers can't touch it. */
+static long t_fork_answerer(long id, long size, long c)
+{
+	char *p = dev_map(dev, VENOM_AREA_RESPONSES, (unsigned int)id, (size_t)size, PROT_READ | PROT_WRITE);
+	pid_t child;
+	int status;
+
+	VT_CHECK(p != MAP_FAILED && !madvise(p, (size_t)size, MADV_DOFORK));
+	*(volatile char *)p = *p;
+	child = fork();
+	if (!child) {
+		signal(SIGBUS, SIG_DFL);
+		*(volatile char *)p = 1;
+		(_exit)(0);
+	}
+	VT_CHECK(waitpid(child, &status, 0) == child);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : c;
+}
+
+TEST_F(writer, a_child_writes_no_answers)
+{
+	FIXTURE_DATA(takeover) *t = &self->t;
+
+	EXPECT_EQ(SIGBUS, vt_call(&t->dm, t_fork_answerer, t->own.c.id, t->own.c.responses_size));
+}
+
+/* ---- another one in its place ---- */
+
+TEST_F(takeover, without_resume_it_is_another)
+{
+	struct venom_ioc_peer daemon = {.size = sizeof(daemon)};
+	struct venom_ioc_info info;
+	struct km_shell fresh, late;
+
+	die(self, &self->dm, variant->closed);
+	self->create->geo.versions++;
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create));
+	EXPECT_EQ(0, answer->resumed);
+	EXPECT_EQ(2, answer->epoch);
+	ASSERT_EQ(0, vt_call(&self->next, t_map));
+	EXPECT_EQ(1, vt_call(&self->next, t_is, 0));
+	ASSERT_EQ(0, km_info(self->name, &info));
+	EXPECT_EQ(1, info.alive);
+	EXPECT_EQ(self->next.pid, info.pid);
+	EXPECT_EQ(0, info.attached);
+	/* The old shell has what it had, and that is all. */
+	for (int i = 0; i < 2; i++) {
+		EXPECT_TRUE(hung_up(self->own.fd));
+		EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(self->own.status));
+		EXPECT_EQ(1, self->own.status->epoch);
+		EXPECT_TRUE(vt_is(self->own.state, self->own.c.state_size, STATE));
+		EXPECT_EQ(-EPIPE, dev_wake(self->own.fd, VENOM_WAKE_DAEMON, 0));
+		ASSERT_EQ(0, dev_call(self->own.fd, VENOM_IOC_PEER, &daemon));
+		EXPECT_EQ(VENOM_DAEMON_GONE, daemon.life);
+		EXPECT_EQ(0, daemon.pid);
+		/* The new daemon knows of no such shell. */
+		EXPECT_EQ(-ENOENT, vt_call(&self->next, t_peer, self->own.c.id, peer));
+		if (!i) {
+			ASSERT_EQ(0, vt_call(&self->next, t_fill, 44));
+		}
+	}
+	ASSERT_EQ(0, km_shell_make(&fresh, self->name));
+	EXPECT_EQ(2, fresh.c.epoch);
+	EXPECT_TRUE(vt_is(fresh.state, fresh.c.state_size, 44));
+	EXPECT_EQ(1, fresh.status->attached);
+	/* Nor has the old one any part in what becomes of the new one. */
+	km_shell_close(&self->own);
+	EXPECT_EQ(1, fresh.status->attached);
+	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(fresh.status));
+	vt_kill(&self->next, SIGKILL);
+	EXPECT_TRUE(VT_UNTIL(hung_up(fresh.fd)));
+	ASSERT_EQ(0, vt_call(&self->third, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_EQ(1, answer->resumed);
+	EXPECT_EQ(3, answer->epoch);
+	km_shell_close(&fresh);
+	EXPECT_EQ(0, km_shell_make(&late, self->name));
+	km_shell_close(&late);
+}
+
+TEST_F(takeover, a_channel_that_nobody_holds_is_gone)
+{
+	struct venom_ioc_info info;
+
+	for (int shell_first = 0; shell_first < 2; shell_first++) {
+		if (shell_first) {
+			ASSERT_EQ(0, km_shell_make(&self->own, self->name));
+			km_shell_close(&self->own);
+			vt_kill(&self->dm, SIGKILL);
+		} else {
+			die(self, &self->dm, variant->closed);
+			km_shell_close(&self->own);
+		}
+		EXPECT_TRUE(VT_UNTIL(km_info(self->name, &info) == -ENOENT));
+		vt_kill(&self->dm, SIGKILL);
+		vt_start(&self->dm);
+		ASSERT_EQ(0, vt_call(&self->dm, t_create, self->create, VENOM_CREATE_RESUME));
+		EXPECT_EQ(0, answer->resumed);
+		EXPECT_EQ(1, answer->epoch);
+		ASSERT_EQ(0, vt_call(&self->dm, t_map));
+		EXPECT_EQ(1, vt_call(&self->dm, t_is, 0));
+	}
+}
+
+/* ---- the shells of before ---- */
+
+TEST_F(takeover, a_dead_shell_s_commands_are_kept)
+{
+	/* Its death may come before the daemon's, or after. */
+	for (int after = 0; after < 2; after++) {
+		struct vt_peer *dm = after ? &self->next : &self->dm, *next = after ? &self->third : &self->next;
+		struct km_shell heir;
+
+		if (after)
+			vt_start(&self->sh);
+		ASSERT_EQ(0, vt_call(&self->sh, t_connect, self->name, 33, self->other));
+		ASSERT_NE(self->own.c.id, self->other->id);
+		if (!after) {
+			vt_kill(&self->sh, SIGKILL);
+			ASSERT_TRUE(VT_UNTIL(km_shell_life(self->own.status, self->other->id) == VENOM_SHELL_GONE));
+		}
+		die(self, dm, variant->closed);
+		if (after) {
+			vt_kill(&self->sh, SIGKILL);
+			ASSERT_TRUE(VT_UNTIL(km_shell_life(self->own.status, self->other->id) == VENOM_SHELL_GONE));
+		}
+		note(self);
+		EXPECT_EQ(1, self->info.attached);
+		ASSERT_EQ(0, vt_call(next, t_create, self->create, VENOM_CREATE_RESUME));
+		ASSERT_TRUE(resumed(self, next, 2 + (unsigned int)after));
+		ASSERT_EQ(0, vt_call(next, t_peer, self->other->id, peer));
+		EXPECT_EQ(VENOM_SHELL_GONE, peer->life);
+		EXPECT_EQ(self->other->generation, peer->generation);
+		EXPECT_EQ(33, vt_call(next, t_look, VENOM_AREA_COMMANDS, self->other->id, self->other->commands_size));
+		EXPECT_EQ(0, vt_call(next, t_lane, self->other->id, self->other->generation, VENOM_LANE_FREE));
+		EXPECT_EQ(VENOM_SHELL_NONE, km_shell_life(self->own.status, self->other->id));
+		EXPECT_EQ(-ENOENT, vt_call(next, t_look, VENOM_AREA_COMMANDS, self->other->id, VENOM_PAGE));
+		ASSERT_EQ(0, km_shell_make(&heir, self->name));
+		EXPECT_EQ(self->other->id, heir.c.id);
+		EXPECT_NE(self->other->generation, heir.c.generation);
+		km_shell_close(&heir);
+		EXPECT_EQ(0, vt_call(next, t_lane, heir.c.id, heir.c.generation, VENOM_LANE_FREE));
+	}
+}
+
+/* What one daemon has seen of the dead, the next one has not. */
+TEST_F(takeover, the_dead_are_looked_at_again)
+{
+	struct km_shell late;
+
+	ASSERT_EQ(4, self->create->geo.max_clients);
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, km_shell_make(&late, self->name));
+		km_shell_close(&late);
+		EXPECT_EQ(0, vt_call(&self->dm, t_lane, late.c.id, late.c.generation, VENOM_LANE_KEEP));
+	}
+	EXPECT_EQ(-EUSERS, km_shell_make(&late, self->name));
+	die(self, &self->dm, variant->closed);
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_EQ(-EAGAIN, km_shell_make(&late, self->name));
+}
+
+/* With the last of the living goes the channel, whatever the dead have left. */
+TEST_F(takeover, the_dead_hold_nothing)
+{
+	struct venom_ioc_info info;
+
+	ASSERT_EQ(0, vt_call(&self->sh, t_connect, self->name, 33, self->other));
+	die(self, &self->dm, variant->closed);
+	vt_kill(&self->sh, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(km_shell_life(self->own.status, self->other->id) == VENOM_SHELL_GONE));
+	ASSERT_EQ(0, km_info(self->name, &info));
+	km_shell_close(&self->own);
+	EXPECT_EQ(-ENOENT, km_info(self->name, &info));
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_EQ(0, answer->resumed);
+}
+
+/* ---- the end ---- */
+
+TEST_F(takeover, an_end_is_for_good)
+{
+	struct venom_ioc_info info;
+	struct km_shell fresh;
+	int efd = km_efd();
+
+	ASSERT_EQ(0, dev_bell(self->own.fd, VENOM_BELL_WAKE, efd));
+	ASSERT_EQ(0, vt_call(&self->dm, t_end));
+	/* At once. */
+	EXPECT_EQ(-ENOENT, km_info(self->name, &info));
+	EXPECT_EQ(-ENOENT, km_shell_make(&fresh, self->name));
+	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(self->own.status));
+	EXPECT_TRUE(hung_up(self->own.fd));
+	EXPECT_LE(1, km_rung(efd));
+	EXPECT_EQ(-EPIPE, dev_wake(self->own.fd, VENOM_WAKE_DAEMON, 0));
+	/* There is nothing to be a daemon of any more. */
+	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_end));
+	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_wake, VENOM_WAKE_STATE));
+	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_wake, VENOM_WAKE_SHELL, self->own.c.id));
+	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_look, VENOM_AREA_COMMANDS, self->own.c.id, VENOM_PAGE));
+	ASSERT_EQ(0, vt_call(&self->next, t_create, self->create, VENOM_CREATE_RESUME));
+	EXPECT_EQ(0, answer->resumed);
+	EXPECT_EQ(1, answer->epoch);
+	ASSERT_EQ(0, vt_call(&self->next, t_map));
+	EXPECT_EQ(1, vt_call(&self->next, t_is, 0));
+	ASSERT_EQ(0, km_shell_make(&fresh, self->name));
+	/* The old one's death is none for the new one's. */
+	die(self, &self->dm, variant->closed);
+	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(fresh.status));
+	EXPECT_FALSE(hung_up(fresh.fd));
+	EXPECT_TRUE(hung_up(self->own.fd));
+	EXPECT_EQ(0, vt_call(&self->next, t_wake, VENOM_WAKE_SHELL, fresh.c.id));
+	km_shell_close(&fresh);
+	close(efd);
+}
+
+/* ---- with the library ---- */
+
+FIXTURE(library)
+{
+	struct venom_config *cfg;
+	const char *name;
+	struct vt_peer dm, next, third, sh;
+	struct venom_shell *s;
+	uint64_t version;
+	struct venom_info info;
+	char buf[256];
+};
+
+FIXTURE_VARIANT(library)
+{
+	uint32_t versions;
+	bool torn; /* the daemon dies between write_begin and write_commit */
+	bool later; /* open requests are asked for only when the next daemon is there */
+	int64_t spin_ns;
+};
+
+/* clang-format off */
+FIXTURE_VARIANT_ADD(library, ring) { .versions = 4 };
+FIXTURE_VARIANT_ADD(library, ring_torn) { .versions = 4, .torn = true, .later = true };
+FIXTURE_VARIANT_ADD(library, ring_spin) { .versions = 2, .spin_ns = VENOM_SPIN_FOREVER, .later = true };
+FIXTURE_VARIANT_ADD(library, one) { .versions = 1, .later = true };
+FIXTURE_VARIANT_ADD(library, one_torn) { .versions = 1, .torn = true };
+/* clang-format on */
+
+static long l_version(long a, long b, long c)
+{
+	return (long)venom_daemon_version(pd) + a + b + c;
+}
+
+static long l_info(long out, long b, long c)
+{
+	return venom_shell_info(ps, (struct venom_info *)out) + b + c;
+}
+
+FIXTURE_SETUP(library)
+{
+	self->cfg = vt_config();
+	self->cfg->flags = VENOM_RESUME;
+	self->cfg->versions = variant->versions;
+	self->cfg->spin_ns = variant->spin_ns;
+	self->cfg->huge = VENOM_HUGE_NEVER;
+	self->cfg->cmd_slots = 16;
+	self->name = vt_name();
+	vt_start(&self->dm);
+	vt_start(&self->next);
+	vt_start(&self->third);
+	vt_start(&self->sh);
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (int v = 1; v <= 3; v++) {
+		ASSERT_EQ(0, vt_call(&self->dm, pd_publish, v, 100));
+	}
+	ASSERT_EQ(0, venom_shell_connect(&self->s, self->name)) TH_LOG("%s", venom_errmsg());
+	ASSERT_EQ(0, venom_shell_set_spin(self->s, variant->spin_ns));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, vt_call(&self->sh, ps_set_spin, variant->spin_ns));
+}
+
+FIXTURE_TEARDOWN(library)
+{
+	venom_shell_close(self->s);
+	vt_kill(&self->sh, SIGKILL);
+	vt_kill(&self->third, SIGKILL);
+	vt_kill(&self->next, SIGKILL);
+	vt_kill(&self->dm, SIGKILL);
+}
+
+static int send_v(struct venom_shell *s, uint32_t v)
+{
+	char buf[20];
+
+	vt_fill(buf, sizeof(buf), v);
+	return venom_shell_send(s, buf, sizeof(buf));
+}
+
+static int submit_v(struct venom_shell *s, uint32_t v, uint64_t *tag)
+{
+	char buf[20];
+
+	vt_fill(buf, sizeof(buf), v);
+	return venom_shell_submit(s, buf, sizeof(buf), tag);
+}
+
+/* As its daemon's death leaves the shell: able to read, and no more. */
+static void check_dead(struct venom_shell *s)
+{
+	char buf[20];
+	uint64_t tag;
+
+	VT_CHECK(VT_UNTIL(!venom_shell_alive(s)));
+	VT_CHECK(send_v(s, 1) == -EPIPE);
+	VT_CHECK(submit_v(s, 1, &tag) == -EPIPE);
+	VT_CHECK(venom_shell_request(s, buf, 1, buf, 1, -1) == -EPIPE);
+	VT_CHECK(venom_shell_wait(s, 1000, -1) == -EPIPE);
+	VT_CHECK(venom_shell_room(s, -1) == -EPIPE);
+}
+
+TEST_F(library, it_goes_on)
+{
+	uint64_t taken, left, tag;
+	bool readable = variant->versions > 1 || !variant->torn;
+
+	/* 1 to 3 are taken, one of them a request; 4 to 6 are not, one of them a request. */
+	ASSERT_EQ(0, send_v(self->s, 1));
+	ASSERT_EQ(0, send_v(self->s, 2));
+	ASSERT_EQ(0, submit_v(self->s, 3, &taken));
+	ASSERT_EQ(0, send_v(self->s, 4));
+	ASSERT_EQ(0, submit_v(self->s, 5, &left));
+	ASSERT_EQ(0, send_v(self->s, 6));
+	for (int v = 1; v <= 3; v++) {
+		ASSERT_EQ(v, vt_call(&self->dm, pd_receive, -1));
+	}
+	if (variant->torn) {
+		ASSERT_EQ(0, vt_call(&self->dm, pd_begin, 9, 100));
+	}
+	vt_post(&self->sh, ps_wait, 3, -1);
+	vt_kill(&self->dm, SIGKILL);
+	EXPECT_EQ(-EPIPE, vt_result(&self->sh));
+	check_dead(self->s);
+	memset(self->buf, 0x5a, sizeof(self->buf));
+	for (int when = 0; when < 2; when++) {
+		if (when) {
+			ASSERT_EQ(0, vt_call(&self->next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+		}
+		if (when != variant->later)
+			continue;
+		tag = taken;
+		EXPECT_EQ(-ECONNRESET, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+		tag = left;
+		EXPECT_EQ(-EPIPE, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+		tag = VENOM_ANY;
+		EXPECT_EQ(-EINVAL, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+		EXPECT_TRUE(vt_all(self->buf, 0x5a, sizeof(self->buf)));
+	}
+	/* The state that the last one left, until there is a newer one. */
+	EXPECT_EQ(1, venom_shell_alive(self->s));
+	EXPECT_LE(3, vt_call(&self->next, l_version));
+	if (readable) {
+		EXPECT_EQ(3, vt_call(&self->next, l_version));
+		EXPECT_EQ(100, venom_shell_read(self->s, self->buf, sizeof(self->buf), &self->version));
+		EXPECT_EQ(3, self->version);
+		EXPECT_TRUE(vt_is(self->buf, 100, 3));
+		EXPECT_EQ(3, vt_call(&self->sh, ps_read));
+	} else {
+		EXPECT_EQ(-EAGAIN, venom_shell_read(self->s, self->buf, sizeof(self->buf), NULL));
+	}
+	ASSERT_EQ(0, venom_shell_info(self->s, &self->info));
+	EXPECT_EQ(2, self->info.epoch);
+	EXPECT_EQ(self->next.pid, self->info.pid);
+	EXPECT_EQ(1, self->info.alive);
+	/* What was not taken comes now, in its order and once; but no request that has failed. */
+	EXPECT_EQ(4, vt_call(&self->next, pd_receive, -1));
+	EXPECT_EQ(6, vt_call(&self->next, pd_receive, -1));
+	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 30));
+	/* And all is as it was: state, commands, requests, waits. */
+	vt_post(&self->sh, ps_wait, vt_call(&self->next, l_version), -1);
+	EXPECT_FALSE(vt_has_result(&self->sh, 10));
+	ASSERT_EQ(0, vt_call(&self->next, pd_publish, 7, 100));
+	EXPECT_EQ(1, vt_result(&self->sh));
+	EXPECT_EQ(100, venom_shell_read(self->s, self->buf, sizeof(self->buf), &self->version));
+	EXPECT_TRUE(vt_is(self->buf, 100, 7));
+	EXPECT_EQ(self->version, vt_call(&self->next, l_version));
+	EXPECT_LT(3, self->version);
+	if (readable) {
+		EXPECT_EQ(4, self->version);
+	}
+	EXPECT_EQ(0, send_v(self->s, 8));
+	EXPECT_EQ(8, vt_call(&self->next, pd_receive, -1));
+	for (int v = 10; v < 20; v++) {
+		vt_post(&self->next, pd_echo, 2);
+		vt_fill(self->buf, 20, v);
+		EXPECT_EQ(20, venom_shell_request(self->s, self->buf, 20, self->buf, sizeof(self->buf), -1));
+		EXPECT_TRUE(vt_is(self->buf, 20, v));
+		EXPECT_EQ(v, vt_call(&self->sh, ps_request, v, 20, -1));
+		EXPECT_EQ(0, vt_result(&self->next));
+	}
+	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 0));
+}
+
+/* Once means once, however many daemons come and go. */
+TEST_F(library, again_and_again)
+{
+	struct vt_peer dm = self->dm, next;
+	int sent = 0, got = 0, version = 3;
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 9; i++) {
+			ASSERT_EQ(0, send_v(self->s, ++sent));
+		}
+		vt_post(&self->sh, ps_request, 1000, 20, -1);
+		for (int i = 0; i < 3 + round; i++) {
+			ASSERT_LE(1, (int)(vt_call(&dm, pd_receive, -1)));
+		}
+		/* Round robin: of our 9, and the other's request. */
+		vt_kill(&dm, SIGKILL);
+		EXPECT_GT(0, vt_result(&self->sh));
+		vt_start(&next);
+		ASSERT_EQ(0, vt_call(&next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+		EXPECT_EQ(version, vt_call(&next, l_version));
+		ASSERT_EQ(0, vt_call(&self->sh, l_info, vt_box));
+		EXPECT_EQ(round + 2, ((struct venom_info *)vt_box)->epoch);
+		/* All that is left comes in its order, up to the last one. */
+		got = (int)vt_call(&next, pd_receive, -1);
+		EXPECT_LT(sent - 9, got);
+		while (got < sent) {
+			ASSERT_EQ(got + 1, vt_call(&next, pd_receive, -1));
+			got++;
+		}
+		EXPECT_EQ(0, vt_call(&next, pd_receive, 10));
+		ASSERT_EQ(0, vt_call(&next, pd_publish, 50 + round, 100));
+		version++;
+		EXPECT_EQ(50 + round, vt_call(&self->sh, ps_read));
+		dm = next;
+		self->dm = next;
+	}
+}
+
+/* A full lane, and a dead shell's, are delivered to the last command. */
+TEST_F(library, full_and_dead_lanes)
+{
+	int theirs = 0, ours = 0;
+
+	for (int v = 101; v <= 116; v++) {
+		ASSERT_EQ(0, send_v(self->s, v));
+		ASSERT_EQ(0, vt_call(&self->sh, ps_send, v + 100, 20));
+	}
+	EXPECT_EQ(-EAGAIN, send_v(self->s, 117));
+	vt_kill(&self->sh, SIGKILL);
+	vt_kill(&self->dm, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(!venom_shell_alive(self->s)));
+	ASSERT_EQ(0, vt_call(&self->next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (int i = 0; i < 32; i++) {
+		long v = vt_call(&self->next, pd_receive, -1);
+
+		if (v > 200) {
+			EXPECT_EQ(201 + theirs, v);
+			theirs++;
+		} else {
+			EXPECT_EQ(101 + ours, v);
+			ours++;
+		}
+	}
+	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
+	EXPECT_EQ(16, ours);
+	EXPECT_EQ(16, theirs);
+	EXPECT_EQ(1, venom_shell_room(self->s, -1));
+	EXPECT_EQ(0, send_v(self->s, 117));
+	EXPECT_EQ(117, vt_call(&self->next, pd_receive, -1));
+}
+
+/* An answer that was given before the death is an answer. */
+TEST_F(library, an_answer_given_is_kept)
+{
+	uint64_t tag;
+
+	ASSERT_EQ(0, submit_v(self->s, 5, &tag));
+	ASSERT_EQ(5, vt_call(&self->dm, pd_receive, -1));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_respond, 0, 77, 30));
+	vt_kill(&self->dm, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(!venom_shell_alive(self->s)));
+	ASSERT_EQ(0, vt_call(&self->next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(30, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+	EXPECT_TRUE(vt_is(self->buf, 30, 77));
+	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
+}
+
+/* Without VENOM_RESUME, or after an end in order, it is another channel; the old handle knows. */
+TEST_F(library, not_resumed)
+{
+	struct venom_shell *fresh;
+
+	ASSERT_EQ(0, send_v(self->s, 1));
+	if (variant->torn) {
+		ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
+	} else {
+		vt_kill(&self->dm, SIGKILL);
+		self->cfg->flags = 0;
+	}
+	ASSERT_TRUE(VT_UNTIL(!venom_shell_alive(self->s)));
+	ASSERT_EQ(0, vt_call(&self->next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->next, l_version));
+	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
+	check_dead(self->s);
+	EXPECT_EQ(100, venom_shell_read(self->s, self->buf, sizeof(self->buf), NULL));
+	EXPECT_TRUE(vt_is(self->buf, 100, 3));
+	ASSERT_EQ(0, venom_shell_connect(&fresh, self->name));
+	EXPECT_EQ(-ENODATA, venom_shell_read(fresh, self->buf, sizeof(self->buf), NULL));
+	ASSERT_EQ(0, venom_shell_info(fresh, &self->info));
+	EXPECT_EQ(variant->torn ? 1 : 2, self->info.epoch);
+	EXPECT_EQ(0, send_v(fresh, 2));
+	EXPECT_EQ(2, vt_call(&self->next, pd_receive, -1));
+	venom_shell_close(fresh);
+}
+
+TEST_HARNESS_MAIN
