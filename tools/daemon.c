@@ -29,6 +29,12 @@ bool config_option(int c, struct venom_config *cfg)
 	case 'V':
 		cfg->versions = opt_number(1, VENOM_VERSIONS_MAX);
 		return true;
+	case 'N':
+		cfg->node = opt_number(0, 1023);
+		return true;
+	case 'R':
+		cfg->flags |= VENOM_RESUME;
+		return true;
 	case 'C':
 		cfg->max_clients = opt_number(1, VENOM_CLIENTS_MAX);
 		return true;

@@ -61,6 +61,8 @@ const char *human_ns(char buf[16], uint64_t ns);
 	{"spin", required_argument, NULL, 'S'},	\
 	{"versions", required_argument, NULL, 'V'}, \
 	{"huge", required_argument, NULL, 'H'},	\
+	{"node", required_argument, NULL, 'N'},	\
+	{"resume", no_argument, NULL, 'R'},	\
 	{"clients", required_argument, NULL, 'C'}
 /* clang-format on */
 #define CONFIG_HELP                                                                           \
@@ -68,6 +70,8 @@ const char *human_ns(char buf[16], uint64_t ns);
 	"  --versions N      versions that the ring holds; default 4\n"                       \
 	"  --clients N       shells at once; default 64\n"                                    \
 	"  --huge WHEN       huge pages for the state: prefer (default), require or never\n"  \
+	"  --node N          memory of this NUMA node\n"                                      \
+	"  --resume          module: go on with the channel that a dead daemon left\n"        \
 	"  --spin HOW        adaptive (default), forever, none, or nanoseconds to spin before a sleep\n"
 bool config_option(int c, struct venom_config *cfg);
 
