@@ -132,10 +132,7 @@ static int state_fill(struct file *file, u64 bytes)
 {
 	int rc = vfs_fallocate(file, 0, 0, bytes);
 
-	if (!rc && i_size_read(file_inode(file)) != bytes)
-		rc = -ENOMEM;
-	/* Whatever the file systems call it. */
-	return rc == -ENOSPC || rc == -EFBIG ? -ENOMEM : rc;
+	return !rc && i_size_read(file_inode(file)) != bytes ? -ENOMEM : rc;
 }
 
 /* The same file under a name that tells in /proc/PID/maps what it is, as that of shmem does. */
@@ -188,7 +185,7 @@ static struct file *state_open_base(u64 bytes)
 	return file;
 }
 
-static struct file *state_make(struct venom_ioc_create *c, u64 page_size)
+static struct file *state_make(struct venom_ioc_create *c, u64 page_size, struct venom_charge *charge)
 {
 	struct file *file;
 	u64 bytes;
@@ -196,26 +193,38 @@ static struct file *state_make(struct venom_ioc_create *c, u64 page_size)
 
 	venom_geometry_fill(&c->geo, page_size);
 	bytes = venom_state_bytes(&c->geo);
+	rc = venom_charge(charge, 1, bytes + venom_status_bytes(c->geo.max_clients));
+	if (rc)
+		return ERR_PTR(rc);
 	file = page_size == PAGE_SIZE ? state_open_base(bytes) : state_open_huge(page_size);
-	if (IS_ERR(file))
-		return file;
+	rc = PTR_ERR_OR_ZERO(file);
+	if (rc)
+		goto fail;
 	rc = state_fill(file, bytes);
 	if (rc) {
 		fput(file);
-		return ERR_PTR(rc);
+		goto fail;
 	}
 	*venom_state_seals(file) |= SEALS;
 	return file;
+fail:
+	venom_uncharge(charge);
+	/* Whatever the file systems call it. */
+	return ERR_PTR(rc == -ENOSPC || rc == -EFBIG ? -ENOMEM : rc);
 }
 
-/* A file for c's state; fills in what c->geo comes to. */
-struct file *venom_state_alloc(struct venom_ioc_create *c)
+/*
+ * A file for c's state; fills in what c->geo comes to, and charges the caller for a channel.  Huge pages that are not
+ * there, or that are above his limit, may be done without.
+ */
+struct file *venom_state_alloc(struct venom_ioc_create *c, struct venom_charge *charge)
 {
 	if (c->huge != VENOM_IOC_HUGE_NEVER) {
-		struct file *file = state_make(c, c->huge_size ? c->huge_size : HUGE_2M);
+		struct file *file = state_make(c, c->huge_size ? c->huge_size : HUGE_2M, charge);
+		int rc = PTR_ERR_OR_ZERO(file);
 
-		if (PTR_ERR_OR_ZERO(file) != -ENOMEM || c->huge == VENOM_IOC_HUGE_REQUIRE)
+		if ((rc != -ENOMEM && rc != -EDQUOT) || c->huge == VENOM_IOC_HUGE_REQUIRE)
 			return file;
 	}
-	return state_make(c, PAGE_SIZE);
+	return state_make(c, PAGE_SIZE, charge);
 }

@@ -189,11 +189,7 @@ static struct venom_channel *channel_alloc(struct venom_ioc_create *c)
 	ch->ns = mntget(venom_ns());
 	ch->uid = current_euid();
 	ch->gid = current_egid();
-	venom_geometry_fill(&c->geo, c->huge == VENOM_IOC_HUGE_NEVER ? PAGE_SIZE : SZ_2M);
-	rc = venom_charge(&ch->charge, 1, venom_state_bytes(&c->geo) + venom_status_bytes(c->geo.max_clients));
-	if (rc)
-		goto put;
-	ch->state = venom_state_alloc(c);
+	ch->state = venom_state_alloc(c, &ch->charge);
 	if (IS_ERR(ch->state)) {
 		rc = PTR_ERR(ch->state);
 		ch->state = NULL;

@@ -82,7 +82,7 @@ void venom_area_put(struct venom_area *a);
 
 int venom_areas_init(void);
 void venom_areas_exit(void);
-struct file *venom_state_alloc(struct venom_ioc_create *c);
+struct file *venom_state_alloc(struct venom_ioc_create *c, struct venom_charge *charge);
 bool venom_is_huge(const struct file *file);
 unsigned int *venom_state_seals(struct file *file);
 

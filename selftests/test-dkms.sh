@@ -32,6 +32,7 @@ else
 	echo "ok $n - the udev rule is one # SKIP no udevadm verify here"
 fi
 if command -v systemd-sysusers >/dev/null; then
+	mkdir "$tmp/root/etc"
 	systemd-sysusers --root="$tmp/root" venom.conf >"$tmp/log" 2>&1 && grep -q '^venom:' "$tmp/root/etc/group"
 	result $? "sysusers makes the group"
 else

@@ -14,15 +14,18 @@ static int usable(const struct venom_backend *be[2])
 	int n = 0, rc;
 
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
-		if (want && *want && strcmp(want, backends[i]->name))
+		if (want && *want) {
+			/* It will say itself why it can't be used. */
+			if (!strcmp(want, backends[i]->name))
+				be[n++] = backends[i];
 			continue;
+		}
 		rc = backends[i]->check();
 		if (!rc)
 			be[n++] = backends[i];
-		else if (want && *want)
-			return rc;
+		else if (rc != -ENODEV && rc != -EACCES && rc != -EPERM)
+			return rc; /* out of descriptors, say: no reason to go elsewhere */
 	}
-	venom_errmsg_clear();
 	return n ? n : venom_fail(-ENODEV, "VENOM_BACKEND is \"%s\", which isn't here", want);
 }
 

@@ -8,19 +8,28 @@
 
 #define DEV "/dev/venom"
 
-int dev_open(int *fd)
+static int open_dev(int *fd)
 {
 	*fd = open(DEV, O_RDWR | O_CLOEXEC);
 	if (*fd >= 0)
 		return 0;
-	if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
-		return venom_fail(-ENODEV, DEV " isn't there: is venom.ko loaded?");
-	return venom_fail(-errno, DEV " can't be opened: %s", strerror(errno));
+	return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+}
+
+int dev_open(int *fd)
+{
+	int rc = open_dev(fd);
+
+	if (rc == -ENODEV)
+		return venom_fail(rc, DEV " isn't there: is venom.ko loaded?");
+	if (rc)
+		return venom_fail(rc, DEV " can't be opened: %s", strerror(-rc));
+	return 0;
 }
 
 int dev_check(void)
 {
-	int fd, rc = dev_open(&fd);
+	int fd, rc = open_dev(&fd);
 
 	if (!rc)
 		close(fd);

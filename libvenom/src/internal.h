@@ -263,7 +263,7 @@ static inline bool venom_shell_idle(struct venom_shell *s)
 struct venom_backend {
 	const char *name;
 	bool resumes;	/* who has died may come back */
-	int  (*check)(void);	/* 0 if it can be used here, else says why not */
+	int  (*check)(void);	/* 0 if it can be used here, else the errno */
 
 	/* daemon; create has d->name, cfg and geo, and fills the maps */
 	int  (*create)(struct venom_daemon *d);

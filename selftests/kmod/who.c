@@ -1165,4 +1165,27 @@ TEST_F(limits, memory)
 	EXPECT_EQ(0, vt_stop(&other));
 }
 
+/* A small state on huge pages. */
+static long w_huge(long name, long huge, long huge_size)
+{
+	struct venom_ioc_create create = dev_create_init((const char *)name);
+
+	w_open(0, 0, 0);
+	create.huge = (__u32)huge;
+	create.huge_size = (__u64)huge_size;
+	return dev_call(fd, VENOM_IOC_CREATE, &create);
+}
+
+/* A page is counted whole, however little of it was asked for. */
+TEST_F(limits, huge_pages)
+{
+	const char *name = vt_name();
+
+	ASSERT_TRUE(km_write_long(MIB, 1));
+	EXPECT_EQ(0, vt_call(&self->user, w_huge, name, VENOM_IOC_HUGE_NEVER));
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_huge, name, VENOM_IOC_HUGE_REQUIRE));
+	ASSERT_TRUE(km_write_long(MIB, 100));
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_huge, name, VENOM_IOC_HUGE_REQUIRE, 1 << 30));
+}
+
 TEST_HARNESS_MAIN
