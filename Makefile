@@ -98,9 +98,10 @@ check:
 	@tools/deps.sh build man check vm vm-6.1 vm-6.12
 	@selftests/run.sh
 
+GUESTS ?= debug 6.1-rt
 check-debug:
-	@tools/deps.sh build check vm vm-debug vm-6.1-rt
-	@selftests/run.sh --vm debug 6.1-rt
+	@tools/deps.sh build check vm $(GUESTS:%=vm-%)
+	@selftests/run.sh --vm $(GUESTS)
 
 vm:
 	@selftests/vm.sh $(KERNEL) --shell
