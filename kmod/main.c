@@ -66,14 +66,15 @@ void venom_file_die(struct venom_file *vf)
 }
 
 /*
- * Whether this close is the owner's end: its last thread exits (then it has no mm any more), or it has become another
- * program.  A thread that has a table of files to itself may end alone: the process goes on.
+ * Whether this close is the owner's end: its last thread exits (then it has no mm any more), or it becomes another
+ * program: files are closed on exec past the point of no return, in the last thread, though the old mm is still there.
+ * A thread that has a table of files to itself may end alone: the process goes on.
  */
 static bool owner_ends(const struct venom_file *vf)
 {
 	if (vf->pid != task_tgid(current))
 		return false;
-	return current->mm ? current->mm != vf->mm : !atomic_read(&current->signal->live);
+	return current->mm ? current->in_execve || current->mm != vf->mm : !atomic_read(&current->signal->live);
 }
 
 static int venom_flush(struct file *file, fl_owner_t id)

@@ -665,13 +665,22 @@ static long w_exec(long a, long b, long c)
 	return -errno + a + b + c;
 }
 
-/* Who becomes another program is as dead; its file is closed by that. */
+/* Who becomes another program is as dead, though a child has the file still. */
 TEST_F(hands, exec)
 {
+	long child[2];
+
+	for (int i = 0; i < 2; i++) {
+		child[i] = vt_call(i ? &self->dm : &self->sh, w_fork_holder);
+		ASSERT_LT(0, child[i]);
+	}
 	vt_post(&self->sh, w_exec);
 	EXPECT_TRUE(VT_UNTIL(km_shell_life(self->own.status, self->shell.id) == VENOM_SHELL_GONE));
 	vt_post(&self->dm, w_exec);
 	EXPECT_TRUE(VT_UNTIL(km_daemon_life(self->own.status) == VENOM_DAEMON_GONE));
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(0, kill((pid_t)child[i], SIGKILL));
+	}
 }
 
 /* A thread is the same process, whichever was first. */
