@@ -32,8 +32,7 @@ list() {
 		order,-v,producers_1_slots_2_spinning,-v,producers_1_slots_2_8KiB "lane: a slot is shown before its message is written"
 	mutate shell.c '/^static uint32_t lane_room/,/^}/ s/used < s->geo.cmd_slots/used <= s->geo.cmd_slots/' \
 		order,-v,producers_1_slots_1_adaptive,-v,producers_1_slots_2_adaptive "lane: one command too many before it is full"
-	mutate daemon.c '/^static bool daemon_take/,/^}/ { /^\tstore_release\(&l->rsp->cursor/d
-		s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/ }' \
+	mutate daemon.c '/^static bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
 		order,-v,producers_1_slots_1_8KiB "lane: a slot is given back before it is copied"
 
 	# Sleep and wake
@@ -57,7 +56,7 @@ list() {
 		lostwake,-v,state,-v,state_cross "wake: no fence between a version and the look at the flag"
 	mutate memfd_broker.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE\)/VENOM_ASLEEP_ANSWER)/' \
 		lostwake,-v,state "wake: the publisher looks at the wrong flag"
-	mutate daemon.c '/^static bool daemon_take/,/^}/ s/daemon_ring\(d, l, VENOM_ASLEEP_ROOM\);//' \
+	mutate daemon.c '/^static void lane_advance/,/^}/ s/daemon_ring\(d, l, VENOM_ASLEEP_ROOM\);//' \
 		lostwake,-v,room_1_slot "wake: nobody tells that a full lane has room"
 	mutate shell.c '/^static void shell_arm/,/^}/ s/what & VENOM_WAIT_ROOM\)$/0)/' \
 		lostwake,-v,room_lazy,-v,room_lazy_cross "wake: no fence between room in a lane and the look at the flag"
