@@ -601,11 +601,14 @@ TEST_F(crowd, is_woken_by_one_call)
 /* ---- no wake is lost ---- */
 
 #define PLAYERS 2
+#define FEW	2000 /* rounds at least, however slow the machine */
+#define ENOUGH	(8 * VT_S) /* else about so long */
 
 struct arena {
 	struct vt_step step[PLAYERS + 1];
 	const char *name;
-	uint64_t rounds, seed;
+	uint64_t rounds; /* at most; whoever leads ends it earlier */
+	uint64_t end, seed;
 	uint64_t ack[PLAYERS];
 	uint64_t slept, woken, looked;
 };
@@ -632,9 +635,11 @@ static int ping(struct vt_peer *self, void *arg)
 	VT_CHECK(!km_daemon_make(&d, &c));
 	VT_CHECK(!dev_bell(d.fd, VENOM_BELL_WAKE, bell));
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
-	for (i = 0; i < a->rounds; i++) {
+	for (i = 0; i < vt_load(&a->rounds); i++) {
 		vt_step(&a->step[1], "read, of the daemon", i);
 		km_sleep_on(bell);
+		if (i >= FEW && vt_now() > a->end)
+			vt_store(&a->rounds, i + 1);
 		VT_CHECK(!dev_wake(d.fd, VENOM_WAKE_SHELL, 0));
 	}
 	km_daemon_close(&d);
@@ -651,7 +656,7 @@ static int pong(struct vt_peer *self, void *arg)
 	VT_CHECK(!km_shell_make(&s, a->name));
 	VT_CHECK(!dev_bell(s.fd, VENOM_BELL_WAKE, bell));
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
-	for (i = 0; i < a->rounds; i++) {
+	for (i = 0; i < vt_load(&a->rounds); i++) {
 		vt_step(&a->step[0], "read, of the shell", i);
 		VT_CHECK(!dev_wake(s.fd, VENOM_WAKE_DAEMON, 0));
 		km_sleep_on(bell);
@@ -671,6 +676,7 @@ FIXTURE_SETUP(lost)
 	self->arena->name = vt_name();
 	self->arena->seed = vt_seed();
 	self->arena->rounds = km_rounds(1000000, 3000);
+	self->arena->end = vt_now() + ENOUGH;
 }
 
 FIXTURE_TEARDOWN(lost)
@@ -705,7 +711,9 @@ static int publisher(struct vt_peer *self, void *arg)
 
 	VT_CHECK(!km_daemon_make(&d, &c));
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
-	for (v = 1; v <= a->rounds; v++) {
+	for (v = 1; v <= vt_load(&a->rounds); v++) {
+		if (v >= FEW && vt_now() > a->end)
+			vt_store(&a->rounds, v);
 		jitter(&rng);
 		vt_step(step, "publish", v);
 		__atomic_store_n(&d.state->latest, v, __ATOMIC_RELAXED);
@@ -735,7 +743,7 @@ static int sleeper(struct vt_peer *self, void *arg)
 	VT_CHECK(!dev_bell(s.fd, VENOM_BELL_WAKE, bell));
 	VT_CHECK(!dev_sleep(s.fd, VENOM_SLEEP_WATCH));
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
-	for (v = 1; v <= a->rounds; v++) {
+	for (v = 1; v <= vt_load(&a->rounds); v++) {
 		while (vt_load(&s.state->latest) < v) {
 			jitter(&rng);
 			vt_step(step, "arm", v);
