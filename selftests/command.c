@@ -137,6 +137,66 @@ TEST_F(command, data_is_a_copy)
 	EXPECT_TRUE(vt_is(data, CMD_SIZE, 1));
 }
 
+/* v, v + 1, ... of 20, 21, ... bytes; the one at `odd`, if any, is longer than a command may be. */
+static long send_many(long v, long n, long odd)
+{
+	static char buf[32][CMD_SIZE + 1];
+	struct iovec iov[32];
+
+	for (long i = 0; i < n; i++) {
+		iov[i] = (struct iovec){.iov_base = buf[i], .iov_len = (size_t)(i == odd ? CMD_SIZE + 1 : 20 + i)};
+		vt_fill(buf[i], iov[i].iov_len, (uint32_t)(v + i));
+	}
+	return venom_shell_send_many(ps, iov, (unsigned int)n);
+}
+
+TEST_F(command, many_at_once)
+{
+	struct venom_command cmd[40];
+	uint32_t v;
+	int i;
+
+	EXPECT_EQ(-EINVAL, venom_daemon_receive_many(self->d, cmd, 0, 0));
+	EXPECT_EQ(0, venom_daemon_receive_many(self->d, cmd, 40, 0));
+	EXPECT_EQ(0, vt_call(&self->sh, send_many, 1, 0, -1));
+	EXPECT_EQ(-EMSGSIZE, vt_call(&self->sh, send_many, 1, 3, 0));
+	EXPECT_EQ(0, venom_daemon_receive_many(self->d, cmd, 40, 0));
+	/* Those before one that can't be sent are sent. */
+	EXPECT_EQ(2, vt_call(&self->sh, send_many, 1, 4, 2));
+	/* What there is room for. */
+	EXPECT_EQ(SLOTS - 2, vt_call(&self->sh, send_many, 3, 12, -1));
+	EXPECT_EQ(-EAGAIN, vt_call(&self->sh, send_many, 50, 1, -1));
+	/* All that were taken at once are there side by side, and stay while the lane fills again. */
+	ASSERT_EQ(3, venom_daemon_receive_many(self->d, cmd, 3, 0));
+	EXPECT_EQ(3, vt_call(&self->sh, send_many, SLOTS + 1, 3, -1));
+	for (i = 0; i < 3; i++) {
+		EXPECT_TRUE(vt_whole(cmd[i].data, cmd[i].len, &v));
+		EXPECT_EQ(i + 1, v);
+	}
+	ASSERT_EQ(SLOTS, venom_daemon_receive_many(self->d, cmd, 40, -1));
+	for (i = 0; i < SLOTS; i++) {
+		EXPECT_TRUE(vt_whole(cmd[i].data, cmd[i].len, &v));
+		EXPECT_EQ(i + 4, v);
+	}
+	/* Of all shells, and of requests too: each gets its own answer. */
+	EXPECT_EQ(2, vt_call(&self->sh, send_many, 100, 2, -1));
+	vt_post(&self->other, ps_request, 7, 30, PATIENT);
+	for (i = 0; i < 3;) {
+		int n = venom_daemon_receive_many(self->d, cmd, 40, PATIENT * VT_MS);
+
+		ASSERT_LT(0, n);
+		for (int at = 0; at < n; at++, i++) {
+			ASSERT_TRUE(vt_whole(cmd[at].data, cmd[at].len, &v));
+			if (cmd[at].flags & VENOM_CMD_REQUEST) {
+				EXPECT_EQ(0, respond(self->d, &cmd[at], v + 1, 40));
+			}
+		}
+	}
+	EXPECT_EQ(8, vt_result(&self->other));
+	venom_daemon_stop(self->d);
+	EXPECT_EQ(-ECANCELED, venom_daemon_receive_many(self->d, cmd, 40, -1));
+}
+
 static long send_sizes(long a, long b, long c)
 {
 	char buf[CMD_SIZE + 1];

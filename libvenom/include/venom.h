@@ -43,6 +43,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -213,6 +214,14 @@ VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d);
 VENOM_API int venom_daemon_receive(struct venom_daemon *d, struct venom_command *cmd, int64_t timeout_ns);
 
 /*
+ * The same for up to n commands at once: waits for the first, and takes with it what is there already, in the same
+ * order.  Returns how many, at most n and 32 (fewer where cmd_size is over 8 KiB: they share a buffer of 256 KiB).  The
+ * data of all of them stay until the next receive.  Errors as receive, and -EINVAL if n is 0.
+ */
+VENOM_API int venom_daemon_receive_many(struct venom_daemon *d, struct venom_command *cmds, unsigned int n,
+					int64_t timeout_ns);
+
+/*
  * Answer a request: at once or later, in any order, from the receiving thread, once.
  * Wait-free, and without a system call unless the shell sleeps.
  *
@@ -338,6 +347,12 @@ VENOM_API int venom_shell_wait(struct venom_shell *s, uint64_t version, int64_t 
  *	-EPIPE		the daemon has gone
  */
 VENOM_API int venom_shell_send(struct venom_shell *s, const void *cmd, size_t len);
+
+/*
+ * Send n one-way commands, in this order; cheaper than one by one.  Returns how many were sent, or, if not even the first
+ * one, why: errors as send.  Wait-free, and one system call at most.
+ */
+VENOM_API int venom_shell_send_many(struct venom_shell *s, const struct iovec *cmds, unsigned int n);
 
 /*
  * Send a command and wait for its own answer, whose length is returned.  Blocking.

@@ -69,6 +69,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <linux/venom_layout.h>
 
 #define load_relaxed(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
 #define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -123,32 +124,69 @@ static inline void cpu_relax(void)
 #endif
 }
 
+/* Have the line here, for us to write. */
+static inline void prefetch_write(const void *p)
+{
+#if defined(__x86_64__) /* __builtin_prefetch(p, 1) would want -mprfchw; where there is none it does nothing */
+	__asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 /*
- * Copies to and from shared pages.  The other process may write while we read: a plain
- * memcpy would be a data race in C11, and a compiler that sees one may read twice.  So small copies go by
- * relaxed atomic words, and large ones by an instruction that the compiler does not look into.
- * The shared side is 8-aligned, and both sides of it have room for whole words.
+ * Copies to and from shared pages.  The other process may write while we read: a plain memcpy would be a data race in
+ * C11, and a compiler that sees one may read twice.  So a few lines are copied by relaxed atomic words, or on x86-64 by
+ * instructions that the compiler does not look into, and more by venom_copy (copy.c), which it doesn't either.  The
+ * shared side is 16-aligned and has room for whole words; the other side has just len bytes.
  */
-#define VENOM_COPY_SMALL 512
+#define VENOM_COPY_INLINE 128
+
+void venom_copy(void *dst, const void *src, size_t len);
+
+#if defined(__x86_64__)
+static inline void copy_16(void *dst, const void *src)
+{
+	typedef struct { char byte[16]; } chunk;
+
+	__asm__ __volatile__("movups %1, %%xmm0; movups %%xmm0, %0"
+			     : "=m"(*(chunk *)dst) : "m"(*(const chunk *)src) : "xmm0");
+}
+
+static inline void copy_64(void *dst, const void *src)
+{
+	typedef struct { char byte[64]; } line;
+
+	__asm__ __volatile__("movups (%2), %%xmm0; movups 16(%2), %%xmm1; movups 32(%2), %%xmm2; movups 48(%2), %%xmm3;"
+			     "movups %%xmm0, (%1); movups %%xmm1, 16(%1); movups %%xmm2, 32(%1); movups %%xmm3, 48(%1)"
+			     : "=m"(*(line *)dst) : "r"(dst), "r"(src), "m"(*(const line *)src)
+			     : "xmm0", "xmm1", "xmm2", "xmm3");
+}
+#endif
 
 static inline void copy_from_shared(void *dst, const void *src, size_t len)
 {
-	const uint64_t *s = src;
+	const char *s = src;
 	char *d = dst;
-	uint64_t w;
 
-#if defined(__x86_64__)
-	if (len > VENOM_COPY_SMALL) {
-		__asm__ __volatile__("rep movsb" : "+D"(d), "+S"(s), "+c"(len) :: "memory");
+	if (len > VENOM_COPY_INLINE) {
+		venom_copy(dst, src, len);
 		return;
 	}
+#if defined(__x86_64__)
+	for (; len >= 64; len -= 64, d += 64, s += 64)
+		copy_64(d, s);
+	for (; len >= 16; len -= 16, d += 16, s += 16)
+		copy_16(d, s);
 #endif
-	for (; len >= 8; len -= 8, d += 8) {
-		w = load_relaxed(s++);
+	for (; len >= 8; len -= 8, d += 8, s += 8) {
+		uint64_t w = load_relaxed((const uint64_t *)s);
+
 		memcpy(d, &w, 8);
 	}
 	if (len) {
-		w = load_relaxed(s);
+		uint64_t w = load_relaxed((const uint64_t *)s);
+
 		memcpy(d, &w, len);
 	}
 }
@@ -156,22 +194,29 @@ static inline void copy_from_shared(void *dst, const void *src, size_t len)
 static inline void copy_to_shared(void *dst, const void *src, size_t len)
 {
 	const char *s = src;
-	uint64_t *d = dst, w;
+	char *d = dst;
 
-#if defined(__x86_64__)
-	if (len > VENOM_COPY_SMALL) {
-		__asm__ __volatile__("rep movsb" : "+D"(d), "+S"(s), "+c"(len) :: "memory");
+	if (len > VENOM_COPY_INLINE) {
+		venom_copy(dst, src, len);
 		return;
 	}
+#if defined(__x86_64__)
+	for (; len >= 64; len -= 64, d += 64, s += 64)
+		copy_64(d, s);
+	for (; len >= 16; len -= 16, d += 16, s += 16)
+		copy_16(d, s);
 #endif
-	for (; len >= 8; len -= 8, s += 8) {
+	for (; len >= 8; len -= 8, d += 8, s += 8) {
+		uint64_t w;
+
 		memcpy(&w, s, 8);
-		store_relaxed(d++, w);
+		store_relaxed((uint64_t *)d, w);
 	}
 	if (len) {
-		w = 0;
+		uint64_t w = 0;
+
 		memcpy(&w, s, len);
-		store_relaxed(d, w);
+		store_relaxed((uint64_t *)d, w);
 	}
 }
 

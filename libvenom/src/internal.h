@@ -120,12 +120,15 @@ struct venom_daemon {
 
 	/* server's */
 	struct venom_spin spin;
-	void	*cmd_buf;		/* the command being looked at; venom_command.data */
+	void	*cmd_buf;		/* the commands being looked at; venom_command.data */
+	size_t	 cmd_stride;		/* from one to the next */
+	uint32_t cmd_room;		/* how many there may be */
 	struct venom_lane *found;	/* lane with a command ready, found by the wait */
 	struct venom_lane **active;	/* lanes served: nhot of them polled each turn, the others now and then */
 	uint32_t nactive, nhot;
 	uint32_t turn, batch, probe, since_probe;
 	bool	 asleep;		/* about to sleep: look at all lanes */
+	bool	 burst;			/* the last command was waited for, and was one-way */
 	bool	 armed;			/* by venom_daemon_arm() */
 
 	/* any thread */

@@ -70,4 +70,21 @@ static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, u
 	return false;
 }
 
+/*
+ * Whoever streams will write a slot that he last wrote a lap ago, and that the reader has had since: ask for it early, so
+ * far ahead that the reader doesn't poll it yet.  (tools/bench/NOTES.md has what it gives.)
+ */
+#define VENOM_SLOTS_AHEAD 16
+
+static inline void venom_slot_soon(const struct venom_slots *s, uint64_t pos)
+{
+	const char *slot = (const char *)venom_slots_at(s, pos + VENOM_SLOTS_AHEAD);
+
+	if (s->mask < 4 * VENOM_SLOTS_AHEAD - 1)
+		return;
+	prefetch_write(slot);
+	if (s->stride > VENOM_LINE)
+		prefetch_write(slot + VENOM_LINE);
+}
+
 #endif /* VENOM_LANE_H */

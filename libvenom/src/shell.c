@@ -2,11 +2,12 @@
 /*
  * The shell's calls on commands, and its waits.  Reading state is in read.c.
  *
- *	send = room, venom_slot_fill in our lane, shell_ring
+ *	send = room, venom_slot_fill in our lane, shell_ring (once for send_many)
  *	submit = the same with a tag, whose answer slot is free
  *	complete = wait until our answer slot has the tag, copy out
  *	request = submit, complete; and give up when the time is up
  */
+#include <limits.h>
 #include "wait.h"
 
 #define ARM_NS	    10000000000 /* how long the daemon's process may take to note that we wait for state */
@@ -80,7 +81,7 @@ static uint32_t lane_room(struct venom_shell *s)
 	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0; /* a cursor that can't be is no room */
 }
 
-static void shell_ring(struct venom_shell *s)
+static inline void shell_ring(struct venom_shell *s)
 {
 	uint32_t asleep;
 
@@ -132,7 +133,8 @@ bool venom_shell_gone(struct venom_shell *s)
 	return s->dead;
 }
 
-static int push(struct venom_shell *s, const void *data, size_t len, uint32_t flags, uint64_t tag)
+/* Whether a command of this size may be sent at all. */
+static int sendable(struct venom_shell *s, size_t len)
 {
 	if (!s->may_command)
 		return -EACCES;
@@ -140,16 +142,34 @@ static int push(struct venom_shell *s, const void *data, size_t len, uint32_t fl
 		s->needed = len;
 		return -EMSGSIZE;
 	}
-	if (death_told(s) && venom_shell_gone(s))
-		return -EPIPE;
-	if (!lane_room(s)) {
-		count_up(&s->cmd->counts.full, 1);
-		return venom_shell_idle(s) ? -EAGAIN : -EPIPE;
-	}
+	return death_told(s) && venom_shell_gone(s) ? -EPIPE : 0;
+}
+
+/* Write a command, that fits, where there is room; shell_ring() is to follow. */
+static inline void put(struct venom_shell *s, const void *data, size_t len, uint32_t flags, uint64_t tag)
+{
 	venom_slot_fill(venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, flags | VENOM_SLOT_EPOCH(s->epoch), tag,
 			s->geo.flags & VENOM_ORDER_ARRIVAL ? now_ns() : 0);
+	venom_slot_soon(&s->out, s->pos);
 	s->pos++;
 	count_up(&s->cmd->counts.commands, 1);
+}
+
+static int full(struct venom_shell *s)
+{
+	count_up(&s->cmd->counts.full, 1);
+	return venom_shell_idle(s) ? -EAGAIN : -EPIPE;
+}
+
+static int push(struct venom_shell *s, const void *data, size_t len, uint32_t flags, uint64_t tag)
+{
+	int rc = sendable(s, len);
+
+	if (rc)
+		return rc;
+	if (!lane_room(s))
+		return full(s);
+	put(s, data, len, flags, tag);
 	shell_ring(s);
 	return 0;
 }
@@ -157,6 +177,25 @@ static int push(struct venom_shell *s, const void *data, size_t len, uint32_t fl
 VENOM_API int venom_shell_send(struct venom_shell *s, const void *cmd, size_t len)
 {
 	return push(s, cmd, len, 0, 0);
+}
+
+VENOM_API int venom_shell_send_many(struct venom_shell *s, const struct iovec *cmds, unsigned int n)
+{
+	unsigned int sent = 0;
+	int rc = 0;
+
+	for (; sent < n && sent < INT_MAX; sent++) {
+		rc = sendable(s, cmds[sent].iov_len);
+		if (!rc && !lane_room(s))
+			rc = full(s);
+		if (rc)
+			break;
+		put(s, cmds[sent].iov_base, cmds[sent].iov_len, 0, 0);
+	}
+	if (!sent)
+		return rc;
+	shell_ring(s);
+	return sent;
 }
 
 /* The next tag whose answer slot is free, 0 if there is none. */
@@ -191,10 +230,8 @@ VENOM_API int venom_shell_submit(struct venom_shell *s, const void *cmd, size_t 
 	uint64_t t = free_tag(s);
 	int rc;
 
-	if (!t) {
-		count_up(&s->cmd->counts.full, 1);
-		return venom_shell_idle(s) ? -EAGAIN : -EPIPE;
-	}
+	if (!t)
+		return full(s);
 	rc = push(s, cmd, len, VENOM_SLOT_REQUEST, t);
 	if (rc)
 		return rc;
@@ -247,7 +284,7 @@ static inline bool shell_ready(struct shell_wait *w)
 	struct venom_shell *s = w->s;
 
 	if (w->what & VENOM_WAIT_STATE) {
-		uint64_t v = venom_ring_newer(&s->ring, w->version);
+		uint64_t v = venom_ring_await(&s->ring, w->version);
 
 		/* A read that follows must not give an older one, though `latest` may still say so. */
 		if (v > s->seen)

@@ -102,30 +102,45 @@ static inline uint64_t venom_ring_latest(const struct venom_ring *r)
 	return load_acquire(&((struct venom_version *)r->buffers)->seq) / 2;
 }
 
-/*
- * Claim the latest version.  `seen` is the newest that this reader knows of: who saw a buffer's seq may not see
- * `latest` follow yet, and must not go back.  The buffer may by now hold a newer one still: so much the better.
- */
-static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64_t seen, struct venom_claim *c)
-{
-	uint64_t v = 0;
-
-	if (r->versions > 1) {
-		v = load_acquire(&r->state->latest);	/* pairs with the release in venom_ring_commit */
-		if (v < seen)
-			v = seen;
-		if (!v)
-			return VENOM_PICK_NONE;
-	}
-	return venom_ring_claim(venom_ring_at(r, v), c);
-}
-
 /* A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to. */
 static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
 {
 	uint64_t v = load_acquire(&venom_ring_at(r, version + 1)->seq) / 2;
 
 	return v > version ? v : 0;
+}
+
+/* The same for who waits: the payload's first line is asked for too, so that both are on their way when it comes. */
+static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t version)
+{
+	uint64_t v = venom_ring_newer(r, version);
+
+	if (!v)
+		__builtin_prefetch(venom_ring_payload(r, venom_ring_at(r, version + 1)));
+	return v;
+}
+
+/*
+ * Claim the latest version.  `seen` is the newest that this reader knows of: who saw a buffer's seq may not see
+ * `latest` follow yet, and must not go back.  Whoever keeps up need not look at `latest`, a line that the writer has to
+ * take away for each version: the buffer where the one after `seen` will be tells whether there is one.  The buffer may
+ * by now hold a newer one still: so much the better.
+ */
+static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64_t seen, struct venom_claim *c)
+{
+	uint64_t v = 0;
+
+	if (r->versions > 1) {
+		v = seen;
+		if (!seen || venom_ring_newer(r, seen)) {
+			v = load_acquire(&r->state->latest);	/* pairs with the release in venom_ring_commit */
+			if (v < seen)
+				v = seen;
+		}
+		if (!v)
+			return VENOM_PICK_NONE;
+	}
+	return venom_ring_claim(venom_ring_at(r, v), c);
 }
 
 /* Whether all that was read from the buffer since the claim belongs to the claimed version. */
