@@ -164,15 +164,11 @@ static inline void copy_64(void *dst, const void *src)
 }
 #endif
 
-static inline void copy_from_shared(void *dst, const void *src, size_t len)
+static inline void copy_small_from_shared(void *dst, const void *src, size_t len)
 {
 	const char *s = src;
 	char *d = dst;
 
-	if (len > VENOM_COPY_INLINE) {
-		venom_copy(dst, src, len);
-		return;
-	}
 #if defined(__x86_64__)
 	for (; len >= 64; len -= 64, d += 64, s += 64)
 		copy_64(d, s);
@@ -191,15 +187,11 @@ static inline void copy_from_shared(void *dst, const void *src, size_t len)
 	}
 }
 
-static inline void copy_to_shared(void *dst, const void *src, size_t len)
+static inline void copy_small_to_shared(void *dst, const void *src, size_t len)
 {
 	const char *s = src;
 	char *d = dst;
 
-	if (len > VENOM_COPY_INLINE) {
-		venom_copy(dst, src, len);
-		return;
-	}
 #if defined(__x86_64__)
 	for (; len >= 64; len -= 64, d += 64, s += 64)
 		copy_64(d, s);
@@ -218,6 +210,22 @@ static inline void copy_to_shared(void *dst, const void *src, size_t len)
 		memcpy(&w, s, len);
 		store_relaxed((uint64_t *)d, w);
 	}
+}
+
+static inline void copy_from_shared(void *dst, const void *src, size_t len)
+{
+	if (len > VENOM_COPY_INLINE)
+		venom_copy(dst, src, len);
+	else
+		copy_small_from_shared(dst, src, len);
+}
+
+static inline void copy_to_shared(void *dst, const void *src, size_t len)
+{
+	if (len > VENOM_COPY_INLINE)
+		venom_copy(dst, src, len);
+	else
+		copy_small_to_shared(dst, src, len);
 }
 
 #endif /* VENOM_BARRIER_H */

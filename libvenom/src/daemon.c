@@ -53,6 +53,9 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	venom_node_restore(&policy);
 	if (rc)
 		goto free_lanes;
+	d->small = d->geo.flags & VENOM_STAMP ? 0 : d->ring.data_size;
+	if (d->small > VENOM_COPY_INLINE)
+		d->small = VENOM_COPY_INLINE;
 	*out = d;
 	return 0;
 
@@ -89,14 +92,18 @@ VENOM_API void *venom_daemon_write_begin(struct venom_daemon *d, size_t *capacit
 	return venom_ring_payload(&d->ring, d->open);
 }
 
-static int commit(struct venom_daemon *d, struct venom_version *b, size_t len)
+static __attribute__((noinline)) int wake_state(struct venom_daemon *d)
+{
+	d->be->wake_state(d);
+	return 0;
+}
+
+static inline int commit(struct venom_daemon *d, struct venom_version *b, size_t len, uint64_t time_ns)
 {
 	d->version++;
-	venom_ring_commit(&d->ring, b, d->version, len, d->geo.flags & VENOM_STAMP ? now_ns() : 0);
+	venom_ring_commit(&d->ring, b, d->version, len, time_ns);
 	/* barrier.h 6: no fence needed before this look */
-	if (load_relaxed(&d->status->state_waiters))
-		d->be->wake_state(d);
-	return 0;
+	return load_relaxed(&d->status->state_waiters) ? wake_state(d) : 0;
 }
 
 VENOM_API int venom_daemon_write_commit(struct venom_daemon *d, size_t len)
@@ -108,20 +115,29 @@ VENOM_API int venom_daemon_write_commit(struct venom_daemon *d, size_t len)
 	if (len > d->ring.data_size)
 		return -EMSGSIZE;
 	d->open = NULL;
-	return commit(d, b, len);
+	return commit(d, b, len, d->geo.flags & VENOM_STAMP ? now_ns() : 0);
+}
+
+static __attribute__((noinline)) int publish(struct venom_daemon *d, const void *data, size_t len)
+{
+	if (len > d->ring.data_size)
+		return -EMSGSIZE;
+	if (d->open)
+		return -EBUSY;
+	copy_to_shared(venom_daemon_write_begin(d, NULL), data, len);
+	return venom_daemon_write_commit(d, len);
 }
 
 VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, size_t len)
 {
 	struct venom_version *b;
 
-	if (len > d->ring.data_size)
-		return -EMSGSIZE;
-	if (d->open)
-		return -EBUSY;
+	/* A small one costs what its stores cost: here are none but those that are needed. */
+	if (len > d->small || d->open)
+		return publish(d, data, len);
 	b = venom_ring_begin(&d->ring, d->version + 1);
-	copy_to_shared(venom_ring_payload(&d->ring, b), data, len);
-	return commit(d, b, len);
+	copy_small_to_shared(venom_ring_payload(&d->ring, b), data, len);
+	return commit(d, b, len, 0);
 }
 
 VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d)

@@ -117,6 +117,7 @@ struct venom_daemon {
 	struct venom_ring ring;
 	uint64_t version;
 	struct venom_version *open;	/* between write_begin and write_commit */
+	uint64_t small;			/* versions up to this size are copied in line, and have no time stamp */
 
 	/* server's */
 	struct venom_spin spin;
@@ -194,6 +195,7 @@ struct venom_shell {
 
 	struct venom_ring ring;
 	uint64_t seen;			/* newest version known */
+	uint64_t small;			/* versions up to this size are copied in line */
 	uint32_t max_tries;
 
 	struct venom_slots out, in;

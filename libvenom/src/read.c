@@ -82,7 +82,7 @@ static ssize_t have_read(struct venom_shell *s, const struct venom_claim *c, uin
 	return c->len;
 }
 
-/* All but a whole version at the first try. */
+/* All but a small whole version at the first try. */
 static __attribute__((noinline)) ssize_t read_again(struct venom_shell *s, void *buf, size_t size, uint64_t *version,
 						    uint64_t tries)
 {
@@ -113,10 +113,10 @@ VENOM_API ssize_t venom_shell_read(struct venom_shell *s, void *buf, size_t size
 {
 	struct venom_claim c;
 
-	/* With nothing to keep over a loop this is a third of the price for a small version. */
-	if (venom_ring_pick(&s->ring, s->seen, &c) != VENOM_PICK_WHOLE || c.len > size || c.len > s->ring.data_size)
+	/* With nothing to keep over a loop or a call this is half the price for a small version. */
+	if (venom_ring_pick(&s->ring, s->seen, &c) != VENOM_PICK_WHOLE || c.len > size || c.len > s->small)
 		return read_again(s, buf, size, version, 0);
-	copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
+	copy_small_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
 	if (!venom_ring_check(&c))
 		return read_again(s, buf, size, version, 1);
 	count_read(s, 1, 0, true);

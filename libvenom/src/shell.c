@@ -35,6 +35,7 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 		goto free_shell;
 
 	venom_ring_init(&s->ring, (struct venom_state *)s->state, &s->geo);
+	s->small = s->ring.data_size < VENOM_COPY_INLINE ? s->ring.data_size : VENOM_COPY_INLINE;
 	venom_slots_init(&s->out, s->cmd, s->geo.cmd_slots, s->geo.cmd_size);
 	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, s->geo.resp_size);
 	/* A read may copy some MiB in vain, whatever the size, but always tries a few times. */
