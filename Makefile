@@ -2,6 +2,7 @@
 #
 #   make            libvenom and the venom tool, under build/
 #   make demo       the main job, live, for some seconds
+#   make bench      all of it, measured beside the machine's limit and beside others; BENCH='--quick'
 #   make check      every test, here and, with the module, in virtual machines of Debian's kernels
 #   make check-debug  the module's tests on a kernel that checks itself, and on a real-time one
 #   make modules    venom.ko, build/kmod-*/; KDIR=, the kernel's headers
@@ -72,7 +73,7 @@ $(tests:=.o) $(test_lib): | $(harness)/kselftest_harness.h
 $B/selftests/%: $B/selftests/%.o $(test_lib) $(lib_obj)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
 
-tests: all $(tests)
+tests: all $(tests) $B/venom-bench
 
 # venom.ko, out of tree: each kernel's in a folder of its own, which has the sources as links.
 kver = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
@@ -89,13 +90,38 @@ $B/man/%: libvenom/man/%.scd
 
 man: $(man)
 
+# The benchmark is a program of its own: it is linked with what it is compared to, as far as that is installed.
+bench_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/bench/*.c)) $(patsubst %.cc,$B/%.o,$(wildcard tools/bench/*.cc)) \
+	     $(patsubst %,$B/tools/%.o,util child hist bounce json)
+have = $(shell echo '\#include <$1>' | $(CC) -E - >/dev/null 2>&1 && echo $2)
+$B/%.o: %.cc Makefile
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) -std=gnu++17 -Wall -Wextra -MMD -MP $(CFLAGS) -c -o $@ $<
+$B/venom-bench: $(bench_obj) $B/libvenom.a
+	$(CXX) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(call have,zmq.h,-lzmq) $(call have,nng/nng.h,-lnng) -lrt -lm
+
 demo:
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory -s $B/venom
 	$B/venom demo
 
+BENCH ?=
+bench:
+	@tools/deps.sh build bench
+	@$(MAKE) --no-print-directory -s $B/venom $B/venom-bench
+	$B/venom bench $(BENCH)
+
+# README.md's section on performance, from a run on this machine; it should have nothing else to do for ten minutes.
+bench-readme:
+	@tools/deps.sh build bench
+	@$(MAKE) --no-print-directory -s $B/venom $B/venom-bench
+	$B/venom bench --json --plot $B/plots > $B/bench.json
+	sed '1s|^{|{"SPDX-License-Identifier": "MIT", |' $B/bench.json > tools/bench/results.json
+	sed '1s|$$|\n<!-- SPDX-License-Identifier: MIT -->|' $B/plots/request-64.svg > tools/bench/request-64.svg
+	tools/bench/readme.sh > $B/README.md && cp $B/README.md README.md
+
 check:
-	@tools/deps.sh build man check vm vm-6.1 vm-6.12
+	@tools/deps.sh build man bench check vm vm-6.1 vm-6.12
 	@selftests/run.sh
 
 GUESTS ?= debug 6.1-rt
@@ -109,6 +135,7 @@ vm:
 install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 755 $B/venom $(DESTDIR)$(PREFIX)/bin/
+	[ ! -e $B/venom-bench ] || install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/venom $B/venom-bench
 	install -m 644 libvenom/include/venom.h $(DESTDIR)$(PREFIX)/include/
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/linux kmod/uapi/linux/*.h
 	install -m 755 $B/libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/
@@ -131,17 +158,17 @@ install-kmod:
 	install -D -m 644 kmod/venom.modules-load $(DESTDIR)/usr/lib/modules-load.d/venom.conf
 
 format:
-	clang-format -i $$(git ls-files '*.c')
+	clang-format -i $$(git ls-files '*.c' ':!kmod')
 
 clean:
 	rm -rf build
 
 help:
-	@sed -n '3,13s/^# \{0,1\}//p' Makefile
+	@sed -n '3,14s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: all tests modules man demo check check-debug vm install install-kmod format clean help
+.PHONY: all tests modules man demo bench bench-readme check check-debug vm install install-kmod format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
--include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d)
+-include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(bench_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d)

@@ -63,6 +63,11 @@ done
 [ ${#daemons[@]} -gt 0 ]
 result $? "README.md has a daemon"
 
+if command -v jq >/dev/null; then
+	"$top/tools/bench/readme.sh" | diff -u "$top/README.md" - >log
+	result $? "the figures of README.md are those of tools/bench/results.json" log
+fi
+
 shells=0
 for p in "${programs[@]}"; do
 	p=${p%.c}

@@ -79,7 +79,7 @@ done
 # ---- sources ----
 git ls-files -co --exclude-standard >"$tmp/files" 2>/dev/null || find . -path ./build -prune -o -type f -print >"$tmp/files"
 grep -vE '^(\./)?(LICENSE|\.gitignore)$' "$tmp/files" | while read -r f; do
-	[ ! -f "$f" ] || head -n 5 "$f" | grep -aq 'SPDX-License-Identifier: ' || echo "$f"
+	[ ! -f "$f" ] || head -n 5 "$f" | grep -aqE 'SPDX-License-Identifier"?: ' || echo "$f"
 done >"$tmp/log"
 [ ! -s "$tmp/log" ]
 result $? "each file names its licence"

@@ -85,7 +85,7 @@ v --help
 ok "--help lists the verbs" eval 'is 0 && says "serve" && says "demo"'
 v --version
 ok "--version" eval 'is 0 && says "^venom [0-9]+\.[0-9]+\.[0-9]+$"'
-for verb in serve pub sub req ls stat demo; do
+for verb in serve pub sub req ls stat demo bench; do
 	v $verb --help
 	ok "$verb --help" eval 'is 0 && says "^usage: venom $verb" && [ ! -s err ]'
 	v $verb --no-such-option
@@ -326,6 +326,33 @@ ok "sub --json of bytes that are no text" eval 'is 0 && [ "$(sed -E "s/\"time_ns
 printf '"\\\303\251\t\n' >in
 through --every --json -- --versions 2
 ok "sub --json quotes what must be" says '"length": 5, .*"data": "\\"\\\\é\\u0009"}'
+
+# ---- bench ------------------------------------------------------------------
+if [ -x "${venom}-bench" ] && [ "$(nproc)" -ge 2 ]; then
+	v bench --list
+	ok "bench --list" eval 'is 0 && [ "$(wc -l <out)" -gt 25 ] && says "^request-64 +[0-9]+ bytes"'
+	v bench --only nonsense
+	ok "bench: a row that isn't there" misuse "no row begins with 'nonsense'"
+	v bench --cpus 0
+	ok "bench: one CPU isn't two" misuse "--cpus"
+	v bench --only request-64 --rounds 2 --slice 0.005
+	ok "bench: a table, each figure in it" eval 'is 0 && says "^request-64: " && says "^  limit a cache line" &&
+		says "^  venom venom +[0-9.]+ [nu]s" && says "^  peer  pipe +[0-9.]+ [nu]s" && says "^  (met|MISSED) +venom p50 / "'
+	v bench --only read-64k,life,wake --rounds 1 --slice 0.005 --json
+	ok "bench --json" eval 'is 0 && says "^\{\"venom\": " && tail -n 1 out | grep -qx "\]}" &&
+		says "\"name\": \"venom, in place\", \"who\": \"venom\", \"unit\": \"GB/s\", \"value\": [0-9]" &&
+		says "\"at_least\": 0.97, \"ratio\": [0-9.]+, \"met\": (true|false)"'
+	ok "bench leaves no channel" eval '! "$venom" ls | grep -q bench'
+	bg bench --only steady --slice 5
+	until_true eval '"$venom" ls | grep -q "^bench-"'
+	kill -9 "$pid"
+	ok "the bench's processes die with it" until_true eval '! "$venom" ls | grep -q "^bench-.*alive"'
+	rm -f "$VENOM_RUNTIME_DIR"/bench-* # the name of a daemon that was killed
+else
+	for name in list rows cpus table json leaves dies; do
+		ok "bench $name # SKIP no venom-bench here, or one CPU" true
+	done
+fi
 
 # ---- demo -------------------------------------------------------------------
 v demo --seconds 1

@@ -23,8 +23,8 @@ shift
 accel=${VENOM_VM_ACCEL:-tcg}
 vm=build/vm/$kernel
 # An emulated machine is 10 to 20 times slower than a real one, with KASAN and lockdep 100 times.
-scale=0.02 patience=240 vm_limit=${VENOM_VM_TIMEOUT:-1200}
-[ "$kernel" != debug ] || scale=0.005
+scale=0.02 stress=10 patience=240 vm_limit=${VENOM_VM_TIMEOUT:-1200}
+[ "$kernel" != debug ] || scale=0.005 stress=30
 # On the slow kernels all of the module's own tests, and of the library's those that aren't about speed.
 brief='access command errors fds memory request state stat'
 
@@ -62,7 +62,7 @@ pack() {
 	for p in bash timeout; do cp "$(command -v "$p")" "$root/bin/"; done
 	cp selftests/vm/init "$root/init"
 	cp selftests/*.sh "$root/venom/selftests/"
-	cp build/venom "$root/venom/build/"
+	cp build/venom build/venom-bench "$root/venom/build/"
 	for t in "${programs[@]}"; do cp "build/selftests/$t" "$root/venom/build/selftests/$t"; done
 	[ ! -e "build/kmod-$1/venom.ko" ] || cp "build/kmod-$1/venom.ko" "$root/venom/build/"
 	strip -g "$root"/venom/build/venom* "$root"/venom/build/selftests/* "$root"/venom/build/selftests/kmod/* 2>/dev/null
@@ -83,7 +83,7 @@ pack() {
 	cat >"$root/venom/env" <<-END
 		export RELEASE='$1' MODE='$mode' TESTS='${tests[*]}' LIMIT='$limit'
 		export TERM='${TERM:-dumb}' COLUMNS='$(tput cols 2>/dev/null)' LINES='$(tput lines 2>/dev/null)'
-		export VENOM_BACKEND='${VENOM_BACKEND:-dev}' VENOM_VM_STRESS='${VENOM_VM_STRESS:-30}'
+		export VENOM_BACKEND='${VENOM_BACKEND:-dev}' VENOM_VM_STRESS='${VENOM_VM_STRESS:-$stress}'
 		export VENOM_TEST_SCALE='${VENOM_TEST_SCALE:-$scale}' VENOM_TEST_PATIENCE='${VENOM_TEST_PATIENCE:-$patience}'
 		${VENOM_TEST_SEED:+export VENOM_TEST_SEED=$VENOM_TEST_SEED}
 	END

@@ -27,6 +27,15 @@ for group in "$@"; do
 	man)
 		need command -v scdoc -- scdoc
 		;;
+	bench) # the peers, and the pictures
+		need command -v g++ -- g++
+		need "$(header zmq.h)" -- libzmq3-dev
+		need "$(header nng/nng.h)" -- libnng-dev
+		need "$(header ck_ring.h)" -- libck-dev
+		need "$(header boost/version.hpp)" -- libboost-dev
+		need command -v gnuplot -- gnuplot-nox
+		need command -v jq -- jq
+		;;
 	check)
 		need command -v clang -- clang
 		need command -v g++ -- g++
@@ -57,7 +66,7 @@ for group in "$@"; do
 		need "$(header libelf.h)" -- libelf-dev
 		;;
 	*)
-		echo "deps.sh: no group '$group'; there are: build man check vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
+		echo "deps.sh: no group '$group'; there are: build man bench check vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
 		exit 2
 		;;
 	esac

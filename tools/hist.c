@@ -17,19 +17,24 @@ static unsigned int bucket_of(uint64_t v)
 	return (shift << HIST_BITS) + (v >> shift);
 }
 
-static uint64_t bucket_top(unsigned int b)
+uint64_t hist_value(unsigned int b)
 {
 	unsigned int shift = b < 2u << HIST_BITS ? 0 : (b >> HIST_BITS) - 1;
 
 	return (((uint64_t)b - (shift << HIST_BITS) + 1) << shift) - 1;
 }
 
+void hist_add_n(struct hist *h, uint64_t value, uint64_t n)
+{
+	h->bucket[bucket_of(value)] += n;
+	h->count += n;
+	if (n && value > h->max)
+		h->max = value;
+}
+
 void hist_add(struct hist *h, uint64_t value)
 {
-	h->bucket[bucket_of(value)]++;
-	h->count++;
-	if (value > h->max)
-		h->max = value;
+	hist_add_n(h, value, 1);
 }
 
 void hist_merge(struct hist *to, const struct hist *from)
@@ -51,7 +56,7 @@ uint64_t hist_quantile(const struct hist *h, double q)
 	for (unsigned int b = 0; b < HIST_BUCKETS; b++) {
 		seen += h->bucket[b];
 		if (seen >= rank)
-			return bucket_top(b) < h->max && b != HIST_BUCKETS - 1 ? bucket_top(b) : h->max;
+			return hist_value(b) < h->max && b != HIST_BUCKETS - 1 ? hist_value(b) : h->max;
 	}
 	return h->max;
 }

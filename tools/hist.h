@@ -27,6 +27,7 @@ struct hist { /* starts as zeros */
 };
 
 void hist_add(struct hist *h, uint64_t value);
+void hist_add_n(struct hist *h, uint64_t value, uint64_t n);
 void hist_merge(struct hist *to, const struct hist *from);
 
 /*
@@ -34,5 +35,8 @@ void hist_merge(struct hist *to, const struct hist *from);
  * maximum if that is less.  0 if there are none.
  */
 uint64_t hist_quantile(const struct hist *h, double q);
+
+/* The largest value that is counted in this bucket. */
+uint64_t hist_value(unsigned int bucket);
 
 #endif /* HIST_H */

@@ -29,7 +29,7 @@ struct verb {
 	const char *help; /* for `venom VERB --help` */
 	int (*run)(int argc, char **argv);
 };
-extern const struct verb verb_serve, verb_pub, verb_sub, verb_req, verb_ls, verb_stat, verb_demo;
+extern const struct verb verb_serve, verb_pub, verb_sub, verb_req, verb_ls, verb_stat, verb_demo, verb_bench;
 extern const struct verb *verb; /* the one that runs; messages begin with its name */
 
 /* util.c: options.  opt_*() read the argument of the option that option() gave last. */

@@ -8,7 +8,7 @@
 #include "tool.h"
 
 static const struct verb *const verbs[] = {
-	&verb_serve, &verb_pub, &verb_sub, &verb_req, &verb_ls, &verb_stat, &verb_demo,
+	&verb_serve, &verb_pub, &verb_sub, &verb_req, &verb_ls, &verb_stat, &verb_demo, &verb_bench,
 };
 
 const struct verb *verb;

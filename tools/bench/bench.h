@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * venom-bench: what venom does, beside the hardware's limit and beside its peers, in one run.
+ *
+ *	main.c		options; the rows, round after round
+ *	pair.c		two processes on two CPUs, and what they share
+ *	figure.c	what was measured: kept, compared, printed as a table or as JSON
+ *	plot.c		the same as pictures
+ *	row_*.c		the rows; each says what it measures and what it must reach
+ *	transport.h	a way to get a message from one process to the other: venom's, the limits', the peers'
+ *
+ * A row is run for some rounds.  Each round measures everything in the row once, one after the other, each in a pair of
+ * processes of its own, between two bounces of a bare cache line.  A ratio is taken within its round, and its median
+ * over the rounds is what is shown.  On a virtual machine the distance of two CPUs changes while one looks: a round
+ * whose two bounces differ by more than a fifth is done again.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bounce.h"
+#include "../hist.h"
+#include "../tool.h"
+
+#define ROUNDS_MAX  15
+#define FIGURES_MAX 1024
+#define GOALS_MAX   256
+
+enum who { LIMIT, VENOM, PEER };
+enum unit { NS, MILLION_S, GB_S, PER_S, COUNT, PERCENT, BYTES };
+
+/* Quantiles that are kept of each round. */
+enum { P50, P90, P99, P999, P9999, MAX, QUANTILES };
+extern const double quantile[QUANTILES - 1];
+extern const char *const quantile_name[QUANTILES];
+
+/* One line of a row. */
+struct figure {
+	char row[24];
+	char name[48];
+	enum who who;
+	enum unit unit;
+	bool latency; /* quantiles, of hist; else one value, in [P50] */
+	char skipped[96]; /* why there is none; "" if there is one */
+	unsigned int rounds;
+	double value[QUANTILES][ROUNDS_MAX];
+	uint64_t count; /* of samples */
+};
+
+/* What one figure must reach beside another: a ratio of two of their quantiles, at most or at least so much. */
+struct goal {
+	char row[24];
+	char figure[48], beside[48];
+	int quantile, beside_quantile;
+	bool at_least;
+	double bound;
+};
+
+/* Shared by all processes of the run; only the one at the top writes. */
+struct bench {
+	int cpu[2]; /* of the two sides */
+	int ncpus, cpus[64]; /* all that we may use */
+	unsigned int rounds, round;
+	bool quick;
+	bool module; /* /dev/venom is there */
+	uint64_t slice_ns; /* how long each thing is measured */
+	uint64_t clock_ns; /* what reading the clock costs, taken off latencies */
+	unsigned int clock_step; /* ns */
+	const struct row *row;
+	unsigned int nfigures, ngoals;
+	struct figure figure[FIGURES_MAX];
+	struct goal goal[GOALS_MAX];
+	unsigned int moved[64]; /* by row: rounds that were done again */
+	double bounce[64]; /* by row: p50, ns */
+};
+extern struct bench *bench;
+
+struct row {
+	const char *name;
+	const char *what; /* a sentence */
+	int (*round)(void); /* measure all once; 0, or 1 after saying what went wrong */
+	bool once; /* takes long: one round */
+	bool line; /* the bounces themselves are a figure: LINE */
+	size_t size; /* of what it is about */
+};
+extern const struct row *const rows[];
+extern const unsigned int nrows;
+
+/* ---- pair.c ---------------------------------------------------------------- */
+
+struct transport;
+
+/* How venom is used. */
+struct way {
+	const char *name; /* "venom": embedded, on huge pages; "module"; and both "-4k", on base pages */
+	const char *backend; /* VENOM_BACKEND */
+	int huge;
+};
+extern const struct way ways[];
+extern const unsigned int nways;
+/* Whether it can be had on this machine. */
+bool way_here(const struct way *w);
+
+/* Shared by the two sides; zeros, but for what the caller of pair() sets. */
+struct stage {
+	const struct transport *via;
+	const struct way *way;
+	char name[64]; /* of the channel */
+	size_t size;
+	uint64_t slice_ns, clock_ns;
+	unsigned int n; /* of shells, of versions: what the row wants */
+	bool stream; /* messages go one way */
+	int64_t pause_ns;
+
+	struct court court;
+	_Alignas(128) atomic_int ready, go, done, failed;
+	_Alignas(128) atomic_ullong seen, told;
+	/* results */
+	_Alignas(128) struct hist hist;
+	_Alignas(128) double value[8];
+	uint64_t count, bytes;
+	double each[64]; /* of many sides */
+	uint64_t scratch_size;
+	char *scratch; /* memory that all sides share, zeros; of scratch_size */
+};
+
+typedef int side_fn(struct stage *st);
+
+/* A clean stage; its memory is used again by the next one. */
+struct stage *stage_new(const struct way *w, size_t scratch);
+/*
+ * Run both, each in a process on its CPU, until they end; and before them `make`, unless NULL, in the parent of both.
+ * 0, or 1 after saying what went wrong.
+ */
+int pair(struct stage *st, int (*make)(struct stage *st), side_fn *a, side_fn *b);
+/* The same for n + 1 of them: fn[0] on CPU 0, the others on the others in turn; which one it is is in `nth`. */
+int crowd(struct stage *st, side_fn *first, side_fn *other, unsigned int n);
+extern unsigned int nth;
+/* One process, on the first CPU. */
+int alone(struct stage *st, side_fn *fn);
+
+int bad(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int bad_rc(const char *what, long rc); /* rc as libvenom gives */
+bool wait_flag(atomic_int *flag, int value); /* sleeps; false when it takes too long */
+bool spin_flag(atomic_int *flag, int value);
+/* Keep the compiler from leaving out what makes this value. */
+static inline void keep(uint64_t v)
+{
+	__asm__ __volatile__("" : : "r"(v) : "memory");
+}
+
+/*
+ * Message number n.  One of a line is its number eight times, written and looked at as a compiler would a struct, 16
+ * bytes at a time.
+ */
+typedef uint64_t two_words __attribute__((vector_size(16), aligned(8)));
+
+void payload_make_large(void *buf, size_t size, uint64_t n);
+bool payload_is_large(const void *buf, size_t size, uint64_t n);
+
+static inline void payload_make(void *buf, size_t size, uint64_t n)
+{
+	two_words *p = buf, w = {n, n};
+
+	if (size != 64)
+		payload_make_large(buf, size, n);
+	else
+		p[0] = p[1] = p[2] = p[3] = w;
+}
+
+static inline bool payload_is(const void *buf, size_t size, uint64_t n)
+{
+	const two_words *p = buf;
+	two_words w = {n, n}, diff;
+
+	if (size != 64)
+		return payload_is_large(buf, size, n);
+	diff = (p[0] ^ w) | (p[1] ^ w) | (p[2] ^ w) | (p[3] ^ w);
+	return !(diff[0] | diff[1]);
+}
+
+#define LINE "a cache line, there and back"
+
+/* ---- figure.c -------------------------------------------------------------- */
+
+void put_hist(const char *name, enum who who, const struct hist *h); /* latencies in ns */
+void put_value(const char *name, enum who who, enum unit unit, double value);
+void put_skipped(const char *name, enum who who, const char *why);
+/* The median over rounds of figure / beside; of figure itself if beside is "". */
+void goal(const char *figure, const char *beside, bool at_least, double bound);
+void goal_at(const char *figure, int q, const char *beside, int beside_q, bool at_least, double bound);
+#define AT_MOST	 false
+#define AT_LEAST true
+void round_drop(void); /* forget what this round has put */
+void print_row(unsigned int row);
+void print_json(void);
+double figure_median(const struct figure *f, int q);
+double goal_ratio(const struct goal *g); /* NaN if a figure is missing */
+
+/* ---- plot.c ---------------------------------------------------------------- */
+
+int plot(const char *folder);
+
+/* ---- venom's sides, for all rows (pair.c) ------------------------------------- */
+
+struct venom_daemon *daemon_open(struct stage *st, struct venom_config *cfg); /* NULL after saying why */
+struct venom_shell *shell_open(struct stage *st); /* waits for st->ready */
+
+#endif /* BENCH_H */

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The least that a message there and one back can take: written by hand for just that, one slot each way in shared
+ * memory.  Only for asking and answering, where the slot is free again when its turn comes; one way, a message would
+ * overwrite the one before it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "spin.h"
+#include "transport.h"
+
+struct slot {
+	_Alignas(128) _Atomic uint64_t seq; /* of the message that is in it */
+	char data[];
+};
+
+static struct slot *out, *in; /* this side's */
+static uint64_t sent, taken;
+
+/* Not in one page, for the slots not to be prefetched with each other. */
+static size_t slot_size(size_t size)
+{
+	return (sizeof(struct slot) + size + 4095) / 4096 * 4096;
+}
+
+static size_t two_slots(size_t size)
+{
+	return 2 * slot_size(size);
+}
+
+static int open_slots(struct stage *st, int side)
+{
+	out = (struct slot *)(st->scratch + side * slot_size(st->size));
+	in = (struct slot *)(st->scratch + !side * slot_size(st->size));
+	sent = taken = 0;
+	return 0;
+}
+
+/* By hand one would know the size: the usual one is no call. */
+static inline void copy(void *to, const void *from, size_t size)
+{
+	if (size == 64)
+		memcpy(to, from, 64);
+	else
+		memcpy(to, from, size);
+}
+
+/* ---- both spin ------------------------------------------------------------------ */
+
+static inline int mailbox_send(struct stage *st, const void *msg)
+{
+	copy(out->data, msg, st->size);
+	/* release: the other side's mailbox_take() */
+	atomic_store_explicit(&out->seq, ++sent, memory_order_release);
+	return 0;
+}
+
+static inline int mailbox_take(struct stage *st, void *msg)
+{
+	struct slot *slot = in;
+	uint64_t next = ++taken;
+	struct spin s = {0};
+
+	/* acquire: the other side's mailbox_send() */
+	while (atomic_load_explicit(&slot->seq, memory_order_acquire) != next)
+		if (!spin_on(&s))
+			return bad("mailbox: nothing comes");
+	copy(msg, slot->data, st->size);
+	return 0;
+}
+
+static int mailbox_ask(struct stage *st, const void *msg, void *answer)
+{
+	return mailbox_send(st, msg) || mailbox_take(st, answer);
+}
+
+static int mailbox_serve(struct stage *st, void *msg)
+{
+	return mailbox_take(st, msg) || mailbox_send(st, msg);
+}
+
+const struct transport via_mailbox = {
+	.name = "mailbox",
+	.who = LIMIT,
+	.scratch = two_slots,
+	.open = open_slots,
+	.send = mailbox_send,
+	.take = mailbox_take,
+	.ask = mailbox_ask,
+	.serve = mailbox_serve,
+};
+
+/* The least with one writer for each line, and so for each page: the number is all there is. */
+const struct transport via_lines = {
+	.name = "a line each way, 8 bytes",
+	.who = LIMIT,
+	.scratch = two_slots,
+	.open = open_slots,
+	.send = mailbox_send,
+	.take = mailbox_take,
+	.ask = mailbox_ask,
+	.serve = mailbox_serve,
+};
+
+/* ---- both sleep ----------------------------------------------------------------- */
+
+static int event[2]; /* a side writes its own, and reads the other's */
+static int event_out, event_in;
+
+static int eventfd_make(struct stage *st)
+{
+	(void)st;
+	for (int i = 0; i < 2; i++) {
+		event[i] = eventfd(0, EFD_CLOEXEC);
+		if (event[i] < 0)
+			return bad("eventfd: %s", strerror(errno));
+	}
+	return 0;
+}
+
+static int eventfd_open(struct stage *st, int side)
+{
+	event_out = event[side];
+	event_in = event[!side];
+	return open_slots(st, side);
+}
+
+static int eventfd_send(struct stage *st, const void *msg)
+{
+	uint64_t one = 1;
+
+	copy(out->data, msg, st->size);
+	if (write(event_out, &one, sizeof(one)) != sizeof(one))
+		return bad("eventfd: %s", strerror(errno));
+	return 0;
+}
+
+static int eventfd_take(struct stage *st, void *msg)
+{
+	uint64_t count;
+
+	if (read(event_in, &count, sizeof(count)) != sizeof(count))
+		return bad("eventfd: %s", strerror(errno));
+	copy(msg, in->data, st->size);
+	return 0;
+}
+
+const struct transport via_eventfd = {
+	.name = "eventfd",
+	.who = LIMIT,
+	.blocks = true,
+	.scratch = two_slots,
+	.make = eventfd_make,
+	.open = eventfd_open,
+	.send = eventfd_send,
+	.take = eventfd_take,
+};

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rows of a channel's life: made, met, idle, and long.
+ */
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "transport.h"
+
+#define SIZE	 64
+#define PATIENCE (5 * (int64_t)NSEC_PER_SEC)
+
+/* ---- made and met ------------------------------------------------------------------ */
+
+enum { CREATE, CONNECT, FIRST, LANE, RSS, STATE, VALUES };
+
+static double resident(void)
+{
+	unsigned long size, rss = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f && fscanf(f, "%lu %lu", &size, &rss) != 2)
+		rss = 0;
+	if (f)
+		fclose(f);
+	return (double)rss * sysconf(_SC_PAGESIZE);
+}
+
+static double median_of(struct hist *h)
+{
+	return hist_quantile(h, 0.5);
+}
+
+/* Makes channels, and leaves the last one to the shells. */
+static int maker(struct stage *st)
+{
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_daemon *d = NULL;
+	char data[SIZE] = {1};
+
+	cfg.data_size = 1 << 20;
+	for (int i = 0; i < 20; i++) {
+		uint64_t start;
+
+		venom_daemon_destroy(d);
+		start = now_ns();
+		d = daemon_open(st, &cfg);
+		if (!d)
+			return 1;
+		hist_add(&st->hist, now_ns() - start);
+	}
+	st->value[CREATE] = median_of(&st->hist);
+	venom_daemon_publish(d, data, SIZE);
+	atomic_store(&st->ready, 1);
+	if (!wait_flag(&st->done, 1))
+		return 1;
+	venom_daemon_destroy(d);
+	return 0;
+}
+
+static int comer(struct stage *st)
+{
+	struct hist connect = {0}, first = {0};
+	struct venom_shell *s[32];
+	struct venom_info info;
+	char data[SIZE];
+	double rss;
+
+	if (!wait_flag(&st->ready, 1))
+		return 1;
+	for (int i = 0; i < 200; i++) {
+		uint64_t start = now_ns(), connected;
+		struct venom_shell *one = shell_open(st);
+		ssize_t rc;
+
+		if (!one)
+			return 1;
+		connected = now_ns();
+		rc = venom_shell_read(one, data, SIZE, NULL);
+		if (rc != SIZE)
+			return bad_rc("read", rc);
+		if (i >= 10) { /* warm */
+			hist_add(&connect, connected - start);
+			hist_add(&first, now_ns() - start);
+		}
+		venom_shell_info(one, &info);
+		venom_shell_close(one);
+	}
+	rss = resident();
+	for (unsigned int i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = shell_open(st);
+		if (!s[i])
+			return 1;
+		venom_shell_read(s[i], data, SIZE, NULL);
+		venom_shell_send(s[i], data, 0);
+	}
+	st->value[RSS] = (resident() - rss) / ARRAY_SIZE(s);
+	st->value[LANE] = info.lane_bytes;
+	st->value[STATE] = info.page_size;
+	st->value[CONNECT] = median_of(&connect);
+	st->value[FIRST] = median_of(&first);
+	for (unsigned int i = 0; i < ARRAY_SIZE(s); i++)
+		venom_shell_close(s[i]);
+	atomic_store(&st->done, 1);
+	return 0;
+}
+
+/* What the same bytes would take without venom. */
+static int memfd_alone(struct stage *st)
+{
+	size_t size = 5 << 20; /* 4 versions of 1 MiB and their headers, in whole 2 MiB pages or not */
+
+	for (int i = 0; i < 20; i++) {
+		uint64_t start = now_ns();
+		int fd = memfd_create("bench", MFD_CLOEXEC);
+		void *p;
+
+		if (fd < 0 || ftruncate(fd, size))
+			return bad("memfd");
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+		if (p == MAP_FAILED)
+			return bad("mmap");
+		hist_add(&st->hist, now_ns() - start);
+		munmap(p, size);
+		close(fd);
+	}
+	st->value[CREATE] = median_of(&st->hist);
+	return 0;
+}
+
+static int life(void)
+{
+	static const struct {
+		const char *what;
+		int at;
+		enum unit unit;
+	} put[] = {
+		{"create, 1 MiB, 4 versions", CREATE, NS}, {"connect", CONNECT, NS},
+		{"connect to first read", FIRST, NS},	   {"memory of a shell's lane", LANE, BYTES},
+		{"resident in a shell", RSS, BYTES},	   {"page of the state", STATE, BYTES},
+	};
+	struct stage *st = stage_new(NULL, 0);
+	char name[48];
+
+	if (alone(st, memfd_alone))
+		return 1;
+	put_value("memfd and mmap of 5 MiB", LIMIT, NS, st->value[CREATE]);
+	for (unsigned int w = 0; w < nways; w++) {
+		if (!way_here(&ways[w]))
+			continue;
+		st = stage_new(&ways[w], 0);
+		if (pair(st, NULL, maker, comer))
+			return 1;
+		for (unsigned int i = 0; i < ARRAY_SIZE(put); i++) {
+			snprintf(name, sizeof(name), "%s: %s", ways[w].name, put[i].what);
+			put_value(name, VENOM, put[i].unit, st->value[put[i].at]);
+		}
+	}
+	goal("venom: connect to first read", "", AT_MOST, 200000);
+	return 0;
+}
+
+const struct row row_life = {.name = "life", .what = "a channel made, and met", .round = life};
+
+/* ---- adaptive waits: no system call while the peer answers, none of the CPU while nobody asks --- */
+
+static double cpu_ns(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e9 + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e3;
+}
+
+static int adapt_server(struct stage *st)
+{
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_command cmd;
+	struct venom_daemon_stats before, after;
+	struct venom_daemon *d;
+	double cpu;
+	int rc;
+
+	cfg.cmd_size = cfg.resp_size = SIZE;
+	d = daemon_open(st, &cfg);
+	if (!d)
+		return 1;
+	atomic_store(&st->ready, 1);
+	venom_daemon_stats(d, &before);
+	while (!atomic_load_explicit(&st->done, memory_order_relaxed)) {
+		rc = venom_daemon_receive(d, &cmd, PATIENCE);
+		if (rc == 1)
+			rc = venom_daemon_respond(d, &cmd, cmd.data, cmd.len);
+		if (rc)
+			return bad_rc("serve", rc);
+		if (atomic_load_explicit(&st->go, memory_order_relaxed) == 1) { /* warmed up */
+			venom_daemon_stats(d, &before);
+			atomic_store(&st->go, 2);
+		}
+	}
+	venom_daemon_stats(d, &after);
+	st->value[0] = after.sleeps + after.wakes - before.sleeps - before.wakes;
+	/* Nobody asks. */
+	cpu = cpu_ns();
+	rc = venom_daemon_receive(d, &cmd, st->slice_ns * 5);
+	st->value[2] = 100 * (cpu_ns() - cpu) / (st->slice_ns * 5);
+	venom_daemon_destroy(d);
+	return rc ? bad("a command out of nowhere") : 0;
+}
+
+static int adapt_asker(struct stage *st)
+{
+	struct venom_shell *s = shell_open(st);
+	struct venom_shell_stats before, after;
+	char data[SIZE] = {0}, answer[SIZE];
+	uint64_t end = 0, n = 0;
+	ssize_t rc;
+
+	if (!s)
+		return 1;
+	do {
+		rc = venom_shell_request(s, data, SIZE, answer, SIZE, PATIENCE);
+		if (rc < 0)
+			return bad_rc("request", rc);
+		if (++n == 1000)
+			atomic_store(&st->go, 1);
+		if (!end && atomic_load(&st->go) == 2) {
+			venom_shell_stats(s, &before);
+			end = now_ns() + st->slice_ns;
+		}
+		if (end)
+			st->count++;
+	} while (!end || now_ns() < end);
+	venom_shell_stats(s, &after);
+	st->value[1] = after.sleeps + after.wakes + after.checks - before.sleeps - before.wakes - before.checks;
+	atomic_store(&st->done, 1);
+	rc = venom_shell_request(s, data, SIZE, answer, SIZE, PATIENCE);
+	nap(st->slice_ns * 6);
+	venom_shell_close(s);
+	return rc < 0 ? bad_rc("request", rc) : 0;
+}
+
+static int adaptive(void)
+{
+	for (unsigned int w = 0; w < nways; w++) {
+		struct stage *st = stage_new(&ways[w], 0);
+		char name[48];
+
+		if (!way_here(&ways[w]) || ways[w].huge == VENOM_HUGE_NEVER)
+			continue;
+		if (pair(st, NULL, adapt_server, adapt_asker))
+			return 1;
+		/* A CPU that is taken away for longer than the budget is a sleep: so many in a million. */
+		snprintf(name, sizeof(name), "%s: system calls / M", ways[w].name);
+		put_value(name, VENOM, COUNT, 1e6 * (st->value[0] + st->value[1]) / st->count);
+		snprintf(name, sizeof(name), "%s: CPU of an idle daemon", ways[w].name);
+		put_value(name, VENOM, PERCENT, st->value[2]);
+	}
+	goal("venom: CPU of an idle daemon", "", AT_MOST, 0.5);
+	return 0;
+}
+
+const struct row row_adaptive = {.name = "adaptive",
+				 .what = "adaptive waits: system calls in a million requests, and an idle daemon",
+				 .round = adaptive};
+
+/* ---- long ------------------------------------------------------------------------------ */
+
+#define WINDOWS 10
+
+/* Publishes without pause, each window's rate apart. */
+static int marathon(struct stage *st)
+{
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_daemon *d;
+	char data[SIZE] = {0};
+	uint64_t n = 0;
+	int rc = 0;
+
+	cfg.data_size = SIZE;
+	d = daemon_open(st, &cfg);
+	if (!d)
+		return 1;
+	atomic_store(&st->ready, 1);
+	if (!spin_flag(&st->go, 1))
+		return 1;
+	for (int w = 0; w < WINDOWS; w++) {
+		uint64_t start = now_ns(), first = n, now;
+
+		do {
+			for (int i = 0; i < 1024; i++) {
+				payload_make(data, SIZE, ++n);
+				rc |= venom_daemon_publish(d, data, SIZE);
+			}
+			now = now_ns();
+		} while (now - start < st->slice_ns);
+		st->each[w] = 1e3 * (n - first) / (now - start);
+	}
+	st->count = n;
+	atomic_store(&st->done, 1);
+	venom_daemon_destroy(d);
+	return rc ? bad_rc("publish", rc) : 0;
+}
+
+static int follower(struct stage *st)
+{
+	struct venom_shell *s = shell_open(st);
+	uint64_t n = 0, last = 0;
+	char data[SIZE];
+
+	if (!s)
+		return 1;
+	atomic_store(&st->go, 1);
+	while (!atomic_load_explicit(&st->done, memory_order_relaxed)) {
+		if (venom_shell_read(s, data, SIZE, &n) < 0)
+			continue;
+		if (n < last || !payload_is(data, SIZE, n))
+			return bad("version %llu after %llu, or not its bytes", (unsigned long long)n,
+				   (unsigned long long)last);
+		last = n;
+	}
+	venom_shell_close(s);
+	return 0;
+}
+
+static int steady(void)
+{
+	struct stage *st = stage_new(ways, 0);
+
+	/* Ten windows of 20 seconds; 2 with --quick. */
+	st->slice_ns = bench->slice_ns * 10;
+	if (pair(st, NULL, marathon, follower))
+		return 1;
+	put_value("versions", VENOM, MILLION_S, st->count / 1e6);
+	put_value("first window", VENOM, MILLION_S, st->each[0]);
+	put_value("last window", VENOM, MILLION_S, st->each[WINDOWS - 1]);
+	goal("last window", "first window", AT_LEAST, 0.98);
+	return 0;
+}
+
+const struct row row_steady = {.name = "steady",
+			       .what = "64 bytes published without pause and read beside it, for long",
+			       .round = steady,
+			       .once = true};

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rows of many shells: producers side by side, silent ones, sleeping ones.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define SIZE	 64
+#define PATIENCE (5 * (int64_t)NSEC_PER_SEC)
+
+/* A shell needs some descriptors, on both sides. */
+static void many_files(void)
+{
+	struct rlimit r;
+
+	getrlimit(RLIMIT_NOFILE, &r);
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static const char *numbered(const char *name, unsigned int n, const char *what)
+{
+	static char text[48];
+
+	snprintf(text, sizeof(text), "%s, %u %s", name, n, what);
+	return text;
+}
+
+/* ---- producers --------------------------------------------------------------------- */
+
+/* each[i]: commands of the i-th; value[0]: millions a second, of all. */
+static int consumer(struct stage *st)
+{
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	uint64_t next[64] = {0}, all = 0, start = 0, end = 0;
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	int rc;
+
+	cfg.cmd_size = SIZE;
+	cfg.cmd_slots = 256;
+	cfg.spin_ns = VENOM_SPIN_FOREVER;
+	d = daemon_open(st, &cfg);
+	if (!d)
+		return 1;
+	atomic_store(&st->ready, 1);
+	do {
+		rc = venom_daemon_receive(d, &cmd, PATIENCE);
+		if (rc != 1)
+			return bad_rc("receive", rc);
+		if (!payload_is(cmd.data, SIZE, ++next[cmd.client_id]))
+			return bad("shell %u: command %llu is not the next", cmd.client_id,
+				   (unsigned long long)next[cmd.client_id]);
+		/* From the first command that comes once all are there. */
+		if (++all % 256)
+			continue;
+		if (start) {
+			end = now_ns();
+		} else if (atomic_load_explicit(&st->go, memory_order_relaxed) == (int)st->n) {
+			start = now_ns();
+			all = 0;
+			for (unsigned int i = 0; i < st->n; i++)
+				st->each[i] = next[i];
+		}
+	} while (!start || end < start + st->slice_ns);
+	for (unsigned int i = 0; i < st->n; i++)
+		st->each[i] = next[i] - st->each[i];
+	st->value[0] = 1e3 * all / (end - start);
+	atomic_store(&st->done, 1);
+	/* Who waits for room must not find us dead before it has seen that. */
+	while (atomic_load(&st->seen) < st->n)
+		venom_daemon_receive(d, &cmd, 1000000);
+	venom_daemon_destroy(d);
+	return 0;
+}
+
+static int producer(struct stage *st)
+{
+	struct venom_shell *s = shell_open(st);
+	char data[SIZE] = {0};
+	uint64_t n = 0;
+	int rc = 0;
+
+	if (!s)
+		return 1;
+	venom_shell_set_spin(s, VENOM_SPIN_FOREVER);
+	atomic_fetch_add(&st->go, 1);
+	while (!atomic_load_explicit(&st->done, memory_order_relaxed)) {
+		if (!rc)
+			payload_make(data, SIZE, ++n);
+		rc = venom_shell_send(s, data, SIZE);
+		if (rc == -EAGAIN)
+			rc = venom_shell_room(s, 1000000) < 0 ? -EPIPE : -EAGAIN;
+		if (rc && rc != -EAGAIN)
+			return bad_rc("send", rc);
+	}
+	atomic_fetch_add(&st->seen, 1);
+	venom_shell_close(s);
+	return 0;
+}
+
+static int producers_by(const struct way *w, unsigned int n)
+{
+	struct stage *st = stage_new(w, 0);
+	double least = 1e300, most = 0;
+
+	st->n = n;
+	/* Where they share CPUs each gets some turns. */
+	if (n >= (unsigned int)bench->ncpus)
+		st->slice_ns *= 4;
+	if (crowd(st, consumer, producer, n))
+		return 1;
+	for (unsigned int i = 0; i < n; i++) {
+		least = st->each[i] < least ? st->each[i] : least;
+		most = st->each[i] > most ? st->each[i] : most;
+	}
+	put_value(numbered(w->name, n, n > 1 ? "producers" : "producer"), VENOM, MILLION_S, st->value[0]);
+	if (n > 1 && w == ways)
+		put_value(numbered("slowest to fastest", n, "producers"), VENOM, COUNT, most ? least / most : 0);
+	return 0;
+}
+
+static int producers(void)
+{
+	char one[48], two[48];
+
+	for (unsigned int i = 0; i < nways; i++) {
+		if (!way_here(&ways[i]))
+			continue;
+		for (unsigned int n = 1; n <= 16 && (n <= 2 || n < (unsigned int)bench->ncpus); n *= 2)
+			if (producers_by(&ways[i], n))
+				return 1;
+	}
+	snprintf(one, sizeof(one), "%s", numbered("venom", 1, "producer"));
+	for (unsigned int n = 2; n <= 16; n *= 2) {
+		snprintf(two, sizeof(two), "%s", numbered("venom", n, "producers"));
+		goal(two, one, AT_LEAST, 0.9);
+		goal(numbered("slowest to fastest", n, "producers"), "", AT_LEAST, 0.8);
+	}
+	return 0;
+}
+
+const struct row row_producers = {
+	.name = "producers", .what = "64-byte commands of many shells at once", .round = producers};
+
+/* ---- silent shells ------------------------------------------------------------------- */
+
+static int server(struct stage *st)
+{
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	int rc;
+
+	many_files();
+	cfg.cmd_size = cfg.resp_size = SIZE;
+	cfg.cmd_slots = 16;
+	cfg.max_clients = 1024;
+	cfg.spin_ns = VENOM_SPIN_FOREVER;
+	d = daemon_open(st, &cfg);
+	if (!d)
+		return 1;
+	atomic_store(&st->ready, 1);
+	do {
+		rc = venom_daemon_receive(d, &cmd, 20 * (int64_t)NSEC_PER_SEC);
+		if (rc == 1)
+			rc = venom_daemon_respond(d, &cmd, cmd.data, cmd.len);
+		if (rc)
+			return bad_rc("serve", rc);
+	} while (!atomic_load_explicit(&st->done, memory_order_relaxed));
+	venom_daemon_destroy(d);
+	return 0;
+}
+
+static int asker(struct stage *st)
+{
+	char data[SIZE] = {0}, answer[SIZE];
+	struct venom_shell *s;
+	uint64_t n = 0, start, took, end;
+	ssize_t rc;
+
+	if (!wait_flag(&st->go, 1)) /* the silent ones are there */
+		return 1;
+	s = shell_open(st);
+	if (!s)
+		return 1;
+	venom_shell_set_spin(s, VENOM_SPIN_FOREVER);
+	end = now_ns() + st->slice_ns;
+	do {
+		payload_make(data, SIZE, ++n);
+		start = now_ns();
+		rc = venom_shell_request(s, data, SIZE, answer, SIZE, PATIENCE);
+		took = now_ns() - start;
+		if (rc < 0)
+			return bad_rc("request", rc);
+		if (!payload_is(answer, SIZE, n))
+			return bad("a wrong answer");
+		if (n > 10000)
+			hist_add(&st->hist, took > st->clock_ns ? took - st->clock_ns : 0);
+		else
+			end = start + st->slice_ns;
+	} while (start < end);
+	atomic_store(&st->done, 1);
+	venom_shell_request(s, data, SIZE, answer, SIZE, PATIENCE); /* wakes the server's look at `done` */
+	venom_shell_close(s);
+	return 0;
+}
+
+static int say_nothing(struct stage *st)
+{
+	many_files();
+	for (unsigned int i = 1; i < st->n; i++)
+		if (!shell_open(st))
+			return 1;
+	atomic_store(&st->go, 1);
+	return !wait_flag(&st->done, 1);
+}
+
+static int ask_or_not(struct stage *st)
+{
+	return nth == 1 ? asker(st) : say_nothing(st);
+}
+
+static int silent(void)
+{
+	static const unsigned int counts[] = {1, 100, 1000};
+
+	for (unsigned int w = 0; w < nways; w++) {
+		/* A lane's pages are small ones anyway. */
+		if (!way_here(&ways[w]) || ways[w].huge == VENOM_HUGE_NEVER)
+			continue;
+		for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
+			struct stage *st = stage_new(&ways[w], 0);
+
+			st->n = counts[i];
+			if (crowd(st, server, ask_or_not, 2))
+				return 1;
+			put_hist(numbered(ways[w].name, counts[i], counts[i] > 1 ? "shells" : "shell"), VENOM,
+				 &st->hist);
+		}
+	}
+	goal("venom, 1000 shells", "venom, 1 shell", AT_MOST, 1.2);
+	return 0;
+}
+
+const struct row row_silent = {
+	.name = "silent", .what = "64 bytes asked and answered, beside shells that say nothing", .round = silent};
+
+/* ---- sleepers ---------------------------------------------------------------------------- */
+
+/*
+ * n threads sleep; one publish, or n writes to n eventfds, wakes them all.  What is measured is how long the waker is
+ * held up.
+ */
+struct sleeper {
+	struct stage *st;
+	struct venom_shell *s;
+	int efd;
+	pthread_t thread;
+};
+
+static int wake_efd[1024];
+
+static void *sleep_on_shell(void *arg)
+{
+	struct sleeper *me = arg;
+	struct stage *st = me->st;
+	uint64_t n = 0;
+
+	venom_shell_set_spin(me->s, VENOM_SPIN_NONE);
+	while (venom_shell_wait(me->s, n, PATIENCE) == 1) {
+		n = venom_shell_version(me->s);
+		atomic_fetch_add(&st->seen, 1);
+	}
+	return NULL;
+}
+
+static void *sleep_on_eventfd(void *arg)
+{
+	struct sleeper *me = arg;
+	struct stage *st = me->st;
+	uint64_t n;
+
+	while (read(me->efd, &n, sizeof(n)) == sizeof(n) && !atomic_load(&st->done))
+		atomic_fetch_add(&st->seen, 1);
+	return NULL;
+}
+
+static int sleepers(struct stage *st)
+{
+	struct sleeper *all = calloc(st->n, sizeof(*all));
+	void *(*fn)(void *) = st->way ? sleep_on_shell : sleep_on_eventfd;
+	pthread_attr_t attr;
+
+	many_files();
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 128 << 10);
+	for (unsigned int i = 0; i < st->n; i++) {
+		all[i].st = st;
+		all[i].efd = wake_efd[i];
+		if (st->way) {
+			all[i].s = shell_open(st);
+			if (!all[i].s)
+				return 1;
+		}
+		if (pthread_create(&all[i].thread, &attr, fn, &all[i]))
+			return bad("no thread");
+	}
+	atomic_store(&st->go, 1);
+	for (unsigned int i = 0; i < st->n; i++) {
+		pthread_join(all[i].thread, NULL);
+		venom_shell_close(all[i].s);
+	}
+	return 0;
+}
+
+/* All have woken, and have had the time to fall asleep again. */
+static bool rest(struct stage *st, uint64_t woken)
+{
+	uint64_t deadline = now_ns() + PATIENCE;
+
+	while (atomic_load(&st->seen) < woken) {
+		if (now_ns() > deadline)
+			return bad("%llu of %llu were woken", (unsigned long long)atomic_load(&st->seen),
+				   (unsigned long long)woken),
+			       false;
+		nap(50000);
+	}
+	nap(300000 + 5000 * st->n);
+	return true;
+}
+
+static int waker(struct stage *st)
+{
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	uint64_t one = 1, start, end, rounds = 0;
+	struct venom_daemon *d = NULL;
+	int rc = 0;
+
+	many_files();
+	if (st->way) {
+		cfg.data_size = SIZE;
+		cfg.max_clients = 1024;
+		d = daemon_open(st, &cfg);
+		if (!d)
+			return 1;
+	}
+	atomic_store(&st->ready, 1);
+	if (!wait_flag(&st->go, 1))
+		return 1;
+	nap(20000000);
+	end = now_ns() + 2 * st->slice_ns;
+	do {
+		start = now_ns();
+		if (d)
+			rc = venom_daemon_publish(d, &rounds, sizeof(rounds));
+		else
+			for (unsigned int i = 0; i < st->n && !rc; i++)
+				rc = write(wake_efd[i], &one, sizeof(one)) != sizeof(one);
+		hist_add(&st->hist, now_ns() - start - st->clock_ns);
+		if (rc || !rest(st, ++rounds * st->n))
+			return rc ? bad_rc("wake", rc) : 1;
+	} while (start < end);
+	atomic_store(&st->done, 1);
+	for (unsigned int i = 0; i < st->n && !d; i++)
+		if (write(wake_efd[i], &one, sizeof(one)) < 0)
+			return bad("eventfd: %s", strerror(errno));
+	venom_daemon_destroy(d);
+	return 0;
+}
+
+static int make_eventfds(struct stage *st)
+{
+	many_files();
+	for (unsigned int i = 0; i < st->n && !st->way; i++) {
+		wake_efd[i] = eventfd(0, EFD_CLOEXEC);
+		if (wake_efd[i] < 0)
+			return bad("eventfd: %s", strerror(errno));
+	}
+	return 0;
+}
+
+static int wake_by(const struct way *w, const char *name, enum who who, unsigned int n)
+{
+	struct stage *st = stage_new(w, 0);
+
+	st->n = n;
+	if (pair(st, make_eventfds, waker, sleepers))
+		return 1;
+	put_hist(name, who, &st->hist);
+	return 0;
+}
+
+static int wake(void)
+{
+	static const unsigned int counts[] = {1, 16, 256};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
+		char limit[48], name[48];
+
+		snprintf(limit, sizeof(limit), "%u write(2) to eventfds", counts[i]);
+		if (wake_by(NULL, limit, LIMIT, counts[i]))
+			return 1;
+		for (unsigned int w = 0; w < nways; w++) {
+			if (!way_here(&ways[w]) || ways[w].huge == VENOM_HUGE_NEVER)
+				continue;
+			snprintf(name, sizeof(name), "%s", numbered(ways[w].name, counts[i], "sleepers"));
+			if (wake_by(&ways[w], name, VENOM, counts[i]))
+				return 1;
+			goal(name, limit, AT_MOST, 1);
+		}
+	}
+	return 0;
+}
+
+const struct row row_wake = {
+	.name = "wake", .what = "one publish that wakes sleeping shells: how long it takes", .round = wake};

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rows of messages: asked and answered, and one way.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport.h"
+
+#define SIZE_MAX_ 4096
+#define WARM_UP	  1000
+
+/* What a way of venom's is called. */
+static const char *label(const struct transport *t, const struct way *w)
+{
+	return w ? w->name : t->name;
+}
+
+/* ---- asked and answered ----------------------------------------------------------- */
+
+static int asker(struct stage *st)
+{
+	const struct transport *t = st->via;
+	char msg[SIZE_MAX_] = {0}, answer[SIZE_MAX_];
+	uint64_t n = 0, start, took, end = now_ns() + 2 * st->slice_ns;
+	unsigned int warm = t->blocks || st->pause_ns ? 20 : WARM_UP;
+	int rc;
+
+	if (t->open && t->open(st, 0))
+		return 1;
+	do {
+		if (st->pause_ns)
+			nap(st->pause_ns);
+		payload_make(msg, st->size, ++n);
+		start = now_ns();
+		rc = t->ask ? t->ask(st, msg, answer) : t->send(st, msg) || t->take(st, answer);
+		took = now_ns() - start;
+		if (rc)
+			return 1;
+		if (!payload_is(answer, st->size, n))
+			return bad("%s: a wrong answer to message %llu", t->name, (unsigned long long)n);
+		if (n > warm)
+			hist_add(&st->hist, took > st->clock_ns ? took - st->clock_ns : 0);
+		else if (n == warm)
+			end = start + st->slice_ns;
+	} while (start < end);
+	payload_make(msg, st->size, LAST);
+	rc = t->ask ? t->ask(st, msg, answer) : t->send(st, msg) || t->take(st, answer);
+	if (t->close)
+		t->close(st, 0);
+	return rc;
+}
+
+static int answerer(struct stage *st)
+{
+	const struct transport *t = st->via;
+	char msg[SIZE_MAX_];
+
+	if (t->open && t->open(st, 1))
+		return 1;
+	do {
+		if (t->serve ? t->serve(st, msg) : t->take(st, msg) || t->send(st, msg))
+			return 1;
+	} while (!payload_is(msg, st->size, LAST));
+	if (t->close)
+		t->close(st, 1);
+	return 0;
+}
+
+static int ask_by(const struct transport *t, const struct way *w, size_t size, int64_t pause_ns)
+{
+	struct stage *st = stage_new(w, t->scratch ? t->scratch(size) : 0);
+
+	st->via = t;
+	st->size = size;
+	st->pause_ns = pause_ns;
+	if (pair(st, t->make, asker, answerer))
+		return 1;
+	put_hist(label(t, w), t->who, &st->hist);
+	return 0;
+}
+
+static int ask_by_venom(const struct transport *t, size_t size, int64_t pause_ns)
+{
+	for (unsigned int i = 0; i < nways; i++)
+		if (way_here(&ways[i]) && ask_by(t, &ways[i], size, pause_ns))
+			return 1;
+	return 0;
+}
+
+/* All peers, or those that sleep, or those that don't. */
+static int ask_by_peers(size_t size)
+{
+	for (const struct transport *const *t = peers; *t; t++) {
+		if ((*t)->missing)
+			put_skipped((*t)->name, PEER, (*t)->missing);
+		else if ((!(*t)->most || size <= (*t)->most) && ask_by(*t, NULL, size, 0))
+			return 1;
+	}
+	return 0;
+}
+
+static int request_64(void)
+{
+	if (ask_by(&via_lines, NULL, 8, 0) || ask_by(&via_mailbox, NULL, 64, 0) || ask_by_venom(&via_venom, 64, 0) ||
+	    ask_by_peers(64))
+		return 1;
+	goal("venom", LINE, AT_MOST, 1.10);
+	goal("venom", via_lines.name, AT_MOST, 1.10);
+	goal_at("venom", P99, LINE, P99, AT_MOST, 1.5);
+	goal_at("venom", P9999, LINE, P9999, AT_MOST, 1.5);
+	return 0;
+}
+
+static int request_copied(size_t size)
+{
+	if (ask_by(&via_mailbox, NULL, size, 0) || ask_by_venom(&via_venom, size, 0))
+		return 1;
+	goal("venom", via_mailbox.name, AT_MOST, 1.15);
+	return 0;
+}
+
+static int request_1k(void)
+{
+	return request_copied(1024);
+}
+
+static int request_4k(void)
+{
+	return request_copied(4096);
+}
+
+/* One a millisecond: what the caches and the predictors have forgotten meanwhile. */
+static int request_cold(void)
+{
+	return ask_by(&via_mailbox, NULL, 64, 1000000) || ask_by_venom(&via_venom, 64, 1000000);
+}
+
+static int request_sleep(void)
+{
+	if (ask_by(&via_eventfd, NULL, 64, 0) || ask_by_venom(&via_venom_block, 64, 0))
+		return 1;
+	goal("venom", via_eventfd.name, AT_MOST, 1.10);
+	return 0;
+}
+
+const struct row row_request_64 = {.name = "request-64",
+				   .what = "64 bytes asked and answered, both sides spin",
+				   .round = request_64,
+				   .line = true};
+const struct row row_request_1k = {
+	.name = "request-1k", .what = "1 KiB asked and answered, both sides spin", .round = request_1k};
+const struct row row_request_4k = {
+	.name = "request-4k", .what = "4 KiB asked and answered, both sides spin", .round = request_4k};
+const struct row row_request_cold = {.name = "request-cold",
+				     .what = "64 bytes asked and answered once a millisecond, both sides spin",
+				     .round = request_cold};
+const struct row row_request_sleep = {
+	.name = "request-sleep", .what = "64 bytes asked and answered, who waits sleeps", .round = request_sleep};
+
+/* ---- one way ---------------------------------------------------------------------- */
+
+static int sender(struct stage *st)
+{
+	const struct transport *t = st->via;
+	char msg[SIZE_MAX_] = {0};
+	uint64_t n = 0, end;
+
+	if (t->open && t->open(st, 0))
+		return 1;
+	end = now_ns() + st->slice_ns;
+	do {
+		for (int i = 0; i < 64; i++) {
+			payload_make(msg, st->size, ++n);
+			if (t->send(st, msg))
+				return 1;
+		}
+	} while (now_ns() < end);
+	payload_make(msg, st->size, LAST);
+	if (t->send(st, msg) || !wait_flag(&st->done, 1))
+		return 1;
+	if (t->close)
+		t->close(st, 0);
+	return 0;
+}
+
+static int taker(struct stage *st)
+{
+	const struct transport *t = st->via;
+	uint64_t n = 0, start = 0;
+	char msg[SIZE_MAX_];
+
+	if (t->open && t->open(st, 1))
+		return 1;
+	for (;;) {
+		const void *got = t->look ? t->look(st) : t->take(st, msg) ? NULL : msg;
+
+		if (!got)
+			return 1;
+		if (payload_is(got, st->size, LAST))
+			break;
+		if (!payload_is(got, st->size, ++n))
+			return bad("%s: message %llu is not the one that was next", t->name, (unsigned long long)n);
+		if (n == WARM_UP)
+			start = now_ns();
+	}
+	st->value[0] = n > WARM_UP ? 1e3 * (n - WARM_UP) / (now_ns() - start) : 0;
+	atomic_store(&st->done, 1);
+	if (t->close)
+		t->close(st, 1);
+	return 0;
+}
+
+static int stream_by(const struct transport *t, const struct way *w, const char *name)
+{
+	struct stage *st = stage_new(w, t->scratch ? t->scratch(64) : 0);
+
+	st->via = t;
+	st->size = 64;
+	st->stream = true;
+	if (pair(st, t->make, sender, taker))
+		return 1;
+	put_value(name, t->who, MILLION_S, st->value[0]);
+	return 0;
+}
+
+static int stream(void)
+{
+	for (unsigned int i = 0; i < nways; i++)
+		if (way_here(&ways[i]) && stream_by(&via_venom, &ways[i], ways[i].name))
+			return 1;
+	if (stream_by(&via_venom_batch, ways, via_venom_batch.name))
+		return 1;
+	for (const struct transport *const *t = peers; *t; t++) {
+		if ((*t)->missing)
+			put_skipped((*t)->name, PEER, (*t)->missing);
+		else if (stream_by(*t, NULL, (*t)->name))
+			return 1;
+	}
+	goal("venom", via_ck.name, AT_LEAST, 1.2);
+	goal(via_venom_batch.name, via_ck.name, AT_LEAST, 2);
+	for (const struct transport *const *t = peers; *t; t++)
+		if ((*t)->socket && !(*t)->missing)
+			goal("venom", (*t)->name, AT_LEAST, 4);
+	return 0;
+}
+
+const struct row row_stream = {
+	.name = "stream-64", .what = "64-byte commands one way, through one lane", .round = stream};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A way to get a message from one process to another.
+ *
+ * make() runs before the two processes are forked and opens what both inherit; open() runs in each.  What a transport
+ * has to remember it keeps in variables of its own file: a process uses one.  Side 0 asks and takes the answers, side 1
+ * answers; one way, side 0 sends and side 1 takes.
+ *
+ * All return 0, or 1 after bad() has said what went wrong.  Messages are st->size bytes.  A take or an ask waits as the
+ * transport's users would, spinning or in the kernel (`blocks`), and at most some seconds.
+ */
+#ifndef TRANSPORT_H
+#define TRANSPORT_H
+
+#include "bench.h"
+
+struct transport {
+	const char *name;
+	enum who who;
+	bool blocks; /* who waits sleeps in the kernel */
+	bool socket; /* the kernel copies each message */
+	size_t most; /* largest message; 0: any */
+	const char *missing; /* why it isn't in this program; NULL if it is */
+	size_t (*scratch)(size_t size); /* shared memory wanted, or NULL */
+	int (*make)(struct stage *st); /* or NULL */
+	int (*open)(struct stage *st, int side); /* or NULL */
+	int (*send)(struct stage *st, const void *msg);
+	int (*take)(struct stage *st, void *msg);
+	const void *(*look)(struct stage *st); /* instead of take: where the message is, until the next one; NULL: failed */
+	/* send and take in one; NULL: one after the other */
+	int (*ask)(struct stage *st, const void *msg, void *answer);
+	/* take one, and send the same bytes back; NULL: one after the other.  The message is left in *msg. */
+	int (*serve)(struct stage *st, void *msg);
+	void (*close)(struct stage *st, int side); /* or NULL */
+};
+
+#define LAST UINT64_MAX /* the number of the last message one way: what is gathered goes with it */
+
+/* limits: hand-written, in shared memory */
+extern const struct transport via_mailbox, via_lines, via_eventfd;
+extern const struct transport via_venom, via_venom_block, via_venom_batch;
+extern const struct transport via_pipe, via_seqpacket, via_mq, via_futex, via_zmq, via_nng, via_boost, via_ck;
+extern const struct transport *const peers[]; /* ends with NULL */
+
+#endif /* TRANSPORT_H */
