@@ -117,12 +117,12 @@ struct stage {
 	int64_t pause_ns;
 
 	struct court court;
-	_Alignas(128) atomic_int ready, go, done, failed;
+	_Alignas(128) atomic_int ready, go, done;
 	_Alignas(128) atomic_ullong seen, told;
 	/* results */
 	_Alignas(128) struct hist hist;
 	_Alignas(128) double value[8];
-	uint64_t count, bytes;
+	uint64_t count;
 	double each[64]; /* of many sides */
 	uint64_t scratch_size;
 	char *scratch; /* memory that all sides share, zeros; of scratch_size */
@@ -137,7 +137,7 @@ struct stage *stage_new(const struct way *w, size_t scratch);
  * 0, or 1 after saying what went wrong.
  */
 int pair(struct stage *st, int (*make)(struct stage *st), side_fn *a, side_fn *b);
-/* The same for n + 1 of them: fn[0] on CPU 0, the others on the others in turn; which one it is is in `nth`. */
+/* The same for n + 1 of them: `first` on the first CPU, `other` n times on the others in turn; `nth` says which one it is. */
 int crowd(struct stage *st, side_fn *first, side_fn *other, unsigned int n);
 extern unsigned int nth;
 /* One process, on the first CPU. */

@@ -136,13 +136,9 @@ static int play(void *arg)
 	rc = pin_to_cpu(cpu);
 	if (rc)
 		return bad("no process can be put on CPU %d: %s", cpu, strerror(-rc));
-	if (p->st->way) {
+	if (p->st->way)
 		setenv("VENOM_BACKEND", p->st->way->backend, 1);
-	}
-	rc = p->fn(p->st);
-	if (rc)
-		atomic_store(&p->st->failed, 1);
-	return rc;
+	return p->fn(p->st);
 }
 
 /* The parent of both sides: what make() opens is closed again with it, whatever happens. */
