@@ -19,10 +19,14 @@ list() {
 		torn,-v,versions_1_4KiB,-v,versions_2_4KiB "seqlock: the reader does not look again"
 	mutate state.h '/^static inline enum venom_pick venom_ring_claim/,/^}/ s/if \(c->seq & 1\)/if (0)/' \
 		torn,-v,versions_1_4KiB "seqlock: the reader takes an odd sequence for a whole version"
-	mutate daemon.c '/ venom_daemon_publish\(/,/^}/ {
+	mutate daemon.c '/ int publish\(/,/^}/ {
 		s/^\tcopy_to_shared\(venom_daemon_write_begin\(d, NULL\), data, len\);/\tvoid *to = venom_daemon_write_begin(d, NULL);/
 		s/^\treturn venom_daemon_write_commit\(d, len\);/\tvenom_daemon_write_commit(d, len); copy_to_shared(to, data, len); return 0;/ }' \
 		torn,-v,versions_2_4KiB "ring: a version is committed before its bytes are there"
+	mutate daemon.c '/ venom_daemon_publish\(/,/^}/ s/^\tcopy_small_to_shared(.*);$/\tcommit(d, b, len, 0); copy_small_to_shared\1; return 0;/' \
+		torn,-v,versions_2_64B "ring: a small version is committed before its bytes are there"
+	mutate state.h '/^static inline enum venom_pick venom_ring_pick/,/^}/ s/!seen \|\| venom_ring_newer\(r, seen\)/!seen/' \
+		torn,-v,versions_2_4KiB "ring: the reader does not look whether there is a newer one"
 	mutate read.c '/^static int lapped/,/^}/ s/versions \+ 1 : 1;/versions + 2 : 1;/' \
 		torn,-v,versions_8_4KiB "read_next: one version too many counted as missed"
 
@@ -32,8 +36,11 @@ list() {
 		order,-v,producers_1_slots_2_spinning,-v,producers_1_slots_2_8KiB "lane: a slot is shown before its message is written"
 	mutate shell.c '/^static uint32_t lane_room/,/^}/ s/used < s->geo.cmd_slots/used <= s->geo.cmd_slots/' \
 		order,-v,producers_1_slots_1_adaptive,-v,producers_1_slots_2_adaptive "lane: one command too many before it is full"
-	mutate daemon.c '/^static bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
+	mutate daemon.c '/^static (inline )?bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
 		order,-v,producers_1_slots_1_8KiB "lane: a slot is given back before it is copied"
+
+	mutate daemon.c '/ venom_daemon_receive_many\(/,/^}/ s/buf \+ got \* d->cmd_stride/buf/' \
+		command "lane: commands taken at once share a buffer"
 
 	# Sleep and wake
 	mutate wait.h '/ops->arm\(w\);/,/ops->disarm/ s/rc = ops->ready\(w\);/rc = 0;/' \
@@ -42,9 +49,9 @@ list() {
 		lostwake,-v,commands "wake: the daemon does not set its flag"
 	mutate shell.c '/^static void shell_arm/,/^}/ s/store_relaxed\(&s->cmd->sleeping.*$//' \
 		lostwake,-v,answers "wake: the shell does not set its flag"
-	mutate shell.c '/^static void shell_ring/,/^}/ s/asleep & 1/0/' \
+	mutate shell.c '/^static (inline )?void shell_ring/,/^}/ s/asleep & 1/0/' \
 		lostwake,-v,commands "wake: the shell does not look at the daemon's flag"
-	mutate shell.c '/^static void shell_ring/,/^}/ s/fence_full\(\);//' \
+	mutate shell.c '/^static (inline )?void shell_ring/,/^}/ s/fence_full\(\);//' \
 		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between a command and the look at the flag"
 	mutate daemon.c '/^static void daemon_arm/,/^}/ s/fence_full\(\);//' \
 		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between the daemon's flag and its look"
@@ -56,7 +63,7 @@ list() {
 		lostwake,-v,state,-v,state_cross "wake: no fence between a version and the look at the flag"
 	mutate memfd_broker.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE\)/VENOM_ASLEEP_ANSWER)/' \
 		lostwake,-v,state "wake: the publisher looks at the wrong flag"
-	mutate daemon.c '/^static void lane_advance/,/^}/ s/daemon_ring\(d, l, VENOM_ASLEEP_ROOM\);//' \
+	mutate daemon.c '/^static (inline )?void lane_advance/,/^}/ s/daemon_ring\(d, l, VENOM_ASLEEP_ROOM\);//' \
 		lostwake,-v,room_1_slot "wake: nobody tells that a full lane has room"
 	mutate shell.c '/^static void shell_arm/,/^}/ s/what & VENOM_WAIT_ROOM\)$/0)/' \
 		lostwake,-v,room_lazy,-v,room_lazy_cross "wake: no fence between room in a lane and the look at the flag"
