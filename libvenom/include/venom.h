@@ -72,7 +72,7 @@ struct venom_shell;
 #define VENOM_HUGE_NEVER	2
 
 /* venom_config.spin_ns, venom_shell_set_spin(): how long a wait spins before it sleeps */
-#define VENOM_SPIN_ADAPTIVE	(-2)  /* learns from what came of the last waits; sleeps at once when alone on one CPU */
+#define VENOM_SPIN_ADAPTIVE	(-2)  /* learns from what came of the last waits; sleeps at once where there is one CPU only */
 #define VENOM_SPIN_FOREVER	(-1)  /* busy-poll, never sleep */
 #define VENOM_SPIN_NONE		0     /* sleep at once */
 

@@ -3,12 +3,12 @@
 #include <sched.h>
 #include "wait.h"
 
-/* Spinning for a peer that needs our only CPU is waste. */
+/* Spinning for a peer that needs our only CPU is waste.  Who is pinned to one may well have a peer on another. */
 static bool alone(void)
 {
 	cpu_set_t set;
 
-	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1;
+	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) == 1 && sysconf(_SC_NPROCESSORS_ONLN) == 1;
 }
 
 int venom_spin_set(struct venom_spin *sp, int64_t ns)
