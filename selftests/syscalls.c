@@ -82,6 +82,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 {
 	struct arena *a = arg;
 	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_command cmd;
 	struct venom_daemon *d;
 
 	vt_pin(0);
@@ -90,6 +91,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	cfg.spin_ns = VENOM_SPIN_FOREVER;
 	VT_CHECK(!venom_daemon_create(&d, a->name, &cfg));
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
+	VT_CHECK(!venom_daemon_receive(d, &cmd, 0)); /* that the shell has come is news once, and takes a lock */
 	publish(d, false, 1); /* wakes the shell that sleeps once */
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
 	mark();
