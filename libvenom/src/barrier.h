@@ -20,7 +20,8 @@
  *	venom_ring_commit			venom_ring_pick
  *	  seq = 2 v, release			  v = latest, acquire
  *	  latest = v, release			  look at buffer v % versions
- *    The buffer is at least as new as `latest` says, never older.
+ *    The buffer is at least as new as `latest` says, never older.  A reader that keeps up looks at the seq of the next
+ *    buffer instead (venom_ring_newer): if that has no newer version, there is none.
  *
  * 3. A message (lane.h), commands and answers alike
  *	venom_slot_fill				venom_slot_ready
@@ -28,8 +29,8 @@
  *	  seq, release				  len, tag, payload
  *
  * 4. A slot given back (daemon.c, shell.c)
- *	daemon_take				lane_room
- *	  copies out of the slot		  cursor, acquire
+ *	lane_advance				lane_room
+ *	  (daemon_take has copied it)		  cursor, acquire
  *	  cursor = p + 1, release		  writes into the slot
  *    Answer slots need no cursor: the daemon writes one only when the shell has asked anew, see 3.
  *
@@ -48,7 +49,7 @@
  *			X .. fence .. reads 1, wakes			may happen
  *	X .. fence .. reads 0     and     sleeping = 1 .. fence .. misses X	can't
  *
- *    Room in a full lane is the same but for the waker's fence (daemon_take), which would cost every command:
+ *    Room in a full lane is the same but for the waker's fence (lane_advance), which would cost every command:
  *    the sleeper's membarrier(2) puts it there (shell_arm: venom_membarrier_daemons).
  *
  * 6. State waiters: the publisher skips fence and look of 5 as long as nobody ever waited
@@ -69,7 +70,6 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <linux/venom_layout.h>
 
 #define load_relaxed(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
 #define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)

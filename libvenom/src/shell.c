@@ -77,7 +77,7 @@ static uint32_t lane_room(struct venom_shell *s)
 
 	if (used < s->geo.cmd_slots)
 		return s->geo.cmd_slots - used;
-	s->cursor = load_acquire(&s->rsp->cursor); /* pairs with the release in daemon_take */
+	s->cursor = load_acquire(&s->rsp->cursor); /* pairs with the release in lane_advance */
 	used = s->pos - s->cursor;
 	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0; /* a cursor that can't be is no room */
 }
