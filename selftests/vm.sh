@@ -203,9 +203,9 @@ if [ "$mode" = shell ]; then
 fi
 
 # A guest whose kernel stops before our init has said a word, which an emulated one does now and then, is booted again.
-trap 'kill "$qemu" $watch 2>/dev/null' EXIT
+qemu= watch=
+trap 'kill $qemu $watch 2>/dev/null' EXIT
 trap 'exit 1' INT TERM HUP
-watch=
 for try in 1 2 3; do
 	say "booting Linux $release ($accel)"
 	: >"$vm/results"
