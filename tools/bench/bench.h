@@ -26,6 +26,9 @@
 #include "../hist.h"
 #include "../tool.h"
 
+#define PATIENCE_S 5 /* with whoever does not answer */
+#define PATIENCE   (PATIENCE_S * (int64_t)NSEC_PER_SEC)
+
 #define ROUNDS_MAX  15
 #define FIGURES_MAX 1024
 #define GOALS_MAX   256
@@ -48,7 +51,7 @@ struct figure {
 	char skipped[96]; /* why there is none; "" if there is one */
 	unsigned int rounds;
 	double value[QUANTILES][ROUNDS_MAX];
-	uint64_t count; /* of samples */
+	uint64_t samples[ROUNDS_MAX];
 };
 
 /* What one figure must reach beside another: a ratio of two of their quantiles, at most or at least so much. */
@@ -66,7 +69,6 @@ struct bench {
 	int ncpus, cpus[64]; /* all that we may use */
 	unsigned int rounds, round;
 	bool quick;
-	bool module; /* /dev/venom is there */
 	uint64_t slice_ns; /* how long each thing is measured */
 	uint64_t clock_ns; /* what reading the clock costs, taken off latencies */
 	unsigned int clock_step; /* ns */
@@ -101,9 +103,8 @@ struct way {
 	int huge;
 };
 extern const struct way ways[];
-extern const unsigned int nways;
-/* Whether it can be had on this machine. */
-bool way_here(const struct way *w);
+extern unsigned int nways; /* that can be had here: without the module the first two */
+void find_ways(void);
 
 /* Shared by the two sides; zeros, but for what the caller of pair() sets. */
 struct stage {
@@ -195,6 +196,7 @@ void goal(const char *figure, const char *beside, bool at_least, double bound);
 void goal_at(const char *figure, int q, const char *beside, int beside_q, bool at_least, double bound);
 #define AT_MOST	 false
 #define AT_LEAST true
+const struct figure *figure_find(const char *row, const char *name); /* NULL: there is none */
 void round_drop(void); /* forget what this round has put */
 void print_row(unsigned int row);
 void print_json(void);

@@ -27,7 +27,7 @@ static const struct {
 
 /* ---- keeping -------------------------------------------------------------------- */
 
-static struct figure *find(const char *row, const char *name)
+const struct figure *figure_find(const char *row, const char *name)
 {
 	for (unsigned int i = 0; i < bench->nfigures; i++)
 		if (!strcmp(bench->figure[i].row, row) && !strcmp(bench->figure[i].name, name))
@@ -38,7 +38,7 @@ static struct figure *find(const char *row, const char *name)
 /* This row's figure of this name; made when first asked for. */
 static struct figure *figure(const char *name, enum who who, enum unit unit)
 {
-	struct figure *f = find(bench->row->name, name);
+	struct figure *f = (struct figure *)figure_find(bench->row->name, name);
 
 	if (f)
 		return f;
@@ -89,7 +89,7 @@ void put_hist(const char *name, enum who who, const struct hist *measured)
 		f->value[q][bench->round] = hist_quantile(h, quantile[q]);
 	f->value[MAX][bench->round] = h->max;
 	f->rounds = bench->round + 1;
-	f->count += h->count;
+	f->samples[bench->round] = h->count;
 }
 
 void put_value(const char *name, enum who who, enum unit unit, double value)
@@ -164,7 +164,7 @@ double figure_median(const struct figure *f, int q)
 
 double goal_ratio(const struct goal *g)
 {
-	const struct figure *f = find(g->row, g->figure), *b = find(g->row, g->beside);
+	const struct figure *f = figure_find(g->row, g->figure), *b = figure_find(g->row, g->beside);
 	double ratio[ROUNDS_MAX];
 	unsigned int n = 0;
 
@@ -260,6 +260,8 @@ static void print_number(double v)
 
 static void json_figure(const struct figure *f)
 {
+	uint64_t samples = 0;
+
 	printf("\n    {\"name\": ");
 	json_name(f->name);
 	printf(", \"who\": \"%s\"", who_name[f->who]);
@@ -271,7 +273,9 @@ static void json_figure(const struct figure *f)
 	}
 	printf(", \"unit\": \"%s\"", units[f->unit].name);
 	if (f->latency) {
-		printf(", \"samples\": %llu", (unsigned long long)f->count);
+		for (unsigned int i = 0; i < f->rounds; i++)
+			samples += f->samples[i];
+		printf(", \"samples\": %llu", (unsigned long long)samples);
 		for (int q = 0; q < QUANTILES; q++) {
 			printf(", \"%s\": ", quantile_name[q]);
 			print_number(figure_median(f, q));
@@ -335,8 +339,9 @@ void print_json(void)
 	json_name(uts.release);
 	printf(", \"cpu\": ");
 	json_name(cpu);
-	printf(", \"cpus\": %d, \"pinned\": [%d, %d], \"rounds\": %u, \"quick\": %s,\n \"rows\": [", bench->ncpus,
-	       bench->cpu[0], bench->cpu[1], bench->rounds, bench->quick ? "true" : "false");
+	printf(", \"cpus\": %d, \"pinned\": [%d, %d], \"rounds\": %u, \"slice_s\": %g, \"quick\": %s,\n \"rows\": [",
+	       bench->ncpus, bench->cpu[0], bench->cpu[1], bench->rounds, bench->slice_ns / 1e9,
+	       bench->quick ? "true" : "false");
 	for (unsigned int r = 0; r < nrows; r++) {
 		bool any = false;
 

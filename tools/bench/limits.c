@@ -82,28 +82,13 @@ static int mailbox_serve(struct stage *st, void *msg)
 	return mailbox_take(st, msg) || mailbox_send(st, msg);
 }
 
-const struct transport via_mailbox = {
-	.name = "mailbox",
-	.who = LIMIT,
-	.scratch = two_slots,
-	.open = open_slots,
-	.send = mailbox_send,
-	.take = mailbox_take,
-	.ask = mailbox_ask,
-	.serve = mailbox_serve,
-};
+#define MAILBOX                                                                                             \
+	.who = LIMIT, .scratch = two_slots, .open = open_slots, .send = mailbox_send, .take = mailbox_take, \
+	.ask = mailbox_ask, .serve = mailbox_serve
 
+const struct transport via_mailbox = {.name = "mailbox", MAILBOX};
 /* The least with one writer for each line, and so for each page: the number is all there is. */
-const struct transport via_lines = {
-	.name = "a line each way, 8 bytes",
-	.who = LIMIT,
-	.scratch = two_slots,
-	.open = open_slots,
-	.send = mailbox_send,
-	.take = mailbox_take,
-	.ask = mailbox_ask,
-	.serve = mailbox_serve,
-};
+const struct transport via_lines = {.name = "a line each way, 8 bytes", MAILBOX};
 
 /* ---- both sleep ----------------------------------------------------------------- */
 

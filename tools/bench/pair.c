@@ -12,10 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "spin.h"
 #include "transport.h"
 
-#define PATIENCE_NS (60 * NSEC_PER_SEC)
-#define FLAG_NS	    (20 * NSEC_PER_SEC)
+#define LONGEST_NS (60 * NSEC_PER_SEC)
+#define FLAG_NS	   (20 * NSEC_PER_SEC)
 
 unsigned int nth;
 
@@ -25,11 +26,11 @@ const struct way ways[] = {
 	{"module", "dev", VENOM_HUGE_PREFER},
 	{"module-4k", "dev", VENOM_HUGE_NEVER},
 };
-const unsigned int nways = ARRAY_SIZE(ways);
+unsigned int nways;
 
-bool way_here(const struct way *w)
+void find_ways(void)
 {
-	return bench->module || strcmp(w->backend, "dev");
+	nways = access("/dev/venom", R_OK | W_OK) ? 2 : ARRAY_SIZE(ways);
 }
 
 int bad(const char *fmt, ...)
@@ -81,19 +82,13 @@ out:
 	exit(1);
 }
 
-/* Looks at the clock now and then, not to be held up by it. */
 bool spin_flag(atomic_int *flag, int value)
 {
-	uint64_t deadline = 0;
+	struct spin s = {0};
 
-	for (unsigned int i = 1; atomic_load_explicit(flag, memory_order_acquire) < value; i++) {
-		if (i % (1 << 16))
-			continue;
-		if (!deadline)
-			deadline = now_ns() + FLAG_NS;
-		else if (now_ns() > deadline)
+	while (atomic_load_explicit(flag, memory_order_acquire) < value)
+		if (!spin_for(&s, FLAG_NS))
 			return bad("the other process isn't there"), false;
-	}
 	return true;
 }
 
@@ -145,7 +140,7 @@ static int play(void *arg)
 static int stage_manager(void *arg)
 {
 	struct cast *c = arg;
-	uint64_t deadline = now_ns() + PATIENCE_NS + c->st->slice_ns * 4;
+	uint64_t deadline = now_ns() + LONGEST_NS + c->st->slice_ns * 4;
 	unsigned int left = 0;
 	bool well = true;
 
@@ -174,7 +169,7 @@ static int stage_manager(void *arg)
 			continue;
 		}
 		if (now_ns() > deadline)
-			return bad("did not end within %d s", (int)(PATIENCE_NS / NSEC_PER_SEC));
+			return bad("did not end within %d s", (int)(LONGEST_NS / NSEC_PER_SEC));
 		nanosleep(&ms, NULL);
 	}
 	return !well;

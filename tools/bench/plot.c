@@ -11,14 +11,6 @@
 
 static FILE *gp;
 
-static const struct figure *find(const char *row, const char *name)
-{
-	for (unsigned int i = 0; i < bench->nfigures; i++)
-		if (!strcmp(bench->figure[i].row, row) && !strcmp(bench->figure[i].name, name))
-			return &bench->figure[i];
-	return NULL;
-}
-
 static bool begin(const char *folder, const char *name, const char *title)
 {
 	fflush(NULL);
@@ -107,7 +99,7 @@ static int bandwidth(const char *folder)
 	};
 	static const char *const sizes[] = {"4k", "64k", "1m", "8m", "64m"};
 
-	if (!find("read-64k", "venom"))
+	if (!figure_find("read-64k", "venom"))
 		return 0;
 	if (!begin(folder, "bandwidth", "Bandwidth by size, bytes counted once"))
 		return complain(NULL, "gnuplot: %s", strerror(errno));
@@ -120,7 +112,7 @@ static int bandwidth(const char *folder)
 			char row[24];
 
 			snprintf(row, sizeof(row), "%s-%s", lines[l].rows, sizes[i]);
-			f = find(row, lines[l].figure);
+			f = figure_find(row, lines[l].figure);
 			for (unsigned int r = 0; f && r < nrows; r++)
 				if (!strcmp(rows[r]->name, row))
 					fprintf(gp, "%zu %g\n", rows[r]->size, figure_median(f, P50));
@@ -143,7 +135,7 @@ static int scaling(const char *folder)
 	};
 	static const unsigned int counts[] = {1, 16, 100, 256, 1000};
 
-	if (!find("silent", "venom, 1 shell") && !find("wake", "venom, 1 sleepers"))
+	if (!figure_find("silent", "venom, 1 shell") && !figure_find("wake", "venom, 1 sleepers"))
 		return 0;
 	if (!begin(folder, "scaling", "Cost by the number of shells, p50"))
 		return complain(NULL, "gnuplot: %s", strerror(errno));
@@ -158,7 +150,7 @@ static int scaling(const char *folder)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 			snprintf(name, sizeof(name), lines[l].figure, counts[i], counts[i] > 1 ? "s" : "");
 #pragma GCC diagnostic pop
-			f = find(lines[l].row, name);
+			f = figure_find(lines[l].row, name);
 			if (f)
 				fprintf(gp, "%u %g\n", counts[i], figure_median(f, P50));
 		}

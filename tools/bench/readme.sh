@@ -16,7 +16,7 @@ section() {
 				"percent": "%", "bytes": "B", "count": ""}[$u] // $u)" end;
 		def value($r; $name; $of): [$r.figures[] | select(.name == $name)][0] as $f |
 			if $f == null then "-" else unit(if $f | has("value") then $f.value else $f[$of] end; $f.unit) end;
-		"One run of `venom bench --json` on \(.date): \(.cpu), \(.cpus) CPUs (a virtual machine), Linux \(.kernel), \(.rounds) rounds.",
+		"One run of `venom bench --slice \(.slice_s) --json` on \(.date): \(.cpu), \(.cpus) CPUs (a virtual machine), Linux \(.kernel), \(.rounds) rounds.",
 		"The limit is measured beside each figure, in the same round; ratios are medians over the rounds.", "",
 		"| row | venom | the limit or the peer beside it | ratio | target | |", "|---|---|---|---|---|---|",
 		(.rows[] as $r | $r.goals[] | select(.ratio != null) |

@@ -11,8 +11,7 @@
 #include "bench.h"
 #include "copies.h"
 
-#define PATIENCE (5 * (int64_t)NSEC_PER_SEC)
-#define RING	 4 /* versions */
+#define RING 4 /* versions */
 
 /* Private memory; huge pages where the kernel gives them: the limit must not be lower for want of them. */
 static void *memory(size_t size)
@@ -91,6 +90,13 @@ static double best_of(struct stage *st, const struct rate *by, int step)
 	return best;
 }
 
+static void copiers_turn(struct stage *st, struct rate *by, void *dst, const void *src, bool cold)
+{
+	for (int i = 0; copiers[i].name; i++)
+		if (copiers[i].copy)
+			MEASURE(&by[i], st, src, dst, cold, copiers[i].copy(dst, src, st->size));
+}
+
 /* ---- a read of what nobody writes ------------------------------------------------- */
 
 static int holder(struct stage *st)
@@ -140,10 +146,7 @@ static int reader(struct stage *st)
 
 		for (int turn = 0; turn < TURNS; turn++) {
 			MEASURE(&r[READ], st, dst, view.data, cold, rc |= venom_shell_read(s, dst, st->size, NULL) < 0);
-			for (int i = 0; copiers[i].name; i++)
-				if (copiers[i].copy)
-					MEASURE(&by[i], st, dst, view.data, cold,
-						copiers[i].copy(dst, view.data, st->size));
+			copiers_turn(st, by, dst, view.data, cold);
 			MEASURE(&r[LOOK], st, view.data, view.data, cold, keep(look(s, &rc)));
 			MEASURE(&r[SUM], st, view.data, view.data, cold, keep(plain_sum(view.data, st->size)));
 		}
@@ -165,8 +168,6 @@ static int read_bulk(void)
 		struct stage *st = stage_new(&ways[i], 0);
 		char name[48];
 
-		if (!way_here(&ways[i]))
-			continue;
 		st->size = bench->row->size;
 		if (pair(st, NULL, holder, reader))
 			return 1;
@@ -249,8 +250,6 @@ static int publish_bulk(void)
 	for (unsigned int i = 0; i < nways; i++) {
 		struct stage *st = stage_new(&ways[i], 0);
 
-		if (!way_here(&ways[i]))
-			continue;
 		st->size = bench->row->size;
 		if (alone(st, publisher))
 			return 1;
@@ -400,8 +399,6 @@ static int hand_over(void)
 		put_hist(name, LIMIT, &st->hist);
 	}
 	for (unsigned int i = 0; i < nways; i++) {
-		if (!way_here(&ways[i]))
-			continue;
 		st = stage_new(&ways[i], 0);
 		st->size = bench->row->size;
 		if (pair(st, NULL, give_by_venom, take_by_venom))
@@ -441,9 +438,7 @@ static int copy_alone(struct stage *st)
 		return 1;
 	/* Both copy all the time: the other side must not have the memory to itself. */
 	for (int turn = 0; turn < TURNS; turn++)
-		for (int i = 0; copiers[i].name; i++)
-			if (copiers[i].copy)
-				MEASURE(&by[i], st, src, dst, false, copiers[i].copy(dst, src, st->size));
+		copiers_turn(st, by, dst, src, false);
 	st->value[nth] = best_of(st, by, 0);
 	return 0;
 }
@@ -593,8 +588,6 @@ static int beside(void)
 	put_value("the same traffic by hand, writer", LIMIT, GB_S, best[0]);
 	put_value("the same traffic by hand, reader", LIMIT, GB_S, best[1]);
 	for (unsigned int i = 0; i < nways; i++) {
-		if (!way_here(&ways[i]))
-			continue;
 		st = stage_new(&ways[i], sizeof(struct hist));
 		st->size = bench->row->size;
 		if (pair(st, NULL, never_pauses, reads_beside))

@@ -3,7 +3,6 @@
  * Rows of many shells: producers side by side, silent ones, sleeping ones.
  */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +12,7 @@
 
 #include "bench.h"
 
-#define SIZE	 64
-#define PATIENCE (5 * (int64_t)NSEC_PER_SEC)
+#define SIZE 64
 
 /* A shell needs some descriptors, on both sides. */
 static void many_files(void)
@@ -133,8 +131,6 @@ static int producers(void)
 	char one[48], two[48];
 
 	for (unsigned int i = 0; i < nways; i++) {
-		if (!way_here(&ways[i]))
-			continue;
 		for (unsigned int n = 1; n <= 16 && (n <= 2 || n < (unsigned int)bench->ncpus); n *= 2)
 			if (producers_by(&ways[i], n))
 				return 1;
@@ -235,7 +231,7 @@ static int silent(void)
 
 	for (unsigned int w = 0; w < nways; w++) {
 		/* A lane's pages are small ones anyway. */
-		if (!way_here(&ways[w]) || ways[w].huge == VENOM_HUGE_NEVER)
+		if (ways[w].huge == VENOM_HUGE_NEVER)
 			continue;
 		for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
 			struct stage *st = stage_new(&ways[w], 0);
@@ -410,7 +406,7 @@ static int wake(void)
 		if (wake_by(NULL, limit, LIMIT, counts[i]))
 			return 1;
 		for (unsigned int w = 0; w < nways; w++) {
-			if (!way_here(&ways[w]) || ways[w].huge == VENOM_HUGE_NEVER)
+			if (ways[w].huge == VENOM_HUGE_NEVER)
 				continue;
 			snprintf(name, sizeof(name), "%s", numbered(ways[w].name, counts[i], "sleepers"));
 			if (wake_by(&ways[w], name, VENOM, counts[i]))

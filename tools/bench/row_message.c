@@ -83,7 +83,7 @@ static int ask_by(const struct transport *t, const struct way *w, size_t size, i
 static int ask_by_venom(const struct transport *t, size_t size, int64_t pause_ns)
 {
 	for (unsigned int i = 0; i < nways; i++)
-		if (way_here(&ways[i]) && ask_by(t, &ways[i], size, pause_ns))
+		if (ask_by(t, &ways[i], size, pause_ns))
 			return 1;
 	return 0;
 }
@@ -227,7 +227,7 @@ static int stream_by(const struct transport *t, const struct way *w, const char 
 static int stream(void)
 {
 	for (unsigned int i = 0; i < nways; i++)
-		if (way_here(&ways[i]) && stream_by(&via_venom, &ways[i], ways[i].name))
+		if (stream_by(&via_venom, &ways[i], ways[i].name))
 			return 1;
 	if (stream_by(&via_venom_batch, ways, via_venom_batch.name))
 		return 1;

@@ -7,21 +7,24 @@
 
 #include "bench.h"
 
-#define PATIENCE_S 5
-
 struct spin {
 	unsigned int tries;
 	uint64_t deadline;
 };
 
 /* Looks at the clock now and then, not to be held up by it. */
-static inline bool spin_on(struct spin *s)
+static inline bool spin_for(struct spin *s, uint64_t ns)
 {
 	if (++s->tries % (1 << 16))
 		return true;
 	if (!s->deadline)
-		s->deadline = now_ns() + PATIENCE_S * NSEC_PER_SEC;
+		s->deadline = now_ns() + ns;
 	return now_ns() < s->deadline;
+}
+
+static inline bool spin_on(struct spin *s)
+{
+	return spin_for(s, PATIENCE);
 }
 
 #endif /* SPIN_H */

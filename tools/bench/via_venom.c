@@ -7,7 +7,6 @@
 
 #include "transport.h"
 
-#define PATIENCE   (5 * (int64_t)NSEC_PER_SEC)
 #define SLOTS	   256
 #define BATCH	   32
 #define BATCH_SIZE 64
