@@ -228,4 +228,9 @@ static inline void copy_to_shared(void *dst, const void *src, size_t len)
 		copy_small_to_shared(dst, src, len);
 }
 
+/* Tests that stand between a process and the shared pages put themselves around all of the above here. */
+#ifdef VENOM_HOOKS
+#include VENOM_HOOKS
+#endif
+
 #endif /* VENOM_BARRIER_H */
