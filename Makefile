@@ -73,6 +73,18 @@ $(tests:=.o) $(test_lib): | $(harness)/kselftest_harness.h
 $B/selftests/%: $B/selftests/%.o $(test_lib) $(lib_obj)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
 
+# The library once more, with a point at each store to shared pages at which a test can end the process.
+points_obj := $(patsubst %.c,$B/points/%.o,$(wildcard libvenom/src/*.c))
+$B/points/%.o: flags += -Iselftests -DVENOM_HOOKS='"lib/killpoint.h"'
+$B/points/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(flags) $(CFLAGS) -c -o $@ $<
+$B/points.o: $(points_obj) selftests/lib/killpoint.sym
+	$(CC) $(CFLAGS) -r -nostdlib -o $@ $(points_obj)
+	$(OBJCOPY) --redefine-syms=selftests/lib/killpoint.sym $@
+$B/selftests/killpoints: $B/selftests/killpoints.o $(test_lib) $B/points.o
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
+
 tests: all $(tests) $B/venom-bench
 
 # venom.ko, out of tree: each kernel's in a folder of its own, which has the sources as links.
@@ -171,4 +183,4 @@ help:
 .DELETE_ON_ERROR:
 .SECONDARY:
 
--include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(bench_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d)
+-include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(bench_obj:.o=.d) $(points_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d)

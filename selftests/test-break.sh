@@ -83,6 +83,8 @@ list() {
 		killshell "death: a shell's hang-up is ignored"
 	mutate read.c '/^static int gave_up/,/^}/ s/-EOWNERDEAD/-EAGAIN/' \
 		kill,-r,daemon.versions_1.killed_in_mid_publish "death: a version torn for ever is called one to try again"
+	mutate daemon.c '/^static inline void lane_advance/,/^}/ s/store_release\(&l->rsp->cursor, l->pos\)/l->rsp->cursor = l->pos/' \
+		killpoints,-t,every_store_is_one "death: a store to shared pages that is no kill point"
 }
 
 tmp=$(mktemp -d)
@@ -154,7 +156,7 @@ list
 # The same cases, of the code as it is, must pass: else a failure says nothing.
 controls=()
 for program in $(printf '%s\n' "${runs[@]%%,*}" | sort -u); do
-	cases=$(printf '%s\n' "${runs[@]}" | grep "^$program," | grep -oE -- '-[vr],[^,]+' | sort -u | tr '\n' ',')
+	cases=$(printf '%s\n' "${runs[@]}" | grep "^$program," | grep -oE -- '-[vrt],[^,]+' | sort -u | tr '\n' ',')
 	controls+=("$program${cases:+,${cases%,}}")
 done
 echo "TAP version 13"
