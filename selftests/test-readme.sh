@@ -68,6 +68,20 @@ if command -v jq >/dev/null; then
 	result $? "the figures of README.md are those of tools/bench/results.json" log
 fi
 
+# The tests that the tables name: files, and cases in them.
+missing=()
+for t in $(awk -F'|' '/^\|/ && NF > 4 { print $(NF - 1) }' "$top/README.md" | grep -oE '`(kmod/)?[a-z0-9_]+(\.[a-z0-9_]+)?`' | tr -d '`'); do
+	file=${t%.*} case=${t#"$file"}
+	if [ -n "$case" ] && [ ! -e "$top/selftests/$file.c" ]; then # a fixture's name
+		grep -qE "^TEST_F(_TIMEOUT)?\\($file, ${case#.}\\b" "$top"/selftests/*.c "$top"/selftests/kmod/*.c || missing+=("$t")
+	elif [ ! -e "$top/selftests/$file.c" ] || { [ -n "$case" ] && ! grep -qE "^TEST.*\\b${case#.}\\b" "$top/selftests/$file.c"; }; then
+		missing+=("$t")
+	fi
+done
+printf '%s\n' "${missing[@]}" >log
+[ ${#missing[@]} = 0 ]
+result $? "the tests that README.md names are there" log
+
 shells=0
 for p in "${programs[@]}"; do
 	p=${p%.c}
