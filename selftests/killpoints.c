@@ -459,7 +459,7 @@ static int witness(struct vt_peer *self, void *arg)
 		daemons = vt_load(&a->daemons);
 		rc = s ? play_shell(a, s, who, turn, &last) : connect_to(a, &s, who);
 		if (rc) {
-			if (vt_load(&vt_fate->died) && !a->told[who])
+			if (vt_load(&a->told[who]) <= vt_load(&vt_fate->died))
 				vt_store(&a->told[who], vt_now());
 			/* With the module it may go on; if it does not once another daemon is there, it will not. */
 			if (s && (!vt_on_dev() || (rc == -EPIPE && vt_load(&a->up) > mine))) {
@@ -518,7 +518,9 @@ struct run {
 
 static bool all_told(const struct arena *a)
 {
-	return vt_load(&a->told[ASKER]) && vt_load(&a->told[SENDER]) && vt_load(&a->told[READER]);
+	uint64_t died = vt_load(&vt_fate->died);
+
+	return vt_load(&a->told[ASKER]) > died && vt_load(&a->told[SENDER]) > died && vt_load(&a->told[READER]) > died;
 }
 
 static bool all_served(const struct arena *a, uint64_t by)
