@@ -179,7 +179,14 @@ int venom_fail_state(int rc, const struct venom_config *cfg, const struct venom_
 
 void venom_state_init(struct venom_daemon *d)
 {
-	venom_head_make(&d->state->head, VENOM_AREA_STATE, d->state_map.size, d->epoch, 0, 0);
-	d->state->geo = d->geo;
-	memcpy(d->state->name, d->name, strlen(d->name));
+	struct venom_state *s = d->state;
+	struct venom_area_head head;
+
+	venom_head_make(&head, VENOM_AREA_STATE, d->state_map.size, d->epoch, 0, 0);
+	head.magic = 0;
+	s->head = head;
+	s->geo = d->geo;
+	memcpy(s->name, d->name, strlen(d->name));
+	/* Last: with the module shells may be here already, and if we die before this who resumes begins anew. */
+	store_release(&s->head.magic, VENOM_MAGIC);
 }

@@ -166,6 +166,10 @@ static int resume_state(struct venom_daemon *d)
 	uint64_t v;
 	int rc;
 
+	if (!load_relaxed(&s->head.magic)) { /* it died before it had made anything of the state */
+		venom_state_init(d);
+		return 0;
+	}
 	rc = venom_head_check(&s->head, VENOM_AREA_STATE, d->state_map.size);
 	if (!rc && memcmp(&s->geo, &d->geo, sizeof(d->geo)))
 		rc = venom_fail(-EPROTO, "the state that the dead daemon left has another geometry");
@@ -176,10 +180,11 @@ static int resume_state(struct venom_daemon *d)
 	if (d->ring.versions > 1 && load_acquire(&venom_ring_at(&d->ring, v + 1)->seq) == 2 * (v + 1))
 		store_release(&s->latest, ++v); /* pairs with the acquire in venom_ring_latest */
 	d->version = v;
-	s->head.epoch = d->epoch;
+	store_relaxed(&s->head.epoch, d->epoch);
 	store_relaxed(&s->sleeping, s->sleeping + (s->sleeping & 1));
-	s->state_wakes = s->answer_wakes = 0;
-	s->commands = s->responses = s->stale = s->sleeps = s->evicted = 0;
+	store_relaxed(&s->state_wakes, 0);
+	for (uint64_t *count = (uint64_t *)&s->commands; count <= (uint64_t *)&s->evicted; count++)
+		store_relaxed(count, 0);
 	return 0;
 }
 
