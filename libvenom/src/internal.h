@@ -83,7 +83,8 @@ struct venom_lane {
 	uint64_t *tags;		/* per slot: newest tag seen, and whether it has been answered */
 	uint32_t  rung;		/* the value of the shell's sleeping word that we rang for last */
 	uint32_t  idle;		/* polls since its last command */
-	uint32_t  turns;	/* VENOM_ORDER_ARRIVAL: commands taken in a row */
+	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that is seen to wait, pos + 1... */
+	uint64_t  since;	/* ...and how many of all lanes had been taken when it was first seen */
 	bool	  listed;	/* in daemon.active */
 	bool	  broken;	/* broke the protocol: nothing more is taken */
 

@@ -177,11 +177,14 @@ static struct venom_lane *next_in_turn(struct venom_daemon *d)
 	return probe_cold(d);
 }
 
-/* The oldest command by its time stamp; but a lane that was served a batch in a row lets others go first. */
+/*
+ * The oldest command by its time stamp.  But that is what its shell says: one that has been passed over for a batch of
+ * each other lane that has commands goes first.
+ */
 static struct venom_lane *next_by_arrival(struct venom_daemon *d)
 {
-	struct venom_lane *best = NULL, *sated = NULL;
-	uint64_t best_time = 0;
+	struct venom_lane *best = NULL, *longest = NULL;
+	uint64_t best_time = 0, taken = d->state->commands, others = 0;
 
 	for (uint32_t i = 0; i < d->nactive; i++) {
 		struct venom_lane *l = d->active[i];
@@ -189,26 +192,20 @@ static struct venom_lane *next_by_arrival(struct venom_daemon *d)
 
 		if (!lane_ready(l))
 			continue;
-		if (l->turns >= BATCH) {
-			sated = l;
-			continue;
+		if (l->waits != l->pos + 1) {
+			l->waits = l->pos + 1;
+			l->since = taken;
 		}
+		if (!longest || l->since < longest->since)
+			longest = l;
 		t = load_relaxed(&venom_slots_at(&l->in, l->pos)->time_ns);
+		others += best != NULL;
 		if (!best || t < best_time) {
 			best = l;
 			best_time = t;
 		}
 	}
-	if (!best)
-		best = sated;
-	if (best) {
-		/* turns counts only while the same lane is chosen again. */
-		for (uint32_t i = 0; i < d->nactive; i++)
-			if (d->active[i] != best)
-				d->active[i]->turns = 0;
-		best->turns = best->turns >= BATCH ? 1 : best->turns + 1;
-	}
-	return best;
+	return longest && taken - longest->since >= BATCH * others ? longest : best;
 }
 
 /* Find the next command; d->found is its lane. */
