@@ -215,19 +215,18 @@ bool venom_lanes_next(struct venom_daemon *d)
 	return d->found;
 }
 
-/* The look before a sleep: all lanes, in no order.  One that is found becomes the next in turn. */
+/*
+ * The look before a sleep: all lanes, in no order.  One that is found is hot now, and is found again in its turn: who
+ * arms before each command is not to get the first one's each time.
+ */
 bool venom_lanes_any(struct venom_daemon *d)
 {
 	for (uint32_t i = 0; i < d->nactive; i++) {
 		if (!lane_ready(d->active[i]))
 			continue;
-		if (i >= d->nhot) {
-			swap_lanes(d, i, d->nhot);
-			i = d->nhot++;
-		}
 		d->active[i]->idle = 0;
-		d->turn = i;
-		d->batch = 0;
+		if (i >= d->nhot)
+			swap_lanes(d, i, d->nhot++);
 		return true;
 	}
 	return false;
