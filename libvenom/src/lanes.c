@@ -127,7 +127,7 @@ void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char 
 	d->be->lane_evict(d, l);
 }
 
-/* Look at some cold lanes; one that has something to say becomes hot. */
+/* Look at some cold lanes; one that has something to say becomes hot, and goes first; whose turn it is stays so. */
 static struct venom_lane *probe_cold(struct venom_daemon *d)
 {
 	d->since_probe = 0;
@@ -138,9 +138,7 @@ static struct venom_lane *probe_cold(struct venom_daemon *d)
 
 		if (lane_ready(l)) {
 			l->idle = 0;
-			swap_lanes(d, at, d->nhot);
-			d->turn = d->nhot++;
-			d->batch = 1;
+			swap_lanes(d, at, d->nhot++);
 			return l;
 		}
 	}
