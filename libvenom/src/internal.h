@@ -144,7 +144,12 @@ struct venom_daemon {
 	struct venom_lane **lanes;	/* by id */
 };
 
-/* lanes.c: server's side */
+/* lanes.c */
+#define VENOM_BATCH	  32	/* commands in a row from one lane */
+#define VENOM_COLD_AFTER  1024	/* polls in vain */
+#define VENOM_COLD_PROBES 4	/* cold lanes looked at in one go */
+
+/* server's side */
 void venom_lanes_refresh(struct venom_daemon *d);
 bool venom_lanes_next(struct venom_daemon *d);
 bool venom_lanes_any(struct venom_daemon *d);

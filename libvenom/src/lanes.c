@@ -16,10 +16,7 @@
 #include <unistd.h>
 #include "internal.h"
 
-#define BATCH	    32 /* commands in a row from one lane */
-#define HOT_MIN	    16 /* so many lanes never go cold */
-#define COLD_AFTER  1024 /* polls in vain */
-#define COLD_PROBES 4 /* cold lanes looked at in one go */
+#define HOT_MIN 16 /* so many lanes never go cold */
 
 void venom_membarrier(void)
 {
@@ -131,7 +128,7 @@ void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char 
 static struct venom_lane *probe_cold(struct venom_daemon *d)
 {
 	d->since_probe = 0;
-	for (uint32_t i = 0; i < COLD_PROBES && d->nactive > d->nhot; i++) {
+	for (uint32_t i = 0; i < VENOM_COLD_PROBES && d->nactive > d->nhot; i++) {
 		uint32_t cold = d->nactive - d->nhot;
 		uint32_t at = d->nhot + d->probe++ % cold;
 		struct venom_lane *l = d->active[at];
@@ -150,7 +147,7 @@ static struct venom_lane *next_in_turn(struct venom_daemon *d)
 	struct venom_lane *l;
 
 	/* However busy the hot lanes are, the cold ones are not forgotten. */
-	if (++d->since_probe >= BATCH) {
+	if (++d->since_probe >= VENOM_BATCH) {
 		l = probe_cold(d);
 		if (l)
 			return l;
@@ -158,13 +155,13 @@ static struct venom_lane *next_in_turn(struct venom_daemon *d)
 	/* Once round, and once more the one whose batch had run out. */
 	for (uint32_t i = 0; d->nhot && i <= d->nhot; i++) {
 		l = d->active[d->turn];
-		if (d->batch < BATCH && lane_ready(l)) {
+		if (d->batch < VENOM_BATCH && lane_ready(l)) {
 			d->batch++;
 			l->idle = 0;
 			return l;
 		}
 		d->batch = 0;
-		if (d->nactive > HOT_MIN && ++l->idle > COLD_AFTER) {
+		if (d->nactive > HOT_MIN && ++l->idle > VENOM_COLD_AFTER) {
 			swap_lanes(d, d->turn, --d->nhot);
 			if (d->turn >= d->nhot)
 				d->turn = 0;
@@ -203,7 +200,7 @@ static struct venom_lane *next_by_arrival(struct venom_daemon *d)
 			best_time = t;
 		}
 	}
-	return longest && taken - longest->since >= BATCH * others ? longest : best;
+	return longest && taken - longest->since >= VENOM_BATCH * others ? longest : best;
 }
 
 /* Find the next command; d->found is its lane. */
