@@ -30,7 +30,7 @@ int dev_shell_fd(struct venom_shell *s);
 int dev_shell_sleep(struct venom_shell *s, int64_t ns);
 void dev_wake_daemon(struct venom_shell *s);
 int dev_watch(struct venom_shell *s, int64_t timeout_ns);
-void dev_arm_state(struct venom_shell *s);
+bool dev_arm_state(struct venom_shell *s);
 void dev_disarm_state(struct venom_shell *s);
 bool dev_alive(struct venom_shell *s);
 void dev_meet(struct venom_shell *s);

@@ -172,9 +172,9 @@ int dev_watch(struct venom_shell *s, int64_t timeout_ns)
 	return 1;
 }
 
-void dev_arm_state(struct venom_shell *s)
+bool dev_arm_state(struct venom_shell *s)
 {
-	dev_sleep_call(s, VENOM_SLEEP_ARM);
+	return !dev_sleep_call(s, VENOM_SLEEP_ARM);
 }
 
 /* Not if the publisher woke us: that has disarmed us. */

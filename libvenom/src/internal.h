@@ -219,6 +219,7 @@ struct venom_shell {
 	uint32_t rung;			/* daemon's sleeping word that we rang for last */
 	bool	 armed;			/* by venom_shell_arm() */
 	bool	 unfenced;		/* the last arm for room had no membarrier */
+	bool	 unarmed;		/* the last arm for state found no daemon: another may be here by now */
 	bool	 watching;		/* the publisher knows that we may sleep */
 	bool	 watch_asked;		/* memfd: the broker has been told */
 	bool	 dead;			/* the daemon is */
@@ -298,8 +299,9 @@ struct venom_backend {
 	void (*wake_daemon)(struct venom_shell *s);
 	/* have the publisher look whether we sleep: 1, or 0 when the time is up */
 	int  (*watch)(struct venom_shell *s, int64_t timeout_ns);
-	/* about to sleep for state, or not after all; NULL where the sleeping word is all it takes */
-	void (*arm_state)(struct venom_shell *s);
+	/* about to sleep for state (false: there is no daemon to be woken by), or not after all; NULL where the sleeping
+	 * word is all it takes */
+	bool (*arm_state)(struct venom_shell *s);
 	void (*disarm_state)(struct venom_shell *s);
 	bool (*alive)(struct venom_shell *s);
 	void (*meet)(struct venom_shell *s);	/* another daemon has come: who is it?  NULL where none does */

@@ -333,8 +333,7 @@ static void shell_arm(struct venom_shell *s, uint32_t what)
 	s->arm += VENOM_ASLEEP_STEP;
 	store_relaxed(&s->cmd->sleeping, s->arm | bits);
 	fence_full(); /* pairs with fence_full in venom_daemon_respond and wake_state: sleeping word before our look */
-	if ((what & VENOM_WAIT_STATE) && s->be->arm_state)
-		s->be->arm_state(s);
+	s->unarmed = (what & VENOM_WAIT_STATE) && s->be->arm_state && !s->be->arm_state(s);
 	/* The daemon takes commands without a fence: who waits for room, which is rare, pays for both. */
 	if (what & VENOM_WAIT_ROOM)
 		s->unfenced = !venom_membarrier_daemons();
@@ -365,6 +364,8 @@ static int wait_sleep(void *p, int64_t ns)
 	struct venom_shell *s = w->s;
 	int rc;
 
+	if (s->unarmed)
+		return 1; /* its end is told by the next beat, or another has come, who would not wake us */
 	count_up(&s->cmd->counts.sleeps, 1);
 	if ((w->what & VENOM_WAIT_ROOM) && s->unfenced && (ns < 0 || ns > UNFENCED_NS))
 		ns = UNFENCED_NS;
@@ -611,15 +612,17 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 		if (rc <= 0)
 			return shell_ready(&w) ? 1 : rc ? rc : -ETIMEDOUT;
 	}
-	user_disarm(s);
-	shell_arm(s, what);
-	s->armed = true;
-	if (shell_ready(&w)) {
+	do {
 		user_disarm(s);
-		return 1;
-	}
-	if (!venom_shell_alive(s))
-		return -EPIPE;
+		shell_arm(s, what);
+		s->armed = true;
+		if (shell_ready(&w)) {
+			user_disarm(s);
+			return 1;
+		}
+		if (!venom_shell_alive(s))
+			return -EPIPE;
+	} while (s->unarmed);
 	return s->unfenced && (what & VENOM_WAIT_ROOM) ? -ENOSYS : 0;
 }
 
