@@ -793,7 +793,7 @@ static int by_size(const void *a, const void *b)
 TEST_F_TIMEOUT(killed, at_each_point, 280)
 {
 	/* Not at full length: some of the points, and as patient as the machine is slow. */
-	double share = vt_scale() < 1 ? 10 * vt_scale() : 1;
+	double share = vt_scale() < 1 ? 4 * vt_scale() : 1;
 	uint64_t limit = vt_scale() < 1 ? 50 * TOLD_NS : TOLD_NS;
 	uint32_t(*seen)[VT_MOMENTS] = calloc(VT_POINTS_MAX, sizeof(*seen));
 	uint64_t *late = calloc(VT_POINTS_MAX * VT_MOMENTS, sizeof(*late));
