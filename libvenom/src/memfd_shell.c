@@ -237,12 +237,13 @@ static int connect_once(struct venom_shell *s)
 	close(fds[FD_STATUS]);
 	close(fds[FD_STATE]);
 	close(fds[FD_RESPONSES]);
-	if (!rc)
+	if (!rc) {
 		rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, s);
-	if (!rc && s->pidfd >= 0)
-		rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, s);
-	if (rc == -EINVAL)
-		rc = venom_fail(-EPROTO, "the daemon gave no epoll to wait on");
+		if (!rc && s->pidfd >= 0)
+			rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, s);
+		if (rc == -EINVAL)
+			rc = venom_fail(-EPROTO, "the daemon gave no epoll to wait on");
+	}
 	if (!rc)
 		rc = attach(s, &k);
 	if (rc)
