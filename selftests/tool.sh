@@ -130,7 +130,7 @@ v ls
 ok "ls of nothing prints nothing" eval 'is 0 && [ ! -s out ] && [ ! -s err ]'
 
 # ---- serve and req ----------------------------------------------------------
-bg serve --versions 4096 machine # so that nobody is too slow
+bg serve --versions 4096 --rate 100 machine # so that nobody is too slow
 server=$pid
 ok "serve: the channel appears" up machine
 v req machine ping
