@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
 #include "lib/peer.h"
 
@@ -73,6 +74,21 @@ FIXTURE_TEARDOWN(death)
 		}                                                       \
 	} while (0)
 
+/*
+ * A call that finds nothing to do knows of the death at once, without a system call; but where the kernel marks no dead
+ * owner's word (an emulator's, say), only every 256th call asks.
+ */
+#define EXPECT_TOLD(s, call)                                                  \
+	do {                                                                  \
+		int left_ = death_told(s) || death_will_be_told(s) ? 1 : 256; \
+		ssize_t rc_;                                                  \
+                                                                              \
+		do                                                            \
+			rc_ = (call);                                         \
+		while (rc_ != -EPIPE && --left_);                             \
+		EXPECT_EQ(-EPIPE, rc_);                                       \
+	} while (0)
+
 TEST_F(death, while_a_shell_waits_for_state)
 {
 	vt_post(&self->sh, ps_wait, 1, -1);
@@ -81,7 +97,7 @@ TEST_F(death, while_a_shell_waits_for_state)
 	EXPECT_EQ(-EPIPE, vt_result(&self->sh));
 	/* And who comes later. */
 	EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 1, -1));
-	EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 1, 0));
+	EXPECT_TOLD(self->s, venom_shell_wait(self->s, 1, 0));
 	EXPECT_EQ(0, venom_shell_alive(self->s));
 }
 
@@ -190,7 +206,7 @@ TEST_F(death, what_was_published_can_be_read)
 	self->version = 0;
 	EXPECT_EQ(20, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &self->version));
 	EXPECT_EQ(30, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &self->version));
-	EXPECT_EQ(-EPIPE, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &self->version));
+	EXPECT_TOLD(self->s, venom_shell_read_next(self->s, self->buf, sizeof(self->buf), &self->version));
 	EXPECT_EQ(2, self->version);
 }
 

@@ -295,11 +295,40 @@ static long bad_bytes(long seed, long n, long how_many_fds)
 	return 0;
 }
 
+/* Are the descriptors closed that a message brings and its reader has no room for?  (Not by every emulator.) */
+static bool surplus_is_closed(void)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte[1];
+	struct iovec iov = {.iov_base = byte, .iov_len = sizeof(byte)};
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	int sv[2], before = vt_count_fds();
+
+	VT_CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv));
+	sock = sv[0];
+	bad_bytes(0, 1, 16);
+	VT_CHECK(recvmsg(sv[1], &mh, MSG_CMSG_CLOEXEC) == 1);
+	VT_CHECK(CMSG_FIRSTHDR(&mh));
+	close(*(int *)CMSG_DATA(CMSG_FIRSTHDR(&mh)));
+	/* What the kernel rounds up may hold one more. */
+	if (CMSG_FIRSTHDR(&mh)->cmsg_len >= CMSG_LEN(2 * sizeof(int)))
+		close(((int *)CMSG_DATA(CMSG_FIRSTHDR(&mh)))[1]);
+	close(sv[0]);
+	close(sv[1]);
+	return vt_count_fds() <= before;
+}
+
 TEST_F(hostile, nonsense)
 {
 	uint64_t seed = vt_seed();
+	bool closed;
 
 	embedded_only();
+	closed = surplus_is_closed();
 	/* Any number of descriptors, with what looks like a message of ours. */
 	for (int n = 0; n <= 16; n++) {
 		ASSERT_EQ(0, vt_call(&self->bad, bad_dial, self->name));
@@ -317,6 +346,10 @@ TEST_F(hostile, nonsense)
 					  vt_rand(&seed) % 4 ? 0 : vt_rand(&seed) % 16));
 		}
 		ASSERT_EQ(0, vt_call(&self->bad, bad_close));
+	}
+	if (!closed) {
+		ASSERT_TRUE(unharmed(self->d, &self->good, INT_MAX));
+		SKIP(return, "all went well, but the kernel leaves descriptors open that a message had too many of");
 	}
 	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
 }

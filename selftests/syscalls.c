@@ -256,7 +256,8 @@ static long count_calls(struct vt_peer *p)
 /* One run: daemon and shell start, one of them is traced.  Returns the number of calls, or as count_calls(). */
 static long run(struct arena *a)
 {
-	struct vt_peer peer[2];
+	struct vt_peer peer[2] = {0};
+	char path[200];
 	long n = -1;
 	int i;
 
@@ -291,6 +292,9 @@ static long run(struct arena *a)
 kill:
 	for (i = 0; i < 2; i++)
 		vt_kill(&peer[i], SIGKILL);
+	/* Its name waits for the next daemon: here there is none. */
+	snprintf(path, sizeof(path), "%s/%s", getenv("VENOM_RUNTIME_DIR"), a->name);
+	unlink(path);
 	return n;
 }
 
