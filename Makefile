@@ -5,6 +5,7 @@
 #   make bench      all of it, measured beside the machine's limit and beside others; BENCH='--quick'
 #   make check      every test, here and, with the module, in virtual machines of Debian's kernels
 #   make check-debug  the module's tests on a kernel that checks itself, and on a real-time one
+#   make check-aarch64  libvenom and its tests built for aarch64, and run under qemu-user
 #   make modules    venom.ko, build/kmod-*/; KDIR=, the kernel's headers
 #   make vm         a shell in a virtual machine that has the module; KERNEL=6.12
 #   make install    DESTDIR=, PREFIX=/usr/local
@@ -68,7 +69,7 @@ $(harness)/kselftest_harness.h:
 	selftests/get-harness.sh $(harness)
 
 # The test programs see the library's private parts too.
-$B/selftests/%.o: flags += -Ilibvenom/src -I$(harness) -Iselftests
+$B/selftests/%.o: flags += -Ilibvenom/src -I$(harness) -Iselftests $(if $(test_libs),,-DVT_NO_URING)
 $(tests:=.o) $(test_lib): | $(harness)/kselftest_harness.h
 $B/selftests/%: $B/selftests/%.o $(test_lib) $(lib_obj)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
@@ -86,6 +87,10 @@ $B/selftests/killpoints: $B/selftests/killpoints.o $(test_lib) $B/points.o
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
 
 tests: all $(tests) $B/venom-bench
+
+# Loaded by run.sh before the C library; see there.
+$B/selftests/aarch64/%.so: $B/selftests/aarch64/%.o
+	$(CC) $(CFLAGS) -shared -o $@ $<
 
 # venom.ko, out of tree: each kernel's in a folder of its own, which has the sources as links.
 kver = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
@@ -141,6 +146,10 @@ check-debug:
 	@tools/deps.sh build check vm $(GUESTS:%=vm-%)
 	@selftests/run.sh --vm $(GUESTS)
 
+check-aarch64:
+	@tools/deps.sh build aarch64
+	@selftests/run.sh --aarch64
+
 vm:
 	@selftests/vm.sh $(KERNEL) --shell
 
@@ -176,10 +185,10 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,14s/^# \{0,1\}//p' Makefile
+	@sed -n '3,15s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: all tests modules man demo bench bench-readme check check-debug vm install install-kmod format clean help
+.PHONY: all tests modules man demo bench bench-readme check check-debug check-aarch64 vm install install-kmod format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

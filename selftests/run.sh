@@ -5,6 +5,7 @@
 #                  sanitizers, and runs every test there is, here and in virtual machines (vm.sh)
 # run.sh NAME...   these tests only, of the plain build
 # run.sh --vm KERNEL...   the virtual machines only, with these kernels
+# run.sh --aarch64        built for aarch64, and run under qemu-user
 #
 # A test is a program made from selftests/NAME.c, or a script selftests/test-NAME.sh or tool.sh.
 # It prints TAP (a plan, a line for each test case), which is kept in build/check/.  It fails also if it
@@ -44,17 +45,40 @@ run() {
 	add "$label" "$start" "$file"
 }
 
-# sanitized LABEL SAN [WRAPPER...]: build the test programs with these sanitizers, and run them side by side: what
-# they look for is not speed.
-sanitized() {
-	local label=$1 san=$2 name
-	shift 2
-	build "$label" B="build/$label" SAN="$san" CFLAGS='-O1 -g -Werror' "${programs[@]/#/build/$label/selftests/}" || return
+# side_by_side LABEL [WRAPPER...]: run the test programs of this build, as many at a time as there are CPUs: for where
+# speed is not what one looks for.
+side_by_side() {
+	local label=$1 name
+	shift
 	for name in "${programs[@]}"; do
 		while [ "$(jobs -rp | wc -l)" -ge "$cpus" ]; do wait -n; done
 		run "$label/$name" "$@" "build/$label/selftests/$name" &
 	done
 	wait
+}
+
+# sanitized LABEL SAN [WRAPPER...]: build the test programs with these sanitizers, and run them.
+sanitized() {
+	local label=$1 san=$2
+	shift 2
+	build "$label" B="build/$label" SAN="$san" CFLAGS='-O1 -g -Werror' "${programs[@]/#/build/$label/selftests/}" || return
+	side_by_side "$label" "$@"
+}
+
+# aarch64: the tests of another machine: that all builds there, and that its atomics, fences, alignments and structs do
+# what they should.  The orders between processes are not tried: qemu translates to this machine's, which may be
+# stronger.  There is no liburing to link with, nor would qemu-user do its calls.
+aarch64() {
+	local b=build/aarch64 cross=aarch64-linux-gnu no_huge=build/aarch64/selftests/aarch64/no_huge.so qemu
+	qemu=(qemu-aarch64 -L "/usr/$cross" -E "LD_PRELOAD=$PWD/$no_huge")
+	build aarch64 B=$b CC=$cross-gcc AR=$cross-ar OBJCOPY=$cross-objcopy test_libs= CFLAGS='-O2 -g -Werror' \
+		all "${programs[@]/#/$b/selftests/}" $no_huge || return
+	side_by_side aarch64 "${qemu[@]}"
+	# The tool's test finds it in the folder B.
+	mkdir -p $b/wrapped
+	printf '#!/bin/sh\nexec %s "$@"\n' "${qemu[*]} $PWD/$b/venom" >$b/wrapped/venom
+	chmod +x $b/wrapped/venom
+	B=$b/wrapped run aarch64/tool bash selftests/tool.sh
 }
 
 # guests KERNEL...: the tests with the module, in a virtual machine for each kernel.
@@ -81,6 +105,13 @@ scripts=()
 for t in selftests/tool.sh selftests/test-*.sh; do [ ! -e "$t" ] || scripts+=("$t"); done
 
 make --no-print-directory -s build/kselftest/kselftest_harness.h || exit 1
+
+if [ "${1-}" = --aarch64 ]; then
+	rm -f "$out"/aarch64-*.tap
+	export VENOM_TEST_SCALE=${VENOM_TEST_SCALE:-0.05}
+	aarch64
+	finish
+fi
 
 if [ $# -gt 0 ]; then
 	build gcc tests || finish

@@ -48,6 +48,13 @@ for group in "$@"; do
 		need "$(header liburing.h)" -- liburing-dev
 		need "echo 'int main(void){return 0;}' | cc -x c -fsanitize=address -o /dev/null -" -- gcc
 		;;
+	aarch64) # another machine's compiler, and its programs on this one
+		need command -v aarch64-linux-gnu-gcc -- gcc-aarch64-linux-gnu
+		need test -e /usr/aarch64-linux-gnu/include/stdlib.h -- libc6-dev-arm64-cross
+		need command -v qemu-aarch64 -- qemu-user
+		need command -v xz -- xz-utils
+		need command -v dpkg-deb -- dpkg
+		;;
 	vm) # virtual machines, and modules for their kernels
 		need command -v qemu-system-x86_64 -- qemu-system-x86
 		need test -x /bin/busybox -- busybox-static
@@ -66,7 +73,7 @@ for group in "$@"; do
 		need "$(header libelf.h)" -- libelf-dev
 		;;
 	*)
-		echo "deps.sh: no group '$group'; there are: build man bench check vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
+		echo "deps.sh: no group '$group'; there are: build man bench check aarch64 vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
 		exit 2
 		;;
 	esac
