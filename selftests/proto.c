@@ -30,6 +30,7 @@ LIE(msg_tiny, fake.size = 3)
 LIE(msg_type, fake.type = PROTO_READY)
 LIE(msg_no_fds, fake.nfds = 0)
 LIE(msg_few_fds, fake.nfds = PROTO_FDS - 1)
+LIE(msg_error, fake.head.error = -12345)
 LIE(msg_id, fake.w.id = FAKE_CLIENTS)
 LIE(msg_id_wild, fake.w.id = UINT32_MAX)
 
@@ -140,6 +141,7 @@ static const struct {
 	T(msg_type, "message"),
 	T(msg_no_fds, "descriptors"),
 	T(msg_few_fds, "descriptors"),
+	T(msg_error, "error"),
 	T(msg_id, "id"),
 	T(msg_id_wild, "id"),
 	T(status_magic, "status area's magic"),

@@ -335,6 +335,7 @@ VENOM_API uint64_t venom_shell_version(const struct venom_shell *s);
  * Blocking.
  *
  *	-EPIPE		there is none, and never will be: the daemon has gone
+ *	-EPROTO		what the daemon says can't be
  */
 VENOM_API int venom_shell_wait(struct venom_shell *s, uint64_t version, int64_t timeout_ns);
 
@@ -402,7 +403,7 @@ VENOM_API int venom_shell_alive(struct venom_shell *s);
  * A descriptor for poll, epoll or IORING_OP_POLL_ADD; see venom_daemon_fd().  Arm with what
  * you wait for, before each sleep.  arm returns 1 if it is there already (a version newer than `version`,
  * an answer to any open request, room for a command), 0 when armed, -EPIPE when the daemon has gone: the descriptor
- * then stays readable.  -ENOSYS: VENOM_WAIT_ROOM needs membarrier(2); use venom_shell_room().
+ * then stays readable.  -EPROTO as wait; -ENOSYS: VENOM_WAIT_ROOM needs membarrier(2); use venom_shell_room().
  * Any wait or complete disarms and clears it.
  */
 #define VENOM_WAIT_STATE	(1u << 0)

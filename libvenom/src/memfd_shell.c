@@ -314,7 +314,7 @@ int memfd_watch(struct venom_shell *s, int64_t timeout_ns)
 	rc = link_wait(s->sock, s->pidfd, timeout_ns);
 	if (rc == 1) {
 		rc = proto_recv(s->sock, &head, sizeof(head), PROTO_READY, NULL, 0);
-		return rc ? rc : 1;
+		return !rc ? 1 : rc == -EPIPE ? rc : -EPROTO;
 	}
 	return rc;
 }

@@ -95,6 +95,22 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 	return n;
 }
 
+/* What a broker may refuse with; any other number is a liar's, and the caller would take it for an errno of ours. */
+static int refusal(int error)
+{
+	switch (error) {
+	case -EACCES:
+	case -EUSERS:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+	case -EPROTO:
+		return error;
+	default:
+		return venom_fail(-EPROTO, "the daemon refuses with error %d, which is none of its", error);
+	}
+}
+
 int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
 {
 	int got[PROTO_FDS], ngot, rc = 0;
@@ -104,7 +120,7 @@ int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds,
 	if (n < 0)
 		return n;
 	if (any.head.error < 0)
-		rc = any.head.error;
+		rc = refusal(any.head.error);
 	else if ((size_t)n != size || any.head.type != type || ngot != nfds)
 		rc = venom_fail(
 			-EPROTO,
