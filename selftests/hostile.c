@@ -464,6 +464,33 @@ TEST_F(hostile, command_longer_than_its_slot)
 	}
 }
 
+static long bad_request(long pos, long epoch, long c)
+{
+	struct venom_slot *slot = slot_at((uint64_t)pos);
+
+	slot->flags = VENOM_SLOT_REQUEST | VENOM_SLOT_EPOCH(epoch);
+	slot->tag = (uint64_t)pos + 1;
+	return bad_command(8, pos, c);
+}
+
+/* Requests that a daemon before this one may have left are passed over: one who wrote them without end would be all it does. */
+TEST_F(hostile, requests_to_another_daemon)
+{
+	struct venom_daemon_stats st;
+
+	ASSERT_EQ(0, vt_call(&self->bad, bad_dial, self->name));
+	ASSERT_EQ(0, vt_call(&self->bad, bad_hello));
+	ASSERT_EQ(0, vt_call(&self->bad, bad_attach));
+	ASSERT_EQ(0, vt_call(&self->bad, bad_request, 0, 1));
+	ASSERT_EQ(1, venom_daemon_receive(self->d, &self->cmd, 60 * VT_S));
+	ASSERT_EQ(0, vt_call(&self->bad, bad_request, 1, 2));
+	EXPECT_EQ(0, venom_daemon_receive(self->d, &self->cmd, 0));
+	ASSERT_EQ(0, venom_daemon_stats(self->d, &st));
+	EXPECT_EQ(1, st.evicted);
+	ASSERT_EQ(0, vt_call(&self->bad, bad_close));
+	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
+}
+
 static long scribble(long seed, long n, long pos)
 {
 	static const uint64_t nasty[] = {0, 1, 2, 3, 4, UINT64_MAX, UINT64_MAX - 1, 1ull << 63, 1ull << 32, CMD_SIZE};

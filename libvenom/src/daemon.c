@@ -257,7 +257,13 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		return false;
 	}
 	if (request && (flags ^ VENOM_SLOT_EPOCH(d->epoch)) & VENOM_SLOT_EPOCH(~0U)) {
-		lane_advance(d, l); /* it was for the daemon before us, and has failed at its shell */
+		/* It was for the daemon before us, and has failed at its shell.  Any number of them would keep us here. */
+		if (!l->stale) {
+			venom_lanes_evict(d, l, "a request to a daemon that it never met");
+			return false;
+		}
+		l->stale--;
+		lane_advance(d, l);
 		count_up(&d->state->stale, 1);
 		return false;
 	}

@@ -61,6 +61,7 @@ static void lane_evict(struct venom_daemon *d, struct venom_lane *l)
 static void lane_resume(struct venom_daemon *d, struct venom_lane *l)
 {
 	l->pos = load_relaxed(&l->rsp->cursor);
+	l->stale = d->geo.cmd_slots + 1; /* what the lane held, and one that its shell was about to write */
 	store_relaxed(&l->rsp->resumed, l->pos);
 	store_release(&l->rsp->resumed_epoch, d->epoch); /* pairs with the acquire in resumed */
 }

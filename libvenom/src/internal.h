@@ -87,6 +87,7 @@ struct venom_lane {
 	uint64_t  since;	/* ...and how many of all lanes had been taken when it was first seen */
 	bool	  listed;	/* in daemon.active */
 	bool	  broken;	/* broke the protocol: nothing more is taken */
+	uint32_t  stale;	/* requests to a daemon before us that may still come; see daemon_take */
 
 	/* publisher's */
 	uint32_t rung_state;
