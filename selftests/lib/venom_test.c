@@ -439,3 +439,17 @@ int vt_count_fds(void)
 	closedir(dir);
 	return n - 2; /* . and .. */
 }
+
+int vt_count_areas(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
+
+	if (!f)
+		die("/proc/self/maps");
+	while (fgets(line, sizeof(line), f))
+		n += vt_is_area(line);
+	fclose(f);
+	return n;
+}

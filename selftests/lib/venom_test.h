@@ -105,6 +105,7 @@ void vt_sleep_ms(int ms);
 int vt_cpus(void);	/* that we may run on */
 void vt_pin(int n);	/* to the n-th of these, modulo their number */
 int vt_count_fds(void); /* open descriptors of this process */
+int vt_count_areas(void); /* and mappings of areas */
 
 /* Does cond become true within a minute?  For what others do in their own time. */
 #define VT_UNTIL(cond)                                                                              \
