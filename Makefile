@@ -4,6 +4,7 @@
 #   make demo       the main job, live, for some seconds
 #   make bench      all of it, measured beside the machine's limit and beside others; BENCH='--quick'
 #   make check      every test, here and, with the module, in virtual machines of Debian's kernels
+#   make soak       20 minutes at full speed, at the end all as it was in the beginning; TIME=seconds
 #   make check-debug  the module's tests on a kernel that checks itself, and on a real-time one
 #   make check-aarch64  libvenom and its tests built for aarch64, and run under qemu-user
 #   make modules    venom.ko, build/kmod-*/; KDIR=, the kernel's headers
@@ -150,6 +151,12 @@ check-aarch64:
 	@tools/deps.sh build aarch64
 	@selftests/run.sh --aarch64
 
+TIME ?= 1200
+soak:
+	@tools/deps.sh build check
+	@$(MAKE) --no-print-directory -s $B/selftests/soak
+	$B/selftests/soak --seconds $(TIME)
+
 vm:
 	@selftests/vm.sh $(KERNEL) --shell
 
@@ -185,10 +192,10 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '3,15s/^# \{0,1\}//p' Makefile
+	@sed -n '3,/make help/s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: all tests modules man demo bench bench-readme check check-debug check-aarch64 vm install install-kmod format clean help
+.PHONY: all tests modules man demo bench bench-readme check check-debug check-aarch64 soak vm install install-kmod format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Soak: a daemon publishes and answers, and a shell requests and reads, both as fast as they can and for long, while
+ * others come, go, and are killed.  Everything must be right, and stay as it was in the beginning: memory, descriptors,
+ * huge pages, the kernel's slab, and the throughput.
+ *
+ *	soak [--seconds N] [--window SECONDS]
+ *
+ * As a test it takes some seconds and judges all but the throughput; `make soak` takes 20 minutes and judges that too:
+ * the last minute's must be the first one's, within 5 %.  The machine may change meanwhile (the CPUs of a virtual one
+ * move apart, others want them): so each window also says how long a cache line takes to and fro between the two
+ * processes, and how long they were made to wait for a CPU.  Windows are compared where these are alike; where they
+ * differ that is said, and where no two minutes are alike there is no verdict.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/watch.h"
+#include "venom.h"
+
+#define SIZE	 1024 /* of the state */
+#define ASK	 64 /* of requests and their answers */
+#define WINDOWS	 10000
+#define JUDGED	 120 /* seconds, from which on the throughput is */
+#define PERCENT	 5 /* that the throughput may change */
+#define SLACK_KB 1024 /* of memory: an allocator's whims, not growth */
+#define SLAB_KB	 32768 /* the whole machine's: others are on it, too */
+
+enum { DAEMON, SHELL, VISITOR, STEPS };
+
+struct window {
+	double seconds;
+	uint64_t requests, published, reads, visits;
+	double bounce; /* ns */
+	double waited; /* share of the time, of whichever waited longer */
+	long rss[2], data[2], fds[2], areas[2], huge, slab;
+};
+
+struct arena {
+	struct vt_step step[STEPS];
+	char name[VENOM_NAME_MAX + 1];
+	uint64_t quit[2];
+	uint64_t requests, published, reads, visits;
+	uint64_t play; /* they play ball */
+	double bounce;
+	uint64_t ball __attribute__((aligned(128)));
+	uint64_t other __attribute__((aligned(128)));
+};
+
+/* ---- a cache line to and fro ---- */
+
+#define TRIPS	 2000
+#define BATCHES	 10
+#define BATCH_NS (5 * VT_MS) /* and not longer: where the two share a CPU a trip takes a turn of the scheduler */
+
+/* The best of some batches: whoever lost his CPU in one spoils that one only. */
+static void serve(struct arena *a)
+{
+	uint64_t start, took, n = vt_load(&a->ball), best = UINT64_MAX;
+
+	for (int b = 0; b < BATCHES; b++) {
+		uint64_t trips = 0;
+
+		start = vt_now();
+		do {
+			for (int i = 0; i < 8; i++, trips++, n += 2) {
+				vt_store(&a->ball, n + 1);
+				while (vt_load(&a->ball) != n + 2)
+					;
+			}
+			took = vt_now() - start;
+		} while (trips < TRIPS && took < (uint64_t)BATCH_NS);
+		took = took * 100 / trips;
+		best = took < best ? took : best;
+	}
+	a->bounce = (double)best / 100;
+	vt_store(&a->play, 0);
+}
+
+static void hit_back(struct arena *a)
+{
+	while (vt_load(&a->play)) {
+		uint64_t n = vt_load(&a->ball);
+
+		if (n % 2)
+			vt_store(&a->ball, n + 1);
+	}
+}
+
+/* ---- the players ---- */
+
+static int daemon_main(struct vt_peer *self, void *arg)
+{
+	struct arena *a = arg;
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	char buf[SIZE];
+	uint64_t v;
+	int rc;
+
+	vt_pin(0);
+	cfg.data_size = SIZE;
+	cfg.cmd_size = cfg.resp_size = ASK;
+	cfg.spin_ns = VENOM_SPIN_FOREVER;
+	VT_CHECK(!venom_daemon_create(&d, a->name, &cfg));
+	vt_fill(buf, SIZE, 1);
+	VT_CHECK(!venom_daemon_publish(d, buf, SIZE) && !vt_signal(self));
+	for (v = 2; !vt_load(&a->quit[DAEMON]); v++) {
+		if (vt_load(&a->ball) % 2) /* the shell waits for no answer any more, but for this */
+			hit_back(a);
+		vt_step(&a->step[DAEMON], "publish", v);
+		vt_fill(buf, SIZE, (uint32_t)v);
+		VT_CHECK(!venom_daemon_publish(d, buf, SIZE));
+		vt_store(&a->published, v);
+		while ((rc = venom_daemon_receive(d, &cmd, 0)) == 1) {
+			VT_CHECK(vt_whole(cmd.data, cmd.len, NULL));
+			if (!(cmd.flags & VENOM_CMD_REQUEST))
+				continue;
+			rc = venom_daemon_respond(d, &cmd, cmd.data, cmd.len);
+			VT_CHECK(rc == 0 || rc == -EPIPE);
+		}
+		VT_CHECK(rc == 0);
+	}
+	venom_daemon_destroy(d);
+	return 0;
+}
+
+static void ask(struct venom_shell *s, uint32_t n)
+{
+	char buf[ASK], resp[ASK];
+
+	vt_fill(buf, ASK, n);
+	VT_CHECK(venom_shell_request(s, buf, ASK, resp, ASK, -1) == ASK && vt_is(resp, ASK, n));
+}
+
+static uint64_t read_one(struct venom_shell *s, uint64_t last)
+{
+	char buf[SIZE];
+	uint64_t v;
+	ssize_t n = venom_shell_read(s, buf, SIZE, &v);
+
+	if (n == -EAGAIN)
+		return 0;
+	VT_CHECK(n == SIZE && v >= last && vt_is(buf, SIZE, (uint32_t)v));
+	return v;
+}
+
+static int shell_main(struct vt_peer *self, void *arg)
+{
+	struct arena *a = arg;
+	struct venom_shell *s;
+	uint64_t n, v, last = 0, reads = 0;
+
+	vt_pin(1);
+	VT_CHECK(!venom_shell_connect(&s, a->name) && !venom_shell_set_spin(s, VENOM_SPIN_FOREVER));
+	VT_CHECK(!vt_signal(self));
+	for (n = 1; !vt_load(&a->quit[SHELL]); n++) {
+		if (vt_load(&a->play))
+			serve(a);
+		vt_step(&a->step[SHELL], "request", n);
+		ask(s, (uint32_t)n);
+		vt_store(&a->requests, n);
+		v = read_one(s, last);
+		last = v ? v : last;
+		vt_store(&a->reads, reads += !!v);
+	}
+	venom_shell_close(s);
+	return 0;
+}
+
+/* Comes, does a little, and goes; or is killed at any point of that. */
+static int visitor_main(struct vt_peer *self, void *arg)
+{
+	struct arena *a = arg;
+	struct venom_shell *s;
+	char buf[ASK];
+	int rc;
+
+	(void)self;
+	for (uint32_t n = 1;; n++) {
+		vt_step(&a->step[VISITOR], "connect", n);
+		VT_CHECK(!venom_shell_connect(&s, a->name));
+		for (uint32_t i = 0; i < 10; i++) {
+			ask(s, n + i);
+			vt_fill(buf, sizeof(buf), n + i);
+			rc = venom_shell_send(s, buf, sizeof(buf));
+			VT_CHECK(rc == 0 || rc == -EAGAIN);
+		}
+		VT_CHECK(venom_shell_wait(s, venom_shell_version(s), -1) == 1);
+		read_one(s, 0);
+		venom_shell_close(s);
+		vt_add(&a->visits, 1);
+		usleep(20000);
+	}
+	return 0;
+}
+
+/* ---- what is measured ---- */
+
+static long number(const char *path, const char *format)
+{
+	FILE *f = fopen(path, "r");
+	char line[256];
+	long n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, format, &n) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static long of_process(pid_t pid, const char *file, const char *format)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	return number(path, format);
+}
+
+static long count_fds(pid_t pid)
+{
+	char path[64];
+	long n = -2;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static long count_areas(pid_t pid)
+{
+	char path[64], line[512];
+	long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		n += vt_is_area(line);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* ns that its first thread was ready to run and did not; stolen time of all CPUs with it, of which it had some. */
+static double waited(pid_t pid)
+{
+	return (double)of_process(pid, "schedstat", "%*d %ld") +
+	       (double)number("/proc/stat", "cpu %*d %*d %*d %*d %*d %*d %*d %ld") * 1e9 /
+		       (double)sysconf(_SC_CLK_TCK) / (double)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* ---- the verdict ---- */
+
+static struct window windows[WINDOWS];
+static int nwindows;
+
+#define WAITED 0.1 /* of a window: then others decide what the throughput is */
+
+static bool alike(const struct window *w, const struct window *v)
+{
+	double ratio = w->bounce / v->bounce, more = w->waited - v->waited;
+
+	return ratio > 0.8 && ratio < 1.25 && more > -0.03 && more < 0.03 && w->waited < WAITED;
+}
+
+struct minute {
+	int from, to; /* windows */
+	double seconds, requests, published;
+};
+
+/* The first minute of windows like w, or the last. */
+static struct minute minute(const struct window *w, bool last)
+{
+	struct minute m = {.from = -1};
+
+	for (int k = 0; k < nwindows && m.seconds < 59.9; k++) {
+		int i = last ? nwindows - 1 - k : k;
+
+		if (!alike(&windows[i], w))
+			continue;
+		if (m.from < 0)
+			m.from = m.to = i;
+		m.from = i < m.from ? i : m.from;
+		m.to = i > m.to ? i : m.to;
+		m.seconds += windows[i].seconds;
+		m.requests += (double)windows[i].requests;
+		m.published += (double)windows[i].published;
+	}
+	m.requests /= m.seconds;
+	m.published /= m.seconds;
+	return m;
+}
+
+static double start_of(int window)
+{
+	double s = 0;
+
+	while (window > 0)
+		s += windows[--window].seconds;
+	return s;
+}
+
+static bool kept(double first, double last)
+{
+	return last > first * (100 - PERCENT) / 100 && last < first * (100 + PERCENT) / 100;
+}
+
+/* 1: as it was; 0: not; -1: no two minutes are alike. */
+static int judge_throughput(void)
+{
+	struct minute first = {0}, last = {0}, f, l;
+	bool found = false, changed = false, ok = true;
+
+	/* Each class of windows must keep to it; what is shown is the longest, or one that does not. */
+	for (int i = 0; i < nwindows && ok; i++) {
+		changed |= !alike(&windows[i], &windows[0]);
+		f = minute(&windows[i], false);
+		l = minute(&windows[i], true);
+		if (f.seconds < 59.9 || f.to >= l.from)
+			continue;
+		ok = kept(f.requests, l.requests) && kept(f.published, l.published);
+		if (ok && found && l.to - f.from <= last.to - first.from)
+			continue;
+		found = true;
+		first = f;
+		last = l;
+	}
+	if (changed)
+		printf("# the machine has changed meanwhile: not all windows can be compared\n");
+	if (!found)
+		return -1;
+	printf("# first minute, from %4.0f s: %10.0f requests/s, %10.0f versions/s, bounce %.0f ns, waited %.1f %%\n",
+	       start_of(first.from), first.requests, first.published, windows[first.from].bounce,
+	       100 * windows[first.from].waited);
+	printf("# last minute, to %7.0f s: %10.0f requests/s, %10.0f versions/s, bounce %.0f ns, waited %.1f %%\n",
+	       start_of(last.to + 1), last.requests, last.published, windows[last.to].bounce,
+	       100 * windows[last.to].waited);
+	printf("# change: requests %+.1f %%, versions %+.1f %%; %d %% is allowed\n",
+	       100 * (last.requests / first.requests - 1), 100 * (last.published / first.published - 1), PERCENT);
+	return ok;
+}
+
+static bool flat(const char *what, long first, long last, long slack)
+{
+	bool ok = last <= first + slack;
+
+	printf("# %-24s %8ld at first, %8ld at last%s\n", what, first, last, ok ? "" : ": not flat");
+	return ok;
+}
+
+static bool judge_memory(void)
+{
+	const struct window *f = &windows[0], *l = &windows[nwindows - 1];
+	long slack = SLACK_KB;
+	bool ok = true;
+
+#if defined(VT_ASAN) || defined(VT_TSAN)
+	slack = 1 << 20; /* theirs */
+#endif
+	ok &= flat("daemon, RSS in KiB", f->rss[DAEMON], l->rss[DAEMON], slack);
+	ok &= flat("daemon, data in KiB", f->data[DAEMON], l->data[DAEMON], slack);
+	ok &= flat("daemon, descriptors", f->fds[DAEMON], l->fds[DAEMON], 0);
+	ok &= flat("daemon, mapped areas", f->areas[DAEMON], l->areas[DAEMON], 0);
+	ok &= flat("shell, RSS in KiB", f->rss[SHELL], l->rss[SHELL], slack);
+	ok &= flat("shell, data in KiB", f->data[SHELL], l->data[SHELL], slack);
+	ok &= flat("shell, descriptors", f->fds[SHELL], l->fds[SHELL], 0);
+	ok &= flat("shell, mapped areas", f->areas[SHELL], l->areas[SHELL], 0);
+	ok &= flat("huge pages, not free", -f->huge, -l->huge, 0);
+	ok &= flat("slab of all, in KiB", f->slab, l->slab, SLAB_KB);
+	return ok;
+}
+
+/* ---- the parent ---- */
+
+static struct arena *a;
+static struct vt_peer player[STEPS];
+
+static bool well(void)
+{
+	for (int i = 0; i < STEPS; i++) {
+		if (player[i].pid <= 0 || !vt_has_ended(&player[i]))
+			continue;
+		vt_where(a->step, STEPS, i == VISITOR ? "a visitor has ended" : "a player has ended");
+		return false;
+	}
+	return true;
+}
+
+static bool has_one_client(void)
+{
+	struct venom_daemon_stats st;
+
+	return !venom_stat(a->name, NULL, &st, NULL, NULL) && st.clients == 1;
+}
+
+/* With the visitors gone: what the two alone have and need. */
+static bool measure(struct window *w)
+{
+	uint64_t requests;
+
+	if (!VT_UNTIL(has_one_client() || !well()))
+		return false;
+	vt_store(&a->play, 1);
+	if (!VT_UNTIL(!vt_load(&a->play) || !well()) || !well()) {
+		vt_where(a->step, STEPS, "they don't play");
+		return false;
+	}
+	w->bounce = a->bounce;
+	/* The daemon has left the game, too, before there is another. */
+	requests = vt_load(&a->requests);
+	if (!VT_UNTIL(vt_load(&a->requests) > requests + 1 || !well()))
+		return false;
+	for (int i = 0; i < 2; i++) {
+		w->rss[i] = of_process(player[i].pid, "status", "VmRSS: %ld");
+		w->data[i] = of_process(player[i].pid, "status", "VmData: %ld");
+		w->fds[i] = count_fds(player[i].pid);
+		w->areas[i] = count_areas(player[i].pid);
+	}
+	w->huge = number("/proc/meminfo", "HugePages_Free: %ld");
+	w->slab = number("/proc/meminfo", "SUnreclaim: %ld");
+	return true;
+}
+
+static bool run_window(double seconds, double at)
+{
+	struct window *w = &windows[nwindows], before;
+	uint64_t start, end, requests, published, reads, visits;
+	double wait[2], most = 0;
+	unsigned int n = 0;
+
+	if (!measure(&before))
+		return false;
+	start = vt_now();
+	end = start + (uint64_t)(seconds * VT_S);
+	requests = vt_load(&a->requests);
+	published = vt_load(&a->published);
+	reads = vt_load(&a->reads);
+	visits = vt_load(&a->visits);
+	for (int i = 0; i < 2; i++)
+		wait[i] = waited(player[i].pid);
+	do {
+		uint64_t visited = vt_load(&a->visits);
+
+		vt_spawn(&player[VISITOR], visitor_main, a);
+		vt_sleep_ms(seconds < 5 ? 100 : 500);
+		/* Some are killed wherever they are, the others not before they have been and gone. */
+		if (n++ % 2 && !VT_UNTIL(vt_load(&a->visits) > visited || !well()))
+			return false;
+		if (!well())
+			return false;
+		vt_kill(&player[VISITOR], SIGKILL);
+	} while (vt_now() < end || n < 2);
+	if (!VT_UNTIL(vt_load(&a->requests) > requests && vt_load(&a->published) > published &&
+		      vt_load(&a->reads) > reads))
+		return false;
+	w->seconds = (double)(vt_now() - start) / VT_S;
+	w->requests = vt_load(&a->requests) - requests;
+	w->published = vt_load(&a->published) - published;
+	w->reads = vt_load(&a->reads) - reads;
+	w->visits = vt_load(&a->visits) - visits;
+	for (int i = 0; i < 2; i++) {
+		double share = (waited(player[i].pid) - wait[i]) / 1e9 / w->seconds;
+
+		most = share > most ? share : most;
+	}
+	w->waited = most;
+	if (!measure(w))
+		return false;
+	/* Not the same at both ends: not like any other. */
+	if (w->bounce / before.bounce > 1.25 || before.bounce / w->bounce > 1.25)
+		w->waited = 1;
+	printf("# %5.0f s: %8.0f requests/s %8.0f versions/s %8.0f reads/s %3.0f visits/s; bounce %3.0f-%3.0f ns, "
+	       "waited "
+	       "%4.1f %%; RSS %ld + %ld KiB, descriptors %ld + %ld, huge free %ld, slab %ld KiB\n",
+	       at + w->seconds, (double)w->requests / w->seconds, (double)w->published / w->seconds,
+	       (double)w->reads / w->seconds, (double)w->visits / w->seconds, before.bounce, w->bounce, 100 * most,
+	       w->rss[0], w->rss[1], w->fds[0], w->fds[1], w->huge, w->slab);
+	nwindows++;
+	return true;
+}
+
+static bool soak(double seconds, double window)
+{
+	double at = 0;
+	bool ok;
+
+	a = vt_shared(sizeof(*a));
+	snprintf(a->name, sizeof(a->name), "%s", vt_name());
+	vt_spawn(&player[DAEMON], daemon_main, a);
+	ok = !vt_await(&player[DAEMON]);
+	if (ok)
+		vt_spawn(&player[SHELL], shell_main, a);
+	ok = ok && !vt_await(&player[SHELL]);
+	while (ok && at < seconds - window / 2 && nwindows < WINDOWS) {
+		ok = run_window(window, at);
+		at += window;
+	}
+	vt_kill(&player[VISITOR], SIGKILL);
+	if (!ok)
+		vt_where(a->step, STEPS, "an error");
+	/* The shell first: it waits for answers. */
+	for (int i = SHELL; i >= DAEMON; i--) {
+		vt_store(&a->quit[i], 1);
+		if (!ok)
+			vt_kill(&player[i], SIGKILL);
+		else if (vt_wait(&player[i]))
+			ok = false;
+	}
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"seconds", 1, NULL, 's'}, {"window", 1, NULL, 'w'}, {NULL, 0, NULL, 0}};
+	double seconds = 8 * vt_scale(), window = 0;
+	bool ok, all = true;
+	int c, verdict;
+
+	seconds = seconds < 2 ? 2 : seconds;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 's') {
+			seconds = atof(optarg);
+		} else if (c == 'w') {
+			window = atof(optarg);
+		} else {
+			fprintf(stderr, "usage: soak [--seconds N] [--window SECONDS]\n");
+			return 2;
+		}
+	}
+	if (window <= 0)
+		window = seconds >= JUDGED ? 10 : seconds / 4;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("TAP version 13\n1..%d\n", seconds < JUDGED ? 2 : 3);
+	ok = soak(seconds, window);
+	all &= ok;
+	printf("%sok 1 - all was right, all the time\n", ok ? "" : "not ");
+	ok = ok && judge_memory();
+	all &= ok;
+	printf("%sok 2 - memory, descriptors, huge pages and slab are as they were\n", ok ? "" : "not ");
+	if (seconds < JUDGED)
+		return !all;
+	verdict = ok ? judge_throughput() : -1;
+	printf("%sok 3 - the throughput is as it was%s\n", verdict == 0 ? "not " : "",
+	       verdict < 0 ? " # SKIP no two minutes alike: no verdict" : "");
+	all &= verdict != 0;
+	return !all;
+}
