@@ -42,6 +42,12 @@ list() {
 	mutate daemon.c '/ venom_daemon_receive_many\(/,/^}/ s/buf \+ got \* d->cmd_stride/buf/' \
 		command "lane: commands taken at once share a buffer"
 
+	# Turns
+	mutate lanes.c '/^static struct venom_lane \*next_in_turn/,/^}/ s/d->batch < VENOM_BATCH && //' \
+		fair,-v,by_turns_1 "turns: a batch has no end"
+	mutate lanes.c '/^static struct venom_lane \*next_by_arrival/,/^}/ s/return longest .*;/return best;/' \
+		fair,-v,by_arrival_2_forged "turns: a time stamp is believed"
+
 	# Sleep and wake
 	mutate wait.h '/ops->arm\(w\);/,/ops->disarm/ s/rc = ops->ready\(w\);/rc = 0;/' \
 		lostwake,-v,commands_busy,-v,answers_busy,-v,commands_poll_busy,-v,state_busy "wake: the sleeper does not look again after its flag"
