@@ -107,7 +107,7 @@ FIXTURE_SETUP(fds)
 		int err = have_uring();
 
 		if (err)
-			SKIP(return, "io_uring is not to be had here: %s", strerror(-err));
+			SKIP(return, "io_uring is not to be had here (%s)", strerror(-err));
 	}
 	self->cfg = vt_config();
 	self->cfg->cmd_slots = 4;

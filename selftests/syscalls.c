@@ -357,7 +357,7 @@ TEST_F_TIMEOUT(hot, makes_no_system_call, 240)
 	*clock = (struct arena){.shell = CLOCK, .traced = SHELL};
 	n = run(clock);
 	if (n == -2)
-		SKIP(return, "ptrace is not allowed here: %s", strerror(errno));
+		SKIP(return, "ptrace is not allowed here (%s)", strerror(errno));
 	if (n > 0)
 		SKIP(return, "clock_gettime is a system call on this machine");
 	ASSERT_EQ(0, n);

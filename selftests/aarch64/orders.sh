@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# orders.sh: whether the barriers of barrier.h's list are in the code, where they should be.  On x86 most of them are no
+# instruction, and no test there misses one that was forgotten; on aarch64 each is one.  The library is compiled without
+# optimization, so that each function stands for itself, in the order in which it was written, and its loads,
+# stores, barriers and calls are compared to what the list asks for.
+# TAP on stdout; run by run.sh --aarch64.
+cd "$(dirname "$0")/../.." || exit 1
+b=build/aarch64/orders cross=aarch64-linux-gnu n=0 failed=0
+files=(daemon shell read lanes memfd_broker dev_daemon)
+
+# The pair in the list (-: one that is told at its place), file, function, and what must be there in this order: ld and st
+# are plain, ldacq and strel ordered, full and acq fences (one for release is a full one here), ...() a call; "^" is the
+# function's begin, "*" anything between.
+list='
+1 daemon       venom_ring_begin           strel full
+1 daemon       venom_ring_commit          ^ st st strel
+1 read         venom_ring_claim           ldacq ld
+1 read         venom_ring_check           ^ acq ld
+2 daemon       venom_ring_commit          ^ st st strel * strel
+2 read         venom_ring_pick            ldacq * venom_ring_claim()
+2 read         venom_ring_newer           ldacq
+2 read         venom_ring_latest          ldacq ldacq
+3 daemon       venom_slot_fill            ^ copy_to_shared() st st st st copy_to_shared() strel
+3 shell        venom_slot_fill            ^ copy_to_shared() st st st st copy_to_shared() strel
+3 lanes        venom_slot_ready           ldacq
+3 shell        venom_slot_ready           ldacq
+4 daemon       daemon_take                copy_from_shared() * lane_advance()
+4 daemon       lane_advance               ^ strel full daemon_ring()
+4 shell        lane_room                  ^ ldacq
+5 daemon       venom_daemon_respond       venom_slot_fill() * full daemon_ring()
+5 memfd_broker wake_state                 full ldacq ldacq ld
+5 dev_daemon   wake_state                 ^ full ld
+5 shell        shell_ring                 ^ full ld
+5 shell        shell_arm                  ^ st full * venom_membarrier_daemons()
+5 daemon       daemon_arm                 ^ st full
+6 daemon       commit                     ^ venom_ring_commit() ld
+6 memfd_broker conn_watch                 strel * strel * strel * venom_membarrier() proto_send()
+7 daemon       serve_enter                ^ st full ldacq ldacq
+7 daemon       serve_leave                ^ strel
+7 lanes        venom_lanes_changed_locked ^ strel venom_lanes_settle_locked()
+7 lanes        venom_lanes_settle_locked  ^ full venom_membarrier() ldacq
+- daemon       wait_sleep                 serve_leave() full ldacq
+- dev_daemon   lane_resume                st strel
+- shell        resumed                    ^ ldacq ldacq ld
+- memfd_broker wake_state                 ^ st full ldacq * strel
+- memfd_broker waiters_remove             strel * full * ldacq
+'
+
+# code FILE: its functions, a line each: the name, and the instructions that matter.  Not those on the stack, nor those
+# at a place in a struct: the atomics are given a bare address.
+code() {
+	$cross-objdump -d --no-show-raw-insn "$b/libvenom/src/$1.o" | awk '
+		/^[0-9a-f]+ <.*>:$/ { printf "%s%s", line, line ? "\n" : ""; line = substr($2, 2, length($2) - 3) " "; next }
+		$2 == "bl" && $4 !~ /\+0x/ { called = $4; gsub(/[<>]/, "", called); line = line called "() "; next }
+		/\[sp|\[x[0-9]+, / { next }
+		$2 ~ /^ldap?r/ { line = line "ldacq " }
+		$2 ~ /^stlr/ { line = line "strel " }
+		$2 ~ /^ld[pr]/ { line = line "ld " }
+		$2 ~ /^st[pr]/ { line = line "st " }
+		$2 == "dmb" { line = line ($3 == "ishld" ? "acq " : "full ") }
+		END { print line }'
+}
+
+rm -rf $b # what was built with other flags
+objects=("${files[@]/#/$b/libvenom/src/}")
+make --no-print-directory -s B=$b CC=$cross-gcc CFLAGS=-O0 "${objects[@]/%/.o}" >&2 || exit 1
+for file in "${files[@]}"; do code "$file" >"$b/$file.code"; done
+
+while read -r pair file function want; do
+	[ -n "$pair" ] || continue
+	have=" $(sed -n "s/^$function //p" "$b/$file.code")"
+	pattern=${want//()/\\(\\)}
+	pattern=${pattern// \* / (.* )?}
+	case $pattern in "^ "*) ;; *) pattern=" $pattern" ;; esac
+	n=$((n + 1))
+	if grep -qE "$pattern " <<<"$have"; then
+		echo "ok $n - $pair $file.c, $function: $want"
+	else
+		failed=1
+		printf 'not ok %d - %s %s.c, %s: %s\n# have:%s\n' $n "$pair" "$file" "$function" "$want" "$have"
+	fi
+done <<<"$list"
+
+echo "1..$n"
+exit $failed
