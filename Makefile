@@ -5,6 +5,7 @@
 #   make bench      all of it, measured beside the machine's limit and beside others; BENCH='--quick'
 #   make check      every test, here and, with the module, in virtual machines of Debian's kernels
 #   make soak       20 minutes at full speed, at the end all as it was in the beginning; TIME=seconds
+#   make check-models  every state of the models of the protocols
 #   make check-debug  the module's tests on a kernel that checks itself, and on a real-time one
 #   make check-aarch64  libvenom and its tests built for aarch64, and run under qemu-user
 #   make modules    venom.ko, build/kmod-*/; KDIR=, the kernel's headers
@@ -157,6 +158,12 @@ soak:
 	@$(MAKE) --no-print-directory -s $B/selftests/soak
 	$B/selftests/soak --seconds $(TIME)
 
+# MODELS, for some of them only: MODELS=ring
+MODELS ?=
+check-models:
+	@tools/deps.sh models
+	@selftests/run.sh --models $(MODELS)
+
 vm:
 	@selftests/vm.sh $(KERNEL) --shell
 
@@ -195,7 +202,8 @@ help:
 	@sed -n '3,/make help/s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: all tests modules man demo bench bench-readme check check-debug check-aarch64 soak vm install install-kmod format clean help
+.PHONY: all tests modules man demo bench bench-readme check check-models check-aarch64 check-debug soak vm install install-kmod \
+	format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -60,7 +60,7 @@ int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 	return rc;
 }
 
-/* Not to be woken by the next publish, any more. */
+/* Not to be woken by the next publish, any more. (model: wake-module) */
 void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l)
 {
 	lockdep_assert_held(&ch->lock);
@@ -71,6 +71,7 @@ void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l)
 	WRITE_ONCE(ch->status->shell[l->id].life, VENOM_SHELL_ALIVE);
 }
 
+/* model: wake-module */
 static void arm_locked(struct venom_channel *ch, struct venom_lane *l)
 {
 	if (!list_empty(&l->armed))
@@ -80,6 +81,7 @@ static void arm_locked(struct venom_channel *ch, struct venom_lane *l)
 	WRITE_ONCE(ch->status->state_sleepers, ++ch->nsleepers);
 }
 
+/* model: wake-module */
 int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int what)
 {
 	int rc = 0;
@@ -100,7 +102,7 @@ int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int wha
 	return rc;
 }
 
-/* All who are armed now, some at a time; who arms again meanwhile is for the next publish. */
+/* All who are armed now, some at a time; who arms again meanwhile is for the next publish. (model: wake-module) */
 static int wake_state(struct venom_channel *ch)
 {
 	unsigned int left, n, woken = 0;

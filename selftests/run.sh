@@ -6,6 +6,7 @@
 # run.sh NAME...   these tests only, of the plain build
 # run.sh --vm KERNEL...   the virtual machines only, with these kernels
 # run.sh --aarch64        built for aarch64, and run under qemu-user
+# run.sh --models [MODEL...]   the models of the protocols only (models/check.sh)
 #
 # A test is a program made from selftests/NAME.c, or a script selftests/test-NAME.sh or tool.sh.
 # It prints TAP (a plan, a line for each test case), which is kept in build/check/.  It fails also if it
@@ -99,6 +100,21 @@ if [ "${1-}" = --vm ]; then
 	shift
 	rm -f "$out"/vm-*.tap
 	guests "$@"
+	finish
+fi
+
+if [ "${1-}" = --models ]; then
+	shift
+	[ $# -gt 0 ] || set -- $(basename -as .pml selftests/models/*.pml | grep -vx memory)
+	rm -f "$out"/models-*.tap
+	limit=$((4 * limit))
+	for model; do
+		while [ "$(jobs -rp | wc -l)" -ge "$cpus" ]; do wait -n; done
+		run "models/$model" selftests/models/check.sh "$model" &
+	done
+	wait
+	echo "states explored:"
+	sed -n 's/^# \(.* states in .*\)/\t\1/p' "$out"/models-*.tap
 	finish
 fi
 

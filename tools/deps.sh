@@ -55,6 +55,11 @@ for group in "$@"; do
 		need command -v xz -- xz-utils
 		need command -v dpkg-deb -- dpkg
 		;;
+	models)
+		need command -v gcc -- gcc
+		need "$(header stdlib.h)" -- libc6-dev
+		need command -v spin -- spin
+		;;
 	vm) # virtual machines, and modules for their kernels
 		need command -v qemu-system-x86_64 -- qemu-system-x86
 		need test -x /bin/busybox -- busybox-static
@@ -73,7 +78,7 @@ for group in "$@"; do
 		need "$(header libelf.h)" -- libelf-dev
 		;;
 	*)
-		echo "deps.sh: no group '$group'; there are: build man bench check aarch64 vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
+		echo "deps.sh: no group '$group'; there are: build man bench check models aarch64 vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
 		exit 2
 		;;
 	esac

@@ -98,6 +98,7 @@ static __attribute__((noinline)) int wake_state(struct venom_daemon *d)
 	return 0;
 }
 
+/* model: wake-state, wake-module */
 static inline int commit(struct venom_daemon *d, struct venom_version *b, size_t len, uint64_t time_ns)
 {
 	d->version++;
@@ -147,12 +148,14 @@ VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d)
 
 /* ---- serving ---------------------------------------------------------------- */
 
+/* model: wake */
 static void daemon_disarm(struct venom_daemon *d)
 {
 	store_relaxed(&d->state->sleeping, d->state->sleeping + 1);
 	d->asleep = false;
 }
 
+/* model: wake */
 static void daemon_arm(struct venom_daemon *d)
 {
 	d->asleep = true;
@@ -212,7 +215,7 @@ static const struct venom_wait_ops daemon_wait = {
 	.sleep = wait_sleep,
 };
 
-/* Ring l's shell if it sleeps for this; the caller has seen to the fence. */
+/* Ring l's shell if it sleeps for this; the caller has seen to the fence. (model: wake) */
 static void daemon_ring(struct venom_daemon *d, struct venom_lane *l, uint32_t what)
 {
 	uint32_t asleep = load_relaxed(&l->cmd->sleeping);
@@ -223,7 +226,7 @@ static void daemon_ring(struct venom_daemon *d, struct venom_lane *l, uint32_t w
 	}
 }
 
-/* Give the slot of the lane's next command back. */
+/* Give the slot of the lane's next command back. (model: lane, wake) */
 static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 {
 	l->pos++;
@@ -240,6 +243,7 @@ static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 
 /*
  * The lane's next command is there: copy it out to buf, then give the slot back.  False if it can't be, or is nobody's.
+ * model: lane
  */
 static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd, void *buf)
 {
@@ -290,6 +294,7 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 }
 
 /* Disarm what venom_daemon_arm() armed, and clear the descriptor, so that the user's next poll of it sleeps. */
+/* model: wake */
 static void user_disarm(struct venom_daemon *d)
 {
 	if (!d->armed)
@@ -355,6 +360,7 @@ VENOM_API int venom_daemon_receive_many(struct venom_daemon *d, struct venom_com
 	return got ? (int)got : rc;
 }
 
+/* model: wake */
 VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_command *cmd, const void *data,
 				   size_t len)
 {
@@ -425,6 +431,7 @@ VENOM_API int venom_daemon_fd(struct venom_daemon *d)
 	return d->be->daemon_fd(d);
 }
 
+/* model: wake */
 VENOM_API int venom_daemon_arm(struct venom_daemon *d)
 {
 	int rc = 1;

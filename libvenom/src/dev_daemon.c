@@ -161,6 +161,7 @@ static void *watcher_main(void *arg)
 /* ---- life ---- */
 
 /* Take up the version number where the dead daemon left it, and leave nothing of it that would mislead. */
+/* model: ring */
 static int resume_state(struct venom_daemon *d)
 {
 	struct venom_state *s = d->state;
@@ -339,6 +340,7 @@ static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
 	wake(d, VENOM_WAKE_SHELL, l->id);
 }
 
+/* model: wake-module */
 static void wake_state(struct venom_daemon *d)
 {
 	fence_full(); /* pairs with smp_mb in venom_sleep, kmod/wake.c: version before the count of sleepers */

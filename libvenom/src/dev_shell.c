@@ -159,7 +159,7 @@ static int dev_sleep_call(struct venom_shell *s, uint32_t what)
 	return dev_call(s->dev, VENOM_IOC_SLEEP, &sl);
 }
 
-/* Once; barrier.h 6. */
+/* Once; barrier.h 6. (model: wake-module) */
 int dev_watch(struct venom_shell *s, int64_t timeout_ns)
 {
 	int rc = dev_sleep_call(s, VENOM_SLEEP_WATCH);
@@ -172,12 +172,13 @@ int dev_watch(struct venom_shell *s, int64_t timeout_ns)
 	return 1;
 }
 
+/* model: wake-module */
 bool dev_arm_state(struct venom_shell *s)
 {
 	return !dev_sleep_call(s, VENOM_SLEEP_ARM);
 }
 
-/* Not if the publisher woke us: that has disarmed us. */
+/* Not if the publisher woke us: that has disarmed us. (model: wake-module) */
 void dev_disarm_state(struct venom_shell *s)
 {
 	if (load_relaxed(&s->status->shell[s->id].life) & VENOM_SHELL_ARMED)

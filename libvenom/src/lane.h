@@ -39,6 +39,7 @@ static inline struct venom_slot *venom_slots_at(const struct venom_slots *s, uin
 /*
  * Write a message and show it.  len has been checked against the slot's size.  The reader polls the first line, so that
  * is written last and in one go: else it would take the line away half-written, and we would have to fetch it back.
+ * model: lane
  */
 static inline void venom_slot_fill(struct venom_slot *slot, uint64_t seq, const void *data, uint32_t len,
 				   uint32_t flags, uint64_t tag, uint64_t time_ns)
@@ -58,6 +59,7 @@ static inline void venom_slot_fill(struct venom_slot *slot, uint64_t seq, const 
 /*
  * Whether the slot of pos has a message with this seq.  While it has not, the line behind its first is asked for too,
  * so that both are on their way when the message comes (a sixth off a 64-byte round trip between far CPUs).
+ * model: lane
  */
 static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, uint64_t seq)
 {

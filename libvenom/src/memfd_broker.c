@@ -187,6 +187,7 @@ fail:
 
 /* ---- connections ---------------------------------------------------------------- */
 
+/* model: wake-state */
 static void waiters_remove(struct broker *b, struct venom_lane *l)
 {
 	if (!l->watching)
@@ -306,6 +307,7 @@ static int conn_attach(struct broker *b, struct conn *c, int fd)
 	return proto_send(c->sock, &head, sizeof(head), PROTO_READY, 0, NULL, 0);
 }
 
+/* model: wake-state */
 static int conn_watch(struct broker *b, struct conn *c)
 {
 	struct proto_head head;
@@ -653,7 +655,7 @@ static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
 	ring(l->bell);
 }
 
-/* The publisher's.  A lane stays valid while `ringing` is set: waiters_remove waits for that. */
+/* The publisher's.  A lane stays valid while `ringing` is set: waiters_remove waits for that. (model: wake-state) */
 static void wake_state(struct venom_daemon *d)
 {
 	struct broker *b = d->broker;

@@ -300,6 +300,7 @@ void memfd_wake_daemon(struct venom_shell *s)
 	ring(s->bell);
 }
 
+/* model: wake-state */
 int memfd_watch(struct venom_shell *s, int64_t timeout_ns)
 {
 	struct proto_head head;

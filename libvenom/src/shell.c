@@ -70,7 +70,7 @@ VENOM_API uint32_t venom_shell_id(const struct venom_shell *s)
 
 /* ---- sending ---------------------------------------------------------------- */
 
-/* How many commands the lane still takes, by what the daemon says. */
+/* How many commands the lane still takes, by what the daemon says. (model: lane) */
 static uint32_t lane_room(struct venom_shell *s)
 {
 	uint64_t used = s->pos - s->cursor;
@@ -82,6 +82,7 @@ static uint32_t lane_room(struct venom_shell *s)
 	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0; /* a cursor that can't be is no room */
 }
 
+/* model: wake */
 static inline void shell_ring(struct venom_shell *s)
 {
 	uint32_t asleep;
@@ -146,7 +147,7 @@ static int sendable(struct venom_shell *s, size_t len)
 	return death_told(s) && venom_shell_gone(s) ? -EPIPE : 0;
 }
 
-/* Write a command, that fits, where there is room; shell_ring() is to follow. */
+/* Write a command, that fits, where there is room; shell_ring() is to follow. (model: lane) */
 static inline void put(struct venom_shell *s, const void *data, size_t len, uint32_t flags, uint64_t tag)
 {
 	venom_slot_fill(venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, flags | VENOM_SLOT_EPOCH(s->epoch), tag,
@@ -324,6 +325,7 @@ static int wait_beat(void *p, int64_t now)
 	return 0;
 }
 
+/* model: wake, wake-state, wake-module */
 static void shell_arm(struct venom_shell *s, uint32_t what)
 {
 	uint32_t bits = (what & VENOM_WAIT_STATE ? VENOM_ASLEEP_STATE : 0) |
@@ -339,6 +341,7 @@ static void shell_arm(struct venom_shell *s, uint32_t what)
 		s->unfenced = !venom_membarrier_daemons();
 }
 
+/* model: wake, wake-state, wake-module */
 static void shell_disarm(struct venom_shell *s)
 {
 	store_relaxed(&s->cmd->sleeping, s->arm);
@@ -394,6 +397,7 @@ static int watch_state(struct venom_shell *s, int64_t timeout_ns)
 }
 
 /* Disarm what venom_shell_arm() armed, and clear the descriptor, so that the user's next poll of it sleeps. */
+/* model: wake */
 static void user_disarm(struct venom_shell *s)
 {
 	if (!s->armed)
@@ -594,6 +598,7 @@ VENOM_API int venom_shell_fd(struct venom_shell *s)
 	return s->be->shell_fd(s);
 }
 
+/* model: wake */
 VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t version)
 {
 	struct shell_wait w = {.s = s, .what = what, .version = version};

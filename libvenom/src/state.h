@@ -52,7 +52,7 @@ static inline void *venom_ring_payload(const struct venom_ring *r, struct venom_
 	return (char *)b + r->payload;
 }
 
-/* Open the buffer of `version`: from here to the commit, readers of what was in it see it torn. */
+/* Open the buffer of `version`: from here to the commit, readers of what was in it see it torn. (model: ring) */
 static inline struct venom_version *venom_ring_begin(const struct venom_ring *r, uint64_t version)
 {
 	struct venom_version *b = venom_ring_at(r, version);
@@ -62,6 +62,7 @@ static inline struct venom_version *venom_ring_begin(const struct venom_ring *r,
 	return b;
 }
 
+/* model: ring */
 static inline void venom_ring_commit(const struct venom_ring *r, struct venom_version *b, uint64_t version,
 				     uint64_t len, uint64_t time_ns)
 {
@@ -85,6 +86,7 @@ enum venom_pick {
 	VENOM_PICK_BUSY,	/* being written */
 };
 
+/* model: ring */
 static inline enum venom_pick venom_ring_claim(struct venom_version *b, struct venom_claim *c)
 {
 	c->buf = b;
@@ -95,6 +97,7 @@ static inline enum venom_pick venom_ring_claim(struct venom_version *b, struct v
 	return c->seq ? VENOM_PICK_WHOLE : VENOM_PICK_NONE;
 }
 
+/* model: ring */
 static inline uint64_t venom_ring_latest(const struct venom_ring *r)
 {
 	if (r->versions > 1)
@@ -103,6 +106,7 @@ static inline uint64_t venom_ring_latest(const struct venom_ring *r)
 }
 
 /* A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to. */
+/* model: ring */
 static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
 {
 	uint64_t v = load_acquire(&venom_ring_at(r, version + 1)->seq) / 2;
@@ -125,6 +129,7 @@ static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t ver
  * `latest` follow yet, and must not go back.  Whoever keeps up need not look at `latest`, a line that the writer has to
  * take away for each version: the buffer where the one after `seen` will be tells whether there is one.  The buffer may
  * by now hold a newer one still: so much the better.
+ * model: ring
  */
 static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64_t seen, struct venom_claim *c)
 {
@@ -143,7 +148,7 @@ static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64
 	return venom_ring_claim(venom_ring_at(r, v), c);
 }
 
-/* Whether all that was read from the buffer since the claim belongs to the claimed version. */
+/* Whether all that was read from the buffer since the claim belongs to the claimed version. (model: ring) */
 static inline bool venom_ring_check(const struct venom_claim *c)
 {
 	fence_acquire();	/* pairs with fence_release in venom_ring_begin */

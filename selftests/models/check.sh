@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# check.sh [MODEL...]: have Spin look at every state of these models, or of all.
+#
+# Each model says in its first comment with what definitions it is to be run ("check: -DVERSIONS=2"; once, without any, if
+# it doesn't), and which functions it stands for ("models: lane_room"): each of them is there, and its comment or body
+# names the model ("model: lane"); and each function that names a model is named by it.  It must be without error, and the
+# search complete.  Then it is broken, one line at a time (the mutations, see memory.pml), and must be rejected each time.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+models=$PWD/selftests/models
+sources=(libvenom/src/*.[ch] kmod/*.[ch])
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+n=0 failed=0
+result() { # STATUS NAME [DETAIL...]
+	n=$((n + 1))
+	[ "$1" != 0 ] || { echo "ok $n - $2"; return; }
+	failed=1
+	echo "not ok $n - $2"
+	shift 2
+	printf '%s\n' "$@" | sed '/^$/d; s/^/# /'
+}
+
+configs() { grep -q '^ \* check: ' "$1" && sed -n 's/^ \* check: //p' "$1" || echo; }
+functions() { sed -n 's/^ \* models: //p' "$1" | tr ' ' '\n'; }
+mutations() { grep -nE '/\* (removed|relaxed|swapped|broken .*): .* \*/' "$1" | cut -d: -f1; }
+
+# verify -O MODEL DEFINITION...: in $tmp; what was said is in $tmp/out.
+verify() {
+	local optimize=$1 model=$2
+	shift 2
+	(
+		cd "$tmp" || exit
+		spin -a "$@" "$model" && gcc $optimize -w -DSAFETY -DNOREDUCE -DMEMLIM=3000 -o pan pan.c &&
+			timeout 250 ./pan -m200000 -w21 -n
+	) >"$tmp/out" 2>&1
+}
+
+whole() { grep -q 'errors: 0$' "$tmp/out" && ! grep -qE 'too small|not completed|^spin:' "$tmp/out"; }
+rejected() { grep -E '^pan:.*(assertion violated|invalid end state)' "$tmp/out" | grep -qv 'depth_is_enough'; }
+
+# mutant MODEL LINE: the model with that line broken.
+mutant() {
+	awk -v at="$2" '
+		NR == at {
+			match($0, /\/\* (removed|relaxed|swapped|broken .*): .*\*\//)
+			how = substr($0, RSTART + 3)
+			split(how, word, /[ :]/)
+			if (word[1] == "removed") { print ""; next }
+			if (word[1] == "relaxed") { if (!gsub(/RELEASE|ACQUIRE/, "RELAXED")) exit 1; print; next }
+			if (word[1] == "swapped") { held = $0; next }
+			sub(/^broken /, "", how)
+			sub(/: [^:]*$/, "", how)
+			print how
+			next
+		}
+		held != "" { print; print held; held = ""; next }
+		{ print }' "$1"
+}
+
+# The functions that name this model, wherever the comment stands: in the function or right before it.
+namers() { # MODEL-NAME
+	awk -v name="$1" '
+		/^[a-zA-Z].*\(/ && !/;$/ && !/^(#|typedef|struct [a-z_]+ \{)/ {
+			f = $0; gsub(/__attribute__\(\([a-z_]*\)\)/, "", f); sub(/\(.*/, "", f); sub(/.*[ *]/, "", f)
+			if (before) print f
+			before = 0
+		}
+		/^}/ { f = "" }
+		match($0, /model: [a-z, -]*/) {
+			n = split(substr($0, RSTART + 7, RLENGTH - 7), of, /[, ]+/)
+			for (i = 1; i <= n; i++)
+				if (of[i] == name) { if (f != "") print f; else before = 1 }
+		}' "${sources[@]}" | sort -u
+}
+
+agree() { # MODEL
+	detail=$(diff <(functions "$1" | sort -u) <(namers "$(basename "$1" .pml)") |
+		sed -n 's/^< \(.*\)/\1 is not there, or does not name the model/p; s/^> \(.*\)/\1 names the model, which does not name it/p')
+	[ -z "$detail" ]
+}
+
+[ $# -gt 0 ] || set -- $(cd "$models" && basename -s .pml ./*.pml | grep -vx memory)
+total=0
+for name; do
+	model=$models/$name.pml
+	[ -e "$model" ] || { echo "check.sh: no model '$name'" >&2; exit 2; }
+	total=$((total + 1 + $(configs "$model" | wc -l) + $(mutations "$model" | wc -l)))
+done
+echo "1..$total"
+
+for name; do
+	model=$models/$name.pml
+	cp "$models/memory.pml" "$model" "$tmp/"
+
+	agree "$model"
+	result $? "$name and the functions that it stands for name each other" "${detail-}"
+
+	while read -r defs; do
+		start=$EPOCHSECONDS
+		# shellcheck disable=SC2086 # a list
+		verify -O2 "$name.pml" $defs
+		whole
+		result $? "$name ${defs:+$defs }has no error" "$(tail -n 20 "$tmp/out")"
+		echo "# $name${defs:+ $defs}: $(awk '/states, stored/ { print $1; exit }' "$tmp/out") states in $((EPOCHSECONDS - start)) s"
+	done < <(configs "$model")
+
+	for line in $(mutations "$model"); do
+		label=$(sed -En "$line s|.*/\* ((removed\|relaxed\|swapped\|broken .*): .*) \*/.*|\1|p" "$model")
+		status=1
+		if ! mutant "$model" "$line" >"$tmp/broken.pml"; then
+			result 1 "$name:$line $label: the line is not as it was"
+			continue
+		fi
+		while read -r defs; do
+			# shellcheck disable=SC2086
+			verify -O0 broken.pml $defs
+			if rejected; then status=0; break; fi
+			grep -qE '^spin:|rror: ' "$tmp/out" && break
+		done < <(configs "$model")
+		result $status "$name:$line is rejected $label" "$(tail -n 20 "$tmp/out")"
+	done
+done
+exit $failed

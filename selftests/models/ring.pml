@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The version ring, for any number of laps: what a reader takes for a whole version is one (barrier.h 1), it never goes
+ * back to an older one (2), and a writer that dies at any step leaves the last whole version readable, with two buffers
+ * or more, and its number to the one who goes on.
+ *
+ * models: venom_ring_begin venom_ring_commit venom_ring_latest venom_ring_newer venom_ring_pick venom_ring_claim
+ * models: venom_ring_check resume_state
+ *
+ * Any number of laps in a finite space: one version, any, is painted red by the writer, and of the others it is known
+ * only whether they were before or after it, and in which buffer.  Every mistake is one with some version: as any may be
+ * the red one, it is enough to find those with the red one.  Where the code compares two numbers of the same colour that
+ * are not red, the model goes both ways: that is more than the code can do.  A reader may be DEPTH - 1 stores behind in each word
+ * (BOUNDED): with three that is a lap and a half of a buffer's seq.
+ *
+ * check: -DVERSIONS=1
+ * check: -DVERSIONS=2
+ */
+#define SEQ(v)		(2 * ((v) % VERSIONS))
+#define BODY(v)		(2 * ((v) % VERSIONS) + 1)
+#define LATEST		(2 * VERSIONS)
+#define WORDS		(2 * VERSIONS + 1)
+#define THREADS		2
+#define BELLS		1
+#define LOCKS		1
+#ifndef DEPTH
+#define DEPTH		3
+#endif
+#define BOUNDED
+#include "memory.pml"
+
+/* A version's number: its colour, and its buffer. */
+#define NONE		0
+#define BEFORE		1
+#define RED		2
+#define AFTER		3
+#define colour(v)	((v) / VERSIONS)
+#define number(c, v)	((c) * VERSIONS + (v) % VERSIONS)
+
+#define writing(v)	(2 * (v) + 1)	/* 2 (v + 1) - 1: v + 1 is being written */
+#define whole(v)	(2 * (v))
+
+byte version, next;	/* the writer's: the last, and the one that it is at */
+bool committed;		/* next's seq says that it is whole */
+bool dead, finished;
+
+/* to = a > b */
+inline newer_than(a, b, to)
+{
+	if
+	:: colour(a) > colour(b) -> to = true
+	:: colour(a) < colour(b) || colour(a) == NONE || colour(a) == RED -> to = false
+	:: colour(a) == colour(b) && (colour(a) == BEFORE || colour(a) == AFTER) -> to = true
+	:: colour(a) == colour(b) && (colour(a) == BEFORE || colour(a) == AFTER) -> to = false
+	fi
+}
+
+#define or_die	if :: true :: true -> goto died fi
+
+active proctype writer()
+{
+	byte latest;
+
+end:	atomic {
+		!finished;
+		if
+		:: colour(version) <= BEFORE -> next = number(BEFORE, version + 1)
+		:: colour(version) <= BEFORE -> next = number(RED, version + 1)
+		:: colour(version) >= RED -> next = number(AFTER, version + 1)
+		fi;
+		committed = false;
+		store(SEQ(next), writing(version), RELEASE);	/* relaxed: who sees it doesn't see the version before */
+		or_die;
+		fence_release();				/* removed: bytes of the next version before its odd seq */
+		store(BODY(next), colour(next) == RED, RELAXED);	/* swapped: shown before it is written */
+		store(SEQ(next), whole(next), RELEASE);		/* relaxed: shown before it is written */
+		committed = true;
+		or_die;
+#if VERSIONS > 1
+		store(LATEST, next, RELEASE);			/* relaxed: latest before the version */
+#endif
+		version = next
+	}
+	goto end;
+
+died:
+	if
+	:: dead = true; !dead || finished
+	:: true		/* another one comes at once */
+	fi;
+#if VERSIONS > 1
+	load(LATEST, ACQUIRE, latest);
+	assert(latest == version || latest == next);
+	latest = 0;
+	if
+	:: committed && version != next -> store(LATEST, next, RELEASE)	/* broken :: false: nobody goes on where it died */
+	:: else
+	fi;
+#endif
+	if
+	:: committed -> version = next
+	:: else
+	fi;
+	goto end
+}
+
+#define PICK_WHOLE	0
+#define PICK_NONE	1
+#define PICK_BUSY	2
+
+/* newer = that of a version newer than base, or 0 */
+inline ring_newer(base)
+{
+	atomic {
+		load(SEQ(base + 1), ACQUIRE, seq);
+		newer_than(seq / 2, base, is);
+		newer = (is -> seq / 2 : 0);
+		seq = 0; is = false
+	}
+}
+
+inline ring_latest()
+{
+	atomic {
+		load(LATEST, ACQUIRE, v);		/* relaxed: a version older than latest says */
+		assert(colour(seen) != RED || colour(v) >= RED)	/* so the code's v = seen is for hostile daemons alone */
+	}
+}
+
+inline ring_claim()
+{
+	atomic {
+		load(SEQ(v), ACQUIRE, s1);		/* relaxed: bytes older than the seq */
+		assert(VERSIONS == 1 || colour(v) != RED || colour(s1 / 2) >= RED);	/* nor half-written */
+		v = 0;
+		pick = (s1 == 0 -> PICK_NONE : (s1 & 1 -> PICK_BUSY : PICK_WHOLE))	/* broken pick = PICK_WHOLE: takes an odd seq */
+	}
+}
+
+inline ring_pick()
+{
+#if VERSIONS > 1
+	v = seen;
+	newer = 1;
+	if
+	:: seen != 0 -> ring_newer(seen)		/* broken :: seen != 0 -> newer = 0: does not look for a newer one */
+	:: else
+	fi;
+	if
+	:: newer != 0 -> newer = 0; ring_latest()
+	:: else
+	fi;
+	if
+	:: v == 0 -> pick = PICK_NONE
+	:: else -> ring_claim()
+	fi
+#else
+	ring_claim()
+#endif
+}
+
+inline read()
+{
+	ring_pick();
+	assert(!last || VERSIONS == 1 || pick == PICK_WHOLE || version == 0);
+	if
+	:: pick == PICK_WHOLE ->
+		load(BODY(s1 / 2), RELAXED, body);
+		atomic {
+			fence_acquire();		/* removed: the second look at seq before the bytes */
+			load(SEQ(s1 / 2), RELAXED, s2);	/* broken s2 = s1: no second look */
+			if
+			:: s1 == s2 ->
+				assert(colour(s1 / 2) != RED || body);
+				assert(colour(seen) != RED || colour(s1 / 2) >= RED);
+				assert(!last || s1 / 2 == version || committed && s1 / 2 == next);
+				seen = s1 / 2
+			:: else -> assert(!last || VERSIONS == 1)
+			fi;
+			s2 = 0; body = 0
+		}
+	:: else
+	fi;
+	s1 = 0; pick = 0
+}
+
+active proctype reader()
+{
+	byte seen, v, newer, seq, s1, s2, body, pick;
+	bool is, last;
+
+	/* What it has read before the red one does not matter: it may be anything, and it may have forgotten all of it. */
+	atomic {
+		select(seen : 0 .. number(BEFORE, VERSIONS - 1));
+		seen = (colour(seen) == NONE -> 0 : seen)
+	}
+	do
+	:: true ->				/* a wait has seen a newer one */
+		ring_newer(seen);
+		atomic {
+			seen = (newer != 0 -> newer : seen);
+			newer = 0;
+			if
+			:: colour(seen) == RED
+			:: else -> break
+			fi
+		}
+	:: true ->
+		read();
+		if
+		:: colour(seen) == RED
+		:: else -> break
+		fi
+	:: dead && (seen == 0 || colour(seen) == RED) ->	/* the kernel has said so: all that it wrote is there */
+		d_step { me = _pid; c_code { now.cur[me] = now.acq[me] = now.cur[0]; tidy(); } };
+		last = true;
+		read();
+		last = false;
+		break
+	od;
+	finished = true;
+	dead = false
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sleep and wake on state, embedded (barrier.h 5 and 6): a publisher that skips fence and look as long as nobody has asked
+ * to be woken leaves nobody asleep with a newer version there; and the broker frees no lane that it still looks at.
+ *
+ * models: commit wake_state conn_watch waiters_remove memfd_watch shell_arm shell_disarm
+ *
+ * One shell, which asks the broker at any time, waits for version after version, and may die at any step; the broker then
+ * takes it off the list and gives its lane to somebody else.  A lane is two words here: LANE, what the broker wrote there
+ * before it put it on the list, and RUNG, the publisher's rung_state.  A lost wake shows as an end that is none.
+ *
+ * HOT_FENCE is a daemon that could not register for membarrier(2): its state_waiters never is 0.
+ *
+ * check: -DMEMBARRIER
+ * check: -DHOT_FENCE
+ */
+#define VERSION		0
+#define STATE_WAITERS	1
+#define WAITER		2	/* waiters[0] */
+#define NWAITERS	3
+#define RINGING		4
+#define LANE		5
+#define RUNG		6
+#define SLEEPS		7	/* commands.sleeping */
+#define WORDS		8
+#define THREADS		3
+#define SHELL		0	/* a process and its bell; and the socket's two ends */
+#define PUBLISHER	1
+#define BROKER		2
+#define TO_BROKER	1
+#define TO_SHELL	2
+#define BELLS		3
+#define LOCKS		1
+#define DEPTH		8
+#include "memory.pml"
+
+#define VERSIONS	2
+#define FOR_STATE	1
+#define STEP		2
+
+bool killed;
+
+inline shell_ready() { atomic { load(VERSION, ACQUIRE, got); ready = got > seen; seen = got; got = 0 } }
+
+active proctype shell()
+{
+	byte seen, arm, got;
+	bool ready, watching;
+
+	do
+	:: seen == VERSIONS -> break
+	:: true -> break				/* dies */
+	:: seen < VERSIONS ->
+		shell_ready();
+		if
+		:: !ready && !watching ->		/* memfd_watch: once */
+			ring_bell(TO_BROKER);
+			sleep_on(TO_SHELL);
+			watching = true;
+			shell_ready()
+		:: else
+		fi;
+		do
+		:: ready -> break
+		:: else ->
+			arm = arm + STEP;		/* removed: one arm is like another */
+			store(SLEEPS, arm + FOR_STATE, RELAXED);	/* removed: never says that it sleeps */
+			fence_full();			/* removed: its word after its look */
+			shell_ready();			/* broken ready = false;: does not look again */
+			if
+			:: ready
+			:: !ready -> sleep_on(SHELL)
+			:: !ready -> goto gone		/* is killed */
+			fi;
+			store(SLEEPS, arm, RELAXED);
+			if
+			:: ready
+			:: else -> shell_ready()
+			fi
+		od;
+		ready = false
+	od;
+gone:	killed = true;
+	ring_bell(TO_BROKER)				/* hangs up */
+}
+
+inline publisher_wake()
+{
+	store(RINGING, 1, RELAXED);			/* removed: a lane that is looked at is freed */
+	fence_full();					/* removed: the look at its word before the version */
+	load(NWAITERS, ACQUIRE, got);
+	if
+	:: got != 0 ->
+		load(WAITER, ACQUIRE, got);		/* relaxed: a lane before what is in it */
+		if
+		:: got != 0 ->
+			load(LANE, RELAXED, got);
+			assert(got == 1);
+			load(SLEEPS, RELAXED, got);
+			if
+			:: (got & FOR_STATE) && got != rung ->
+				rung = got;
+				store(RUNG, 1, RELAXED);
+				ring_bell(SHELL)
+			:: else
+			fi
+		:: else
+		fi
+	:: else
+	fi;
+	got = 0;
+	store(RINGING, 0, RELEASE)			/* relaxed: a lane that has been written to is freed */
+}
+
+active proctype publisher()
+{
+	byte version, rung, got;
+
+	do
+	:: version < VERSIONS ->
+		version++;
+		store(VERSION, version, RELEASE);
+		load(STATE_WAITERS, RELAXED, got);
+#ifdef HOT_FENCE
+		got = 1;
+#endif
+		if
+		:: got != 0 -> publisher_wake()		/* broken :: false: never looks */
+		:: else
+		fi
+	:: else -> break
+	od
+}
+
+active proctype broker()
+{
+	byte got;
+	bool watching, used;
+
+	if
+	:: store(NWAITERS, 1, RELEASE); used = true	/* the slot was another's before */
+	:: true
+	fi;
+	store(LANE, 1, RELAXED);
+end:	do
+	:: sleep_on(TO_BROKER);
+		if
+		:: !killed && !watching ->		/* conn_watch */
+			store(WAITER, 1, RELEASE);	/* relaxed: a lane before what is in it */
+			if
+			:: !used -> store(NWAITERS, 1, RELEASE)
+			:: else
+			fi;
+			watching = true;
+			store(STATE_WAITERS, 1, RELEASE);	/* removed: never says that one waits */
+#ifdef MEMBARRIER
+			membarrier(PUBLISHER);		/* swapped: the shell told too early */
+			ring_bell(TO_SHELL)
+#else
+			ring_bell(TO_SHELL)
+#endif
+		:: killed ->				/* waiters_remove, lane_free */
+			if
+			:: watching ->
+				store(WAITER, 0, RELEASE);	/* removed: a freed lane in the list */
+				store(STATE_WAITERS, 0, RELAXED);
+				fence_full();		/* removed: ringing unseen, and the lane's removal too */
+				do
+				:: load(RINGING, ACQUIRE, got);	/* relaxed: a lane that has been written to is freed */
+					if
+					:: got
+					:: else -> break
+					fi
+				od
+			:: else
+			fi;
+			store(LANE, 2, RELAXED);
+			store(RUNG, 2, RELAXED);	/* asserts that we know what the publisher wrote there */
+			break
+		fi
+	od
+}

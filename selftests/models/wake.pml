@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sleep and wake on a lane: nobody sleeps while what he waits for is there, be it a command, room or an answer, whether he
+ * sleeps in a call or polls the descriptor himself (barrier.h 5).
+ *
+ * models: daemon_arm daemon_disarm shell_ring shell_arm shell_disarm lane_advance daemon_ring venom_daemon_respond
+ * models: venom_daemon_arm venom_shell_arm user_disarm
+ *
+ * One shell sends MESSAGES through a lane of one slot, so that it waits for room, and asks for an answer to the last one.
+ * Each side goes on only as the other one does: a wake that is lost leaves it asleep for ever, which Spin finds as an end
+ * that is none.  Who spins before he sleeps only looks more often, and who sleeps with a time-out only wakes too often;
+ * neither is here.  Other shells have words and counts of their own, and a bell that rings for another one is a sleep
+ * that ends for nothing.
+ *
+ * HOT_FENCE is a daemon that could not register for membarrier(2).
+ *
+ * check: -DMESSAGES=3
+ * check: -DMESSAGES=2 -DHOT_FENCE
+ */
+#define COMMAND		0	/* seq of the slot */
+#define CURSOR		1
+#define ANSWER		2	/* seq of the slot */
+#define DAEMON_SLEEPS	3	/* state.sleeping */
+#define SHELL_SLEEPS	4	/* commands.sleeping */
+#define WORDS		5
+#define THREADS		2
+#define SHELL		0
+#define DAEMON		1
+#define BELLS		2
+#define LOCKS		1
+#define DEPTH		8
+#include "memory.pml"
+
+#define FOR_ANSWER	1
+#define FOR_ROOM	2
+#define STEP		4
+
+/* ---- the shell ---- */
+
+inline shell_ready(what)
+{
+	atomic {
+		if
+		:: what == FOR_ROOM -> load(CURSOR, ACQUIRE, got); ready = sent - got < 1
+		:: what == FOR_ANSWER -> load(ANSWER, ACQUIRE, got); ready = got == MESSAGES
+		fi;
+		got = 0
+	}
+}
+
+inline shell_arm(what)
+{
+	arm = arm + STEP;				/* removed: one arm is like another */
+	store(SHELL_SLEEPS, arm + what, RELAXED);	/* removed: never says that it sleeps */
+	fence_full();					/* removed: its word after its look */
+#ifndef HOT_FENCE
+	if
+	:: what == FOR_ROOM -> membarrier(DAEMON)	/* broken :: what == FOR_ROOM -> skip: no fence in the daemon */
+	:: else
+	fi
+#endif
+}
+
+inline shell_wait(what)
+{
+	shell_ready(what);
+	do
+	:: atomic { ready -> ready = false; break }
+	:: !ready ->					/* asleep in a call */
+		shell_arm(what);
+		shell_ready(what);			/* broken ready = false;: does not look again */
+		if
+		:: ready
+		:: else -> sleep_on(SHELL)
+		fi;
+		store(SHELL_SLEEPS, arm, RELAXED);
+		shell_ready(what)
+	:: !ready ->					/* venom_shell_arm, poll, and the next call's user_disarm */
+		shell_arm(what);
+		shell_ready(what);			/* broken ready = false;: does not look again, before a poll */
+		if
+		:: ready
+		:: else -> bells[SHELL].set
+		fi;
+		store(SHELL_SLEEPS, arm, RELAXED);
+		clear_bell(SHELL);
+		shell_ready(what)
+	od
+}
+
+inline shell_ring()
+{
+	fence_full();					/* removed: the look at its word before the command */
+	atomic { load(DAEMON_SLEEPS, RELAXED, got); ready = (got & 1) && got != rung; rung = (ready -> got : rung); got = 0 };
+	if
+	:: ready -> ready = false; ring_bell(DAEMON)
+	:: else
+	fi
+}
+
+active proctype shell()
+{
+	byte sent, arm, rung, got;
+	bool ready;
+
+	do
+	:: sent < MESSAGES ->
+		shell_wait(FOR_ROOM);
+		sent++;
+		store(COMMAND, sent, RELEASE);
+		shell_ring()
+	:: else -> break
+	od;
+	shell_wait(FOR_ANSWER)
+}
+
+/* ---- the daemon ---- */
+
+inline daemon_ready() { atomic { load(COMMAND, ACQUIRE, got); ready = got == taken + 1; got = 0 } }
+
+inline daemon_arm()
+{
+	asleep++;
+	store(DAEMON_SLEEPS, asleep, RELAXED);		/* removed: never says that it sleeps */
+	fence_full()					/* removed: its word after its look */
+}
+
+inline daemon_disarm() { asleep++; store(DAEMON_SLEEPS, asleep, RELAXED) }
+
+inline daemon_wait()
+{
+	daemon_ready();
+	do
+	:: atomic { ready -> ready = false; break }
+	:: !ready ->
+		daemon_arm();
+		daemon_ready();				/* broken ready = false;: does not look again */
+		if
+		:: ready
+		:: else -> sleep_on(DAEMON)
+		fi;
+		daemon_disarm();
+		daemon_ready()
+	:: !ready ->					/* venom_daemon_arm, poll, and the next call's user_disarm */
+		daemon_arm();
+		daemon_ready();				/* broken ready = false;: does not look again, before a poll */
+		if
+		:: ready
+		:: else -> bells[DAEMON].set
+		fi;
+		daemon_disarm();
+		clear_bell(DAEMON);
+		daemon_ready()
+	od
+}
+
+inline daemon_ring(what)
+{
+	atomic { load(SHELL_SLEEPS, RELAXED, got); ready = got % STEP == what && got != rung; rung = (ready -> got : rung); got = 0 };
+	if
+	:: ready -> ready = false; ring_bell(SHELL)
+	:: else
+	fi
+}
+
+active proctype daemon()
+{
+	byte taken, asleep, rung, got;
+	bool ready;
+
+	do
+	:: taken < MESSAGES ->
+		daemon_wait();
+		taken++;
+		store(CURSOR, taken, RELEASE);		/* lane_advance */
+#ifdef HOT_FENCE
+		fence_full();				/* removed: the look at its word before the cursor */
+#endif
+		daemon_ring(FOR_ROOM)			/* removed: nobody tells that there is room */
+	:: else -> break
+	od;
+	store(ANSWER, MESSAGES, RELEASE);		/* venom_daemon_respond */
+	fence_full();					/* removed: the look at its word before the answer */
+	daemon_ring(FOR_ANSWER)
+}
