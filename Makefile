@@ -4,10 +4,11 @@
 #   make demo       the main job, live, for some seconds
 #   make bench      all of it, measured beside the machine's limit and beside others; BENCH='--quick'
 #   make check      every test, here and, with the module, in virtual machines of Debian's kernels
-#   make soak       20 minutes at full speed, at the end all as it was in the beginning; TIME=seconds
-#   make check-models  every state of the models of the protocols
-#   make check-debug  the module's tests on a kernel that checks itself, and on a real-time one
+#   make check-models   every state of the models of the protocols
 #   make check-aarch64  libvenom and its tests built for aarch64, and run under qemu-user
+#   make check-debug    the module's tests on a kernel that checks itself, and on a real-time one
+#   make fuzz       FUZZ=names, TIME=seconds each: fuzzers for what hostile peers may do
+#   make soak       20 minutes at full speed, at the end all as it was in the beginning; TIME=seconds
 #   make modules    venom.ko, build/kmod-*/; KDIR=, the kernel's headers
 #   make vm         a shell in a virtual machine that has the module; KERNEL=6.12
 #   make install    DESTDIR=, PREFIX=/usr/local
@@ -88,6 +89,18 @@ $B/points.o: $(points_obj) selftests/lib/killpoint.sym
 $B/selftests/killpoints: $B/selftests/killpoints.o $(test_lib) $B/points.o
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
 
+# The fuzzers: each selftests/fuzz/NAME.c is one, with what it fuzzes built anew around hooks, in build/fuzz/.
+fuzzers := $(patsubst %.c,build/fuzz/%,$(wildcard selftests/fuzz/*.c))
+fuzz_lib := $(patsubst %.c,build/fuzz/%.o,$(wildcard selftests/fuzz/lib/*.c))
+build/fuzz/selftests/fuzz/%: build/fuzz/selftests/fuzz/%.o $(fuzz_lib) $(test_lib) $(lib_obj)
+	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $(filter-out $(not_for_$*),$^)
+not_for_lane := build/fuzz/libvenom/src/backend.o
+build/fuzz/selftests/fuzz/pub build/fuzz/selftests/fuzz/req: $(filter-out %/venom.o %/pub.o %/req.o,$(tool_obj))
+fuzzers:
+	@$(MAKE) --no-print-directory B=build/fuzz CC=clang SAN=fuzzer,address,undefined \
+		CFLAGS='-O1 -g -Werror -fno-sanitize-recover=undefined' \
+		CPPFLAGS='-DVENOM_HOOKS="\"fuzz/lib/looks.h\"" -Iselftests' $(fuzzers)
+
 tests: all $(tests) $B/venom-bench
 
 # Loaded by run.sh before the C library; see there.
@@ -142,6 +155,11 @@ bench-readme:
 check:
 	@tools/deps.sh build man bench check vm vm-6.1 vm-6.12
 	@selftests/run.sh
+
+FUZZ ?=
+fuzz:
+	@tools/deps.sh build check
+	@selftests/fuzz.sh $(FUZZ)
 
 GUESTS ?= debug 6.1-rt
 check-debug:
@@ -202,8 +220,8 @@ help:
 	@sed -n '3,/make help/s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: all tests modules man demo bench bench-readme check check-models check-aarch64 check-debug soak vm install install-kmod \
-	format clean help
+.PHONY: all tests modules man demo bench bench-readme check check-models check-aarch64 check-debug fuzz fuzzers soak vm install \
+	install-kmod format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -77,8 +77,9 @@ for cxx in g++ clang++; do
 done
 
 # ---- sources ----
+# (The fuzzers' inputs are bytes; corpus/README names their licence.)
 git ls-files -co --exclude-standard >"$tmp/files" 2>/dev/null || find . -path ./build -prune -o -type f -print >"$tmp/files"
-grep -vE '^(\./)?(LICENSE|\.gitignore)$' "$tmp/files" | while read -r f; do
+grep -vE '^(\./)?(LICENSE|\.gitignore|selftests/fuzz/corpus/.*/.*)$' "$tmp/files" | while read -r f; do
 	[ ! -f "$f" ] || head -n 5 "$f" | grep -aqE 'SPDX-License-Identifier"?: ' || echo "$f"
 done >"$tmp/log"
 [ ! -s "$tmp/log" ]

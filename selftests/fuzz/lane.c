@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A daemon that serves lanes whose bytes may be anything and change while it reads them, beside an honest shell.
+ *
+ * The daemon and the honest shell are the library's own, on a backend that is plain memory, all in one thread: the
+ * hostile shells are nothing but their lanes' bytes.  Whatever these are, each call on the daemon ends, gives what its
+ * header promises, names the right sender, and the honest shell's commands and answers come whole, in order, once.
+ */
+#include <string.h>
+
+#include "internal.h"
+
+#include "fuzz/lib/fuzz.h"
+#include "lib/venom_test.h"
+
+#define CLIENTS 24 /* more than HOT_MIN in lanes.c: idle ones go cold */
+#define HONEST	0
+#define KEPT	8
+#define SENT	64 /* honest commands that are on their way, at most */
+
+enum { COMMANDS, REQUESTS, SEVERAL, EVICTED, LATE_ANSWERS, SLEPT, HONEST_ANSWERS };
+const char *const fuzz_goals[] = {"commands",	      "requests", "taken at once",  "evicted",
+				  "answers too late", "slept",	  "honest answers", NULL};
+
+static struct venom_daemon *d;
+static struct venom_shell *honest;
+static uint32_t generation;
+
+/* What the honest shell has sent, by its number. */
+static uint64_t sent, taken; /* one-way and requests alike */
+static uint64_t tag_of[SENT]; /* 0: none, or its answer has been had */
+
+/* ---- a backend that is plain memory ---- */
+
+static void *room(struct venom_map *map, uint64_t size)
+{
+	map->size = size;
+	map->p = aligned_alloc(VENOM_PAGE, size);
+	FUZZ_CHECK(map->p);
+	return memset(map->p, 0, size);
+}
+
+static void lane_free(struct venom_daemon *dm, struct venom_lane *l)
+{
+	(void)dm;
+	fuzz_peaceful(l->cmd_map.p);
+	free(l->cmd_map.p);
+	free(l->rsp_map.p);
+	free(l->tags);
+	free(l);
+}
+
+static void lane_evict(struct venom_daemon *dm, struct venom_lane *l)
+{
+	(void)dm;
+	FUZZ_CHECK(l->id != HONEST);
+	fuzz_met[EVICTED]++;
+}
+
+static int create(struct venom_daemon *dm)
+{
+	venom_geometry_make(&dm->geo, &dm->cfg, VENOM_PAGE);
+	dm->epoch = 1;
+	dm->state = room(&dm->state_map, venom_state_bytes(&dm->geo));
+	dm->status = room(&dm->status_map, venom_status_bytes(dm->geo.max_clients));
+	venom_state_init(dm);
+	venom_ring_init(&dm->ring, dm->state, &dm->geo);
+	dm->status->daemon = VENOM_DAEMON_ALIVE;
+	dm->status->owner = 1;
+	dm->status->epoch = dm->epoch;
+	return 0;
+}
+
+static void destroy(struct venom_daemon *dm)
+{
+	for (uint32_t i = 0; i < dm->geo.max_clients; i++)
+		if (dm->lanes[i])
+			lane_free(dm, dm->lanes[i]);
+	free(dm->state_map.p);
+	free(dm->status_map.p);
+}
+
+static int daemon_sleep(struct venom_daemon *dm, int64_t ns)
+{
+	FUZZ_CHECK(ns >= 0); /* nobody here waits for ever */
+	fuzz_met[SLEPT]++;
+	fuzz_sleep((uint64_t)ns);
+	(void)dm;
+	return 0;
+}
+
+static int shell_sleep(struct venom_shell *s, int64_t ns)
+{
+	(void)s;
+	fuzz_sleep((uint64_t)ns);
+	return 0;
+}
+
+static int nothing(struct venom_daemon *dm)
+{
+	(void)dm;
+	return -1;
+}
+
+static void no_bell(struct venom_daemon *dm)
+{
+	(void)dm;
+}
+
+static void no_wake(struct venom_daemon *dm, struct venom_lane *l)
+{
+	FUZZ_CHECK(l == dm->lanes[l->id] || load_relaxed(&l->gone));
+}
+
+static void no_ring(struct venom_shell *s)
+{
+	(void)s;
+}
+
+static bool always(struct venom_shell *s)
+{
+	(void)s;
+	return true;
+}
+
+static const struct venom_backend memory = {
+	.name = "memory",
+	.create = create,
+	.destroy = destroy,
+	.daemon_fd = nothing,
+	.daemon_sleep = daemon_sleep,
+	.daemon_bell = no_bell,
+	.wake_shell = no_wake,
+	.wake_state = no_bell,
+	.lane_free = lane_free,
+	.lane_evict = lane_evict,
+	.close = no_ring,
+	.shell_sleep = shell_sleep,
+	.wake_daemon = no_ring,
+	.alive = always,
+};
+
+/* In the place of backend.c. */
+int venom_backend_pick(const struct venom_backend **be)
+{
+	*be = &memory;
+	return 0;
+}
+
+static struct venom_lane *lane_make(uint32_t id, bool may_command)
+{
+	struct venom_lane *l = calloc(1, sizeof(*l));
+
+	FUZZ_CHECK(l);
+	l->id = id;
+	l->generation = ++generation;
+	l->cred = (struct venom_cred){.pid = 1000 + id, .uid = id, .gid = id};
+	l->may_command = may_command;
+	l->cmd = room(&l->cmd_map, venom_commands_bytes(&d->geo));
+	l->rsp = room(&l->rsp_map, venom_responses_bytes(&d->geo));
+	l->tags = calloc(venom_slots_ring(d->geo.cmd_slots), sizeof(*l->tags));
+	FUZZ_CHECK(l->tags);
+	venom_head_make(l->cmd_map.p, VENOM_AREA_COMMANDS, l->cmd_map.size, d->epoch, id, l->generation);
+	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, d->epoch, id, l->generation);
+	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, d->geo.cmd_size);
+	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
+	d->lanes[id] = l;
+	venom_lanes_changed_locked(d);
+	return l;
+}
+
+int venom_backend_connect(struct venom_shell *s)
+{
+	struct venom_lane *l = lane_make(HONEST, true);
+
+	s->be = &memory;
+	s->id = HONEST;
+	s->generation = l->generation;
+	s->may_command = true;
+	s->epoch = d->epoch;
+	s->geo = d->geo;
+	s->status = d->status;
+	s->state = d->state;
+	s->cmd = l->cmd_map.p;
+	s->rsp = l->rsp;
+	d->status->shell[HONEST].life = VENOM_SHELL_ALIVE;
+	return 0;
+}
+
+/* ---- the hostile ---- */
+
+static void join(uint32_t id, bool may_command)
+{
+	struct venom_lane *l = lane_make(id, may_command);
+
+	fuzz_hostile(&(struct fuzz_area){
+		.seen = l->cmd_map.p,
+		.bytes = l->cmd_map.p,
+		.size = l->cmd_map.size,
+		.first = VENOM_LANE_FIRST,
+		.stride = l->in.stride,
+		.head = sizeof(struct venom_slot),
+		.max = l->in.size,
+	});
+}
+
+/* The next command of that lane, where it is looked for; of every second lane one for a daemon before this one. */
+static uint64_t wanted(const void *area, size_t at)
+{
+	for (uint32_t i = 0; i < d->geo.max_clients; i++) {
+		const struct venom_lane *l = d->lanes[i];
+
+		if (!l || l->cmd_map.p != area)
+			continue;
+		if (at < VENOM_LANE_FIRST)
+			return 0;
+		switch ((at - VENOM_LANE_FIRST) % l->in.stride) {
+		case offsetof(struct venom_slot, seq):
+			return l->pos + 1;
+		case offsetof(struct venom_slot, len): /* and flags */
+			return (uint64_t)(VENOM_SLOT_REQUEST | VENOM_SLOT_EPOCH(d->epoch - i % 2)) << 32;
+		default:
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Not an honest lane, whatever the input says. */
+static struct venom_lane *hostile_lane(void)
+{
+	uint32_t id = 1 + fuzz_byte() % (d->geo.max_clients - 1);
+
+	if (!d->lanes[id])
+		join(id, fuzz_byte() % 8 < 7);
+	return d->lanes[id];
+}
+
+static void leave(struct venom_lane *l)
+{
+	store_release(&l->gone, 1);
+	venom_lanes_changed_locked(d);
+}
+
+/* Some words of its lane. */
+static void scribble(struct venom_lane *l)
+{
+	size_t at = fuzz_half() * 8U, n = fuzz_byte() % 16;
+
+	while (n--) {
+		*(uint64_t *)((char *)l->cmd_map.p + at % l->cmd_map.size) = fuzz_word();
+		at += 8;
+	}
+}
+
+/* What looks like a command, or nearly. */
+static void command(struct venom_lane *l)
+{
+	uint64_t pos = l->pos + fuzz_byte() % 4;
+	struct venom_slot *slot = venom_slots_at(&l->in, pos);
+
+	slot->len = fuzz_byte() % 4 == 3 ? (uint32_t)fuzz_word() : l->in.size;
+	slot->flags = (fuzz_byte() & 1) | VENOM_SLOT_EPOCH(fuzz_byte() % 8 == 7 ? fuzz_word() : d->epoch);
+	slot->tag = fuzz_word();
+	slot->time_ns = fuzz_word();
+	slot->seq = fuzz_byte() % 4 == 3 ? fuzz_word() : pos + 1;
+}
+
+/* ---- the honest ---- */
+
+static size_t length(uint64_t n)
+{
+	return 8 + n * 7 % (d->geo.cmd_size - 7);
+}
+
+static void honest_send(bool request)
+{
+	char buf[1024];
+	uint64_t tag = 0;
+	int rc;
+
+	vt_fill(buf, length(sent), (uint32_t)sent);
+	if (request)
+		rc = venom_shell_submit(honest, buf, length(sent), &tag);
+	else
+		rc = venom_shell_send(honest, buf, length(sent));
+	FUZZ_CHECK(rc == 0 || rc == -EAGAIN);
+	if (rc)
+		return;
+	FUZZ_CHECK(!request == !tag);
+	tag_of[sent++ % SENT] = tag;
+}
+
+/* The answers to all that were asked, as far as they are there. */
+static void honest_complete(bool all)
+{
+	char buf[1024];
+
+	for (uint64_t n = sent > SENT ? sent - SENT : 0; n < sent; n++) {
+		uint64_t *tag = &tag_of[n % SENT];
+		ssize_t len;
+
+		if (!*tag)
+			continue;
+		len = venom_shell_complete(honest, tag, buf, sizeof(buf), 0);
+		if (len == -ETIMEDOUT && !all)
+			continue;
+		FUZZ_CHECK(len == (ssize_t)length(n) && vt_is(buf, (size_t)len, (uint32_t)n));
+		*tag = 0;
+		fuzz_met[HONEST_ANSWERS]++;
+	}
+}
+
+/* ---- the daemon ---- */
+
+static struct venom_command kept[KEPT];
+static unsigned int nkept;
+
+static void respond(const struct venom_command *cmd, const void *data, size_t len)
+{
+	int rc = FUZZ_CALL(venom_daemon_respond(d, cmd, data, len));
+
+	FUZZ_ERRNO(rc, -EINVAL, -EALREADY, -EMSGSIZE, -EPIPE, -ESTALE);
+	FUZZ_CHECK(rc <= 0);
+	fuzz_met[LATE_ANSWERS] += rc == -ESTALE || rc == -EPIPE;
+}
+
+static void look_at(const struct venom_command *cmd)
+{
+	const struct venom_lane *l;
+
+	FUZZ_CHECK(cmd->client_id < d->geo.max_clients && cmd->len <= d->geo.cmd_size);
+	FUZZ_CHECK(cmd->pid == 1000 + cmd->client_id && cmd->uid == cmd->client_id && cmd->gid == cmd->client_id);
+	FUZZ_CHECK(!(cmd->flags & ~VENOM_CMD_REQUEST) && !cmd->tag == !(cmd->flags & VENOM_CMD_REQUEST));
+	l = d->lanes[cmd->client_id];
+	/* Who has gone may have been freed by now, behind its last command. */
+	FUZZ_CHECK(!l || (l->generation == cmd->generation && l->may_command));
+	/* All of it is ours to read. */
+	for (size_t i = 0; i < cmd->len; i++)
+		(void)((const volatile char *)cmd->data)[i];
+	if (cmd->client_id != HONEST) {
+		kept[nkept++ % KEPT] = *cmd;
+		fuzz_met[cmd->tag ? REQUESTS : COMMANDS]++;
+		return;
+	}
+	FUZZ_CHECK(taken < sent && cmd->len == length(taken) && vt_is(cmd->data, cmd->len, (uint32_t)taken));
+	FUZZ_CHECK(cmd->tag == tag_of[taken % SENT] && cmd->generation == honest->generation);
+	taken++;
+	if (cmd->tag)
+		FUZZ_CHECK(!FUZZ_CALL(venom_daemon_respond(d, cmd, cmd->data, cmd->len)));
+}
+
+static int receive(int64_t timeout_ns)
+{
+	struct venom_command cmd;
+	int rc = FUZZ_CALL(venom_daemon_receive(d, &cmd, timeout_ns));
+
+	FUZZ_CHECK(rc == 0 || rc == 1);
+	if (rc)
+		look_at(&cmd);
+	return rc;
+}
+
+static void receive_many(unsigned int n, int64_t timeout_ns)
+{
+	struct venom_command cmds[40];
+	int rc = FUZZ_CALL(venom_daemon_receive_many(d, cmds, n, timeout_ns));
+
+	FUZZ_CHECK(rc == (n ? rc : -EINVAL) && rc <= (int)n && rc <= 32);
+	for (int i = 0; i < rc; i++)
+		look_at(&cmds[i]);
+	fuzz_met[SEVERAL] += rc > 1;
+}
+
+static int64_t patience(void)
+{
+	return fuzz_byte() % 4 * 100000;
+}
+
+static void step(void)
+{
+	struct venom_daemon_stats st;
+	struct venom_lane *l;
+	struct venom_peer p;
+	char buf[1024] = {0};
+	int rc;
+
+	switch (fuzz_byte() % 16) {
+	case 0:
+	case 1:
+		receive(patience());
+		break;
+	case 2:
+		receive_many(fuzz_byte() % 40, patience());
+		break;
+	case 3:
+		if (nkept)
+			respond(&kept[fuzz_byte() % (nkept < KEPT ? nkept : KEPT)], buf, fuzz_half() % sizeof(buf));
+		break;
+	case 4:
+		/* One that was never received. */
+		respond(&(struct venom_command){.client_id = (uint32_t)fuzz_word(),
+						.generation = (uint32_t)fuzz_word(),
+						.flags = fuzz_byte() & 1,
+						.tag = fuzz_word()},
+			buf, 8);
+		break;
+	case 5:
+	case 6:
+		scribble(hostile_lane());
+		break;
+	case 7:
+	case 8:
+		l = hostile_lane();
+		fuzz_lucky(l->pos + 1);
+		command(l);
+		break;
+	case 9:
+		leave(hostile_lane());
+		break;
+	case 10:
+		if (sent - taken < SENT / 2 && !tag_of[sent % SENT])
+			honest_send(fuzz_byte() & 1);
+		break;
+	case 11:
+		honest_complete(false);
+		break;
+	case 12:
+		FUZZ_CHECK(!venom_daemon_publish(d, buf, fuzz_byte() % 64));
+		break;
+	case 13:
+		l = hostile_lane();
+		FUZZ_CALL((venom_peer_counts(&p, l->cmd, l->rsp), 0));
+		FUZZ_CHECK(!FUZZ_CALL(venom_daemon_stats(d, &st)));
+		break;
+	case 14:
+		rc = FUZZ_CALL(venom_daemon_arm(d));
+		FUZZ_CHECK(rc == 0 || rc == 1);
+		break;
+	default:
+		FUZZ_CHECK(!venom_daemon_set_spin(d, fuzz_byte() % 2 ? VENOM_SPIN_ADAPTIVE : fuzz_byte() * 1000));
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint16_t sizes[] = {8, 24, 32, 33, 100, 300};
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_daemon_stats st;
+	uint32_t left = 0;
+
+	fuzz_wanted = wanted;
+	fuzz_start(data, size);
+	cfg.cmd_slots = 1 + fuzz_byte() % 9;
+	cfg.cmd_size = sizes[fuzz_byte() % ARRAY_SIZE(sizes)];
+	cfg.resp_size = cfg.cmd_size;
+	cfg.max_clients = 2 + fuzz_byte() % (CLIENTS - 1);
+	cfg.data_size = 64;
+	cfg.flags = fuzz_byte() & (VENOM_ORDER_ARRIVAL | VENOM_STAMP);
+	cfg.spin_ns = VENOM_SPIN_NONE;
+	FUZZ_CHECK(!venom_daemon_create(&d, "fuzz", &cfg));
+	FUZZ_CHECK(!venom_shell_connect(&honest, "fuzz"));
+	sent = taken = nkept = 0;
+	memset(tag_of, 0, sizeof(tag_of));
+	for (int i = 0; i < 500 && fuzz_more(); i++)
+		step();
+
+	/* Now all hold still: what there is is finite, and the honest shell has had all of its own. */
+	fuzz_start((const uint8_t *)"", 0);
+	honest_complete(false);
+	honest_send(true);
+	while (receive(0))
+		FUZZ_CHECK(left++ < CLIENTS * 16 + SENT);
+	FUZZ_CHECK(taken == sent);
+	honest_complete(true);
+	FUZZ_CHECK(!honest->nopen && !d->lanes[HONEST]->broken);
+	FUZZ_CHECK(!venom_daemon_stats(d, &st) && st.commands >= taken);
+	venom_shell_close(honest);
+	venom_daemon_destroy(d);
+	return 0;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the fuzzers share.  A fuzzer is selftests/fuzz/NAME.c with an LLVMFuzzerTestOneInput(); `make fuzz` says how
+ * they run.
+ *
+ * An input is eaten from both ends.  From its front come the calls that the target makes, one byte after the other; from
+ * its back come changes: what the hostile peer does to which word, and before which of the library's looks at shared
+ * pages (looks.h).  The first byte's high bit has the changes come round again and again, so that the peer never rests.
+ */
+#ifndef VENOM_FUZZ_H
+#define VENOM_FUZZ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FUZZ_CHECK(cond)                                         \
+	do {                                                     \
+		if (!(cond))                                     \
+			fuzz_failed(__FILE__, __LINE__, #cond);  \
+	} while (0)
+void fuzz_failed(const char *file, int line, const char *what) __attribute__((noreturn));
+
+/*
+ * What a run should meet, else it has proven little: a target's names, up to a NULL, and how often each was met, which
+ * is printed at the end.
+ */
+extern const char *const fuzz_goals[];
+extern uint64_t fuzz_met[16];
+
+/* ---- the input ---- */
+
+void fuzz_start(const uint8_t *data, size_t size); /* returns with looks off */
+bool fuzz_more(void); /* calls left */
+uint32_t fuzz_byte(void); /* 0 once there is nothing more */
+uint32_t fuzz_half(void); /* two bytes */
+uint64_t fuzz_word(void); /* a byte that says which: small, a power of two, a lucky or a nasty one, or eight bytes */
+size_t fuzz_bytes(void *to, size_t max);
+
+/* ---- looks ---- */
+
+/*
+ * An area that the hostile peer writes: where the library sees it, and where it can be written (the same place, or
+ * another mapping of it).  Messages of at most `max` bytes lie at first + i * stride + head: a copy from the
+ * area must be within one.
+ */
+struct fuzz_area {
+	const void *seen;
+	void *bytes;
+	size_t size;
+	size_t first, stride, head, max;
+};
+void fuzz_hostile(const struct fuzz_area *a);
+void fuzz_peaceful(const void *seen); /* it is one no more */
+
+/* A number that matters now, such as the sequence that is looked for: changes pick from the last few of them. */
+void fuzz_lucky(uint64_t v);
+/* A target's: what the library would like to find in this word of an area.  What it waits for is seldom found by chance. */
+extern uint64_t (*fuzz_wanted)(const void *area, size_t at);
+
+/*
+ * From here on this thread's looks count, and may meet changes: for one call into the library.  It fails if
+ * the call takes more than `most` looks.
+ */
+void fuzz_on(uint64_t most);
+void fuzz_off(void);
+/* FUZZ_CALL(call): its value. */
+#define FUZZ_MOST 300000
+#define FUZZ_CALL(call)                       \
+	({                                    \
+		__typeof__(call) rc_;         \
+		fuzz_on(FUZZ_MOST);           \
+		rc_ = (call);                 \
+		fuzz_off();                   \
+		rc_;                          \
+	})
+
+/* The change that is due at any time: for sleeps and the like. */
+void fuzz_meanwhile(void);
+
+/* A backend's sleep: a change may come, and the time passes. */
+void fuzz_sleep(uint64_t ns);
+
+/* What the library's sleeps do; a target sets it, looks are off in it.  True: something has come for it. */
+extern bool (*fuzz_slept)(void);
+uint64_t fuzz_now(void);
+
+/* Is rc one of these?  The list ends with 0. */
+bool fuzz_one_of(long rc, ...);
+#define FUZZ_ERRNO(rc, ...)                                                      \
+	do {                                                                     \
+		long errno_ = (rc);                                              \
+		FUZZ_CHECK(errno_ >= 0 || fuzz_one_of(errno_, __VA_ARGS__, 0)); \
+	} while (0)
+
+#endif /* VENOM_FUZZ_H */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library is built with for the fuzzers (-DVENOM_HOOKS): before each load from shared pages the input may
+ * change them, so that "a peer that writes while we read" is a place in the input, not luck.  Time is the input's, too,
+ * and nobody sleeps.
+ */
+#ifndef VENOM_FUZZ_LOOKS_H
+#define VENOM_FUZZ_LOOKS_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <time.h>
+
+void fuzz_look(const volatile void *p, size_t size); /* p NULL: at nothing in particular */
+void fuzz_copy(void *dst, const void *src, size_t len);
+int fuzz_clock(clockid_t clock, struct timespec *ts);
+int fuzz_ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask);
+int fuzz_epoll(int epfd, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask);
+void *fuzz_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
+int fuzz_munmap(void *p, size_t size);
+
+#undef load_relaxed
+#undef load_acquire
+#undef compiler_barrier
+#define load_relaxed(p)	   ({ fuzz_look(p, sizeof(*(p))); __atomic_load_n(p, __ATOMIC_RELAXED); })
+#define load_acquire(p)	   ({ fuzz_look(p, sizeof(*(p))); __atomic_load_n(p, __ATOMIC_ACQUIRE); })
+#define compiler_barrier() fuzz_look(NULL, 0) /* what was copied before must not be read again behind it */
+
+/* Not what the sanitizer can't see into; and in pieces, between which the bytes may change. */
+#define copy_from_shared(dst, src, len)	      fuzz_copy(dst, src, len)
+#define copy_small_from_shared(dst, src, len) fuzz_copy(dst, src, len)
+
+#define cpu_relax()		       ((void)0)
+#define clock_gettime(clock, ts)       fuzz_clock(clock, ts)
+#define ppoll(p, n, ts, mask)	       fuzz_ppoll(p, n, ts, mask)
+#define epoll_pwait2(e, ev, n, ts, mask) fuzz_epoll(e, ev, n, ts, mask)
+#define mmap(at, size, prot, flags, fd, offset) fuzz_mmap(at, size, prot, flags, fd, offset)
+#define munmap(p, size)		       fuzz_munmap(p, size)
+
+#endif /* VENOM_FUZZ_LOOKS_H */
