@@ -392,6 +392,8 @@ static int look(struct venom_shell *s, uint64_t turn, uint64_t *last)
 			 (len == -ENODATA && rc == -EPIPE) || (len == -EPIPE && turn % 4 == 1));
 	if (len == -EOVERFLOW)
 		*last = v;
+	if (len == -EOWNERDEAD || len == -EPIPE)
+		return (int)len;
 	return rc < 0 ? rc : 0;
 }
 
