@@ -113,6 +113,7 @@ TEST(when_the_daemon_is_killed)
 	struct vt_peer peer[WATCHERS], d;
 	struct vt_role role[WATCHERS];
 	uint64_t rounds = vt_scaled(ROUNDS), round, start, *took[WATCHERS];
+	struct venom_daemon *last;
 	int i;
 
 	rounds = rounds < 20 ? 20 : rounds;
@@ -138,6 +139,8 @@ TEST(when_the_daemon_is_killed)
 			took[i][round - 1] = vt_load(&a->told[i]) - start;
 	}
 	vt_store(&a->stop, 1);
+	ASSERT_EQ(0, venom_daemon_create(&last, a->name, NULL)); /* it takes the dead one's name away with it */
+	venom_daemon_destroy(last);
 	for (i = 0; i < WATCHERS; i++) {
 		EXPECT_EQ(0, vt_wait(&peer[i]));
 		qsort(took[i], rounds, sizeof(**took), by_size);
