@@ -45,7 +45,8 @@ for group in "$@"; do
 		need command -v dkms -- dkms
 		need command -v sparse -- sparse
 		need command -v cppcheck -- cppcheck
-		need command -v perl -- perl
+		need perl -MTerm::ANSIColor -e 1 -- perl # perl-base has it not
+		need command -v systemd-sysusers -- systemd-standalone-sysusers
 		need "$(header liburing.h)" -- liburing-dev
 		need "echo 'int main(void){return 0;}' | cc -x c -fsanitize=address -o /dev/null -" -- gcc
 		;;
@@ -66,6 +67,7 @@ for group in "$@"; do
 		need test -x /bin/busybox -- busybox-static
 		need command -v cpio -- cpio
 		need command -v flock -- util-linux
+		need command -v pkill -- procps
 		need command -v dpkg-deb -- dpkg
 		;;
 	vm-6.1)    need dpkg -s linux-headers-amd64 -- linux-headers-amd64 ;;
