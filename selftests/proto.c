@@ -8,7 +8,9 @@
  */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "lib/fake.h" /* first: the harness takes ARRAY_SIZE from it */
 
@@ -124,6 +126,27 @@ LIE(state_no_memfd, no_memfd(FD_STATE))
 LIE(status_no_memfd, no_memfd(FD_STATUS))
 LIE(rsp_no_memfd, no_memfd(FD_RESPONSES))
 
+static void bad_bell(int fd)
+{
+	close(fake.fds[FD_THEIR_BELL]);
+	fake.fds[FD_THEIR_BELL] = fd;
+}
+
+/* Nobody reads it: a write would be the shell's end. */
+static int broken_pipe(void)
+{
+	int ends[2];
+
+	VT_CHECK(!pipe(ends));
+	close(ends[0]);
+	return ends[1];
+}
+
+LIE(bell_no_socket, bad_bell(eventfd(0, EFD_CLOEXEC)))
+LIE(bell_datagrams, bad_bell(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)))
+LIE(bell_far_away, bad_bell(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)))
+LIE(bell_that_kills, bad_bell(broken_pipe()))
+
 #define T(lie, word)                  \
 	{                             \
 #lie, lie_##lie, word \
@@ -182,6 +205,10 @@ static const struct {
 	T(max_clients_more, "status area"),
 	T(flags, "flags"),
 	T(mode, "mode"),
+	T(bell_no_socket, "bell"),
+	T(bell_datagrams, "bell"),
+	T(bell_far_away, "bell"),
+	T(bell_that_kills, "bell"),
 	T(unsealed_status, "status area's seals"),
 	T(unsealed_state, "state area's seals"),
 	T(unsealed_rsp, "responses area's seals"),
