@@ -225,4 +225,5 @@ help:
 .DELETE_ON_ERROR:
 .SECONDARY:
 
--include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(bench_obj:.o=.d) $(points_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d)
+-include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(bench_obj:.o=.d) $(points_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d) \
+	$(fuzzers:=.d) $(fuzz_lib:.o=.d)
