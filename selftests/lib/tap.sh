@@ -5,7 +5,7 @@
 # top folder.  Each test's TAP is kept in $out, with its numbers and skips beside it in a .sum.
 
 out=build/check
-limit=${VENOM_TEST_TIMEOUT:-300} # seconds for one program, against hangs
+limit=${VENOM_TEST_TIMEOUT:-600} # seconds for one program, against hangs
 cpus=$(nproc)
 reports='ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|FATAL: ThreadSanitizer|runtime error: '
 
