@@ -222,7 +222,8 @@ static void daemon_comes_locked(struct venom_channel *ch, u64 epoch)
 	ch->pid = get_pid(task_tgid(current));
 	ch->epoch = epoch;
 	ch->alive = true;
-	WRITE_ONCE(ch->status->epoch, epoch);
+	/* Who sees this epoch sees the last daemon's end: pairs with the acquire in venom_shell_gone(). */
+	smp_store_release(&ch->status->epoch, epoch);
 	/* Who sees it alive sees the epoch: pairs with the acquire in death_told(). */
 	smp_store_release(&ch->status->daemon, VENOM_DAEMON_ALIVE);
 	spin_unlock(&ch->lock);

@@ -128,8 +128,11 @@ bool venom_shell_gone(struct venom_shell *s)
 	if (!s->dead || s->be->resumes)
 		s->dead = load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE || !s->be->alive(s);
 	if (!s->dead && s->be->resumes) {
-		epoch = load_relaxed(&s->status->epoch);
+		epoch = load_acquire(&s->status->epoch); /* pairs with the release in daemon_comes_locked */
+		/* It may be the last one that was alive just now: this one is if it still says so. */
 		if (epoch != s->epoch)
+			s->dead = !s->be->alive(s);
+		if (!s->dead && epoch != s->epoch)
 			resumed(s, epoch);
 	}
 	return s->dead;
