@@ -630,6 +630,11 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 		}
 		if (!venom_shell_alive(s))
 			return -EPIPE;
+		/* If another daemon has come just now, the last one's end may have rung before user_disarm. */
+		if ((what & VENOM_WAIT_ANSWER) && s->nlost) {
+			user_disarm(s);
+			return 1;
+		}
 	} while (s->unarmed);
 	return s->unfenced && (what & VENOM_WAIT_ROOM) ? -ENOSYS : 0;
 }
