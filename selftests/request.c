@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "internal.h"
 #include "lib/harness.h"
 #include "lib/peer.h"
 
@@ -382,6 +383,25 @@ TEST_F(request, never_another_s_answer)
 		if (kept < taken - PD_KEPT / 2)
 			kept = taken - PD_KEPT / 2;
 	}
+}
+
+/* What a daemon that goes on with the channel tells of a request to the one before: nobody took it, and it has failed. */
+TEST_F(request, passed_over)
+{
+	uint64_t tag;
+
+	ASSERT_EQ(0, submit(self, 1));
+	venom_slots_at(&self->s->out, self->s->pos - 1)->flags ^= VENOM_SLOT_EPOCH(1);
+	tag = self->tag;
+	ASSERT_EQ(0, submit(self, 2));
+	take(self, 1, 2);
+	EXPECT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_ANSWER, 0));
+	EXPECT_EQ(-EPIPE, complete(self, &tag, PATIENT));
+	EXPECT_EQ(-EINVAL, complete(self, &tag, 0));
+	EXPECT_TRUE(buf_untouched(self));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_respond, 0, 7, 30));
+	EXPECT_EQ(30, complete(self, &self->tag, PATIENT));
+	EXPECT_TRUE(vt_is(self->buf, 30, 7));
 }
 
 TEST_HARNESS_MAIN

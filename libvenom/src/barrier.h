@@ -64,6 +64,15 @@
  *	  (compiler barrier)			  membarrier
  *	  changes?  take the lock		  serving?  leave the lane to the server
  *    The hot side pays nothing; where membarrier(2) is missing it fences (hot_fence).
+ *
+ * 8. Another daemon goes on with the channel (the module's; kmod/channel.c, shell.c)
+ *	venom_channel_die			venom_shell_gone
+ *	  daemon = GONE, release		  daemon alive?  acquire
+ *	daemon_comes_locked			  epoch, acquire: is it another one?
+ *	  epoch, release			  then daemon, acquire: that one alive?
+ *	  daemon = ALIVE, release
+ *    And a request to the one before, passed over: lane_pass answers so before it moves the cursor, and who sees the cursor
+ *    (4) sees that answer.
  */
 #ifndef VENOM_BARRIER_H
 #define VENOM_BARRIER_H

@@ -242,6 +242,19 @@ static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 }
 
 /*
+ * The lane's next command is a request to a daemon before us, and has failed at its shell.  That may not know yet, and
+ * must not think that it was taken: it is told before the cursor moves.
+ */
+static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint64_t tag)
+{
+	venom_slot_fill(venom_slots_at(&l->out, tag), tag, "", 0, VENOM_SLOT_PASSED, 0, 0);
+	fence_full(); /* pairs with fence_full in shell_arm, as in venom_daemon_respond */
+	daemon_ring(d, l, VENOM_ASLEEP_ANSWER);
+	lane_advance(d, l);
+	count_up(&d->state->stale, 1);
+}
+
+/*
  * The lane's next command is there: copy it out to buf, then give the slot back.  False if it can't be, or is nobody's.
  * model: lane
  */
@@ -261,14 +274,13 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		return false;
 	}
 	if (request && (flags ^ VENOM_SLOT_EPOCH(d->epoch)) & VENOM_SLOT_EPOCH(~0U)) {
-		/* It was for the daemon before us, and has failed at its shell.  Any number of them would keep us here. */
-		if (!l->stale) {
+		/* Any number of them would keep us here. */
+		if (l->stale) {
+			l->stale--;
+			lane_pass(d, l, tag);
+		} else {
 			venom_lanes_evict(d, l, "a request to a daemon that it never met");
-			return false;
 		}
-		l->stale--;
-		lane_advance(d, l);
-		count_up(&d->state->stale, 1);
 		return false;
 	}
 	*cmd = (struct venom_command){

@@ -57,15 +57,6 @@ static void lane_evict(struct venom_daemon *d, struct venom_lane *l)
 	lane_call(d, l->id, l->generation, VENOM_LANE_EVICT);
 }
 
-/* Go on in a lane where the daemon before us stopped. */
-static void lane_resume(struct venom_daemon *d, struct venom_lane *l)
-{
-	l->pos = load_relaxed(&l->rsp->cursor);
-	l->stale = d->geo.cmd_slots + 1; /* what the lane held, and one that its shell was about to write */
-	store_relaxed(&l->rsp->resumed, l->pos);
-	store_release(&l->rsp->resumed_epoch, d->epoch); /* pairs with the acquire in resumed */
-}
-
 static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct venom_ioc_peer *p)
 {
 	struct venom_lane *l = calloc(1, sizeof(*l));
@@ -88,8 +79,9 @@ static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct
 	l->tags = calloc(l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags)
 		goto unmap;
+	l->pos = load_relaxed(&l->rsp->cursor); /* where the daemon before us stopped */
 	if (l->rsp->head.epoch != d->epoch)
-		lane_resume(d, l);
+		l->stale = d->geo.cmd_slots + 1; /* what the lane held, and one that its shell was about to write */
 	return l;
 unmap:
 	lane_unmap(l);

@@ -101,14 +101,14 @@ static bool answered(struct venom_shell *s, const struct venom_request *r)
 	return venom_slot_ready(&s->in, r->tag, r->tag);
 }
 
-/* Another daemon goes on with the channel: what the last one was asked, and has not answered, has failed. */
+/*
+ * Another daemon goes on with the channel: what the last one was asked, and has not answered, has failed.  What the new
+ * one has passed over already has an answer that says so.
+ */
 static void resumed(struct venom_shell *s, uint64_t epoch)
 {
-	uint64_t taken = load_acquire(&s->rsp->cursor);
+	uint64_t taken = load_acquire(&s->rsp->cursor); /* pairs with the release in lane_advance */
 
-	/* The new one may have moved the cursor already: then it has also said where it found it. */
-	if (load_acquire(&s->rsp->resumed_epoch) == epoch) /* pairs with the release in lane_resume */
-		taken = load_relaxed(&s->rsp->resumed);
 	for (uint32_t i = 0; i <= s->in.mask; i++) {
 		struct venom_request *r = &s->open[i];
 
@@ -461,6 +461,10 @@ static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *res
 	struct venom_slot *slot = venom_slots_at(&s->in, r->tag);
 	uint32_t len = load_relaxed(&slot->len);
 
+	if (load_relaxed(&slot->flags) & VENOM_SLOT_PASSED) {
+		end_request(s, r);
+		return -EPIPE;
+	}
 	if (len > s->geo.resp_size) {
 		end_request(s, r);
 		return venom_fail(-EPROTO, "an answer's length is %u, resp_size is %u", len, s->geo.resp_size);
@@ -488,10 +492,13 @@ static struct venom_request *find_lost(struct venom_shell *s, struct venom_reque
 /* The daemon has gone without an answer to r: had it taken the command? */
 static int abandoned(struct venom_shell *s, struct venom_request *r)
 {
-	uint64_t cursor = load_acquire(&s->rsp->cursor);
+	bool taken = load_acquire(&s->rsp->cursor) > r->pos; /* pairs with the release in lane_advance */
 
+	/* Or has one that came meanwhile passed it over? */
+	if (answered(s, r))
+		taken = false;
 	end_request(s, r);
-	return cursor > r->pos ? -ECONNRESET : -EPIPE;
+	return taken ? -ECONNRESET : -EPIPE;
 }
 
 VENOM_API ssize_t venom_shell_complete(struct venom_shell *s, uint64_t *tag, void *resp, size_t size,

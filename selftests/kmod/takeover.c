@@ -1053,6 +1053,22 @@ TEST_F(library, an_answer_given_is_kept)
 	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
 }
 
+/* A request that was passed over was never taken, however many daemons have come and gone before its shell looks. */
+TEST_F(library, passed_over_twice)
+{
+	uint64_t tag;
+
+	ASSERT_EQ(0, submit_v(self->s, 5, &tag));
+	vt_kill(&self->dm, SIGKILL);
+	ASSERT_EQ(0, vt_call(&self->next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
+	vt_kill(&self->next, SIGKILL);
+	ASSERT_EQ(0, vt_call(&self->third, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(-EPIPE, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+	EXPECT_EQ(0, vt_call(&self->third, pd_receive, 10));
+	EXPECT_EQ(-EINVAL, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+}
+
 /* Without VENOM_RESUME, or after an end in order, it is another channel; the old handle knows. */
 TEST_F(library, not_resumed)
 {

@@ -216,7 +216,7 @@ VENOM_ASSERT(sizeof(struct venom_version) == 32);
 struct venom_slot {
 	__u64 seq;		/* written last; whoever polls it gets the first bytes of the message along with it */
 	__u32 len;
-	__u32 flags;		/* commands: VENOM_SLOT_REQUEST, VENOM_SLOT_EPOCH */
+	__u32 flags;		/* commands: VENOM_SLOT_REQUEST, VENOM_SLOT_EPOCH; answers: VENOM_SLOT_PASSED */
 	__u64 tag;		/* commands: of a request */
 	__u64 time_ns;		/* commands: CLOCK_MONOTONIC, with VENOM_ORDER_ARRIVAL */
 	__u8  data[];
@@ -228,6 +228,8 @@ VENOM_ASSERT(sizeof(struct venom_slot) == 32);
  * an earlier one, which have failed at their shell; commands without an answer it takes.
  */
 #define VENOM_SLOT_EPOCH(epoch)	((__u32)(epoch) << 8)
+/* An answer that is none: the request was passed over so, and nobody has taken it. */
+#define VENOM_SLOT_PASSED	(1U << 1)
 
 /* venom_commands.sleeping: what the sleeper waits for; the bits above count arms, so that each is rung for once */
 #define VENOM_ASLEEP_STATE	(1U << 0)
@@ -272,15 +274,12 @@ struct venom_responses {
 	__u64 cursor;		/* [S] commands taken: slots before it may be used again; the shell looks when
 				 *     it believes the lane full, and after the daemon's death */
 	__u64 responses;	/* [S] answers written */
-	__u64 resumed;		/* [S] cursor as the daemon found it that resumed the channel... */
-	__u64 resumed_epoch;	/* [S] ...with this epoch */
-	__u8  pad0[32];
+	__u8  pad0[48];
 
 	__u8  pad1[384];
 	/* at 512: slots, each of VENOM_SLOT_STRIDE(resp_size) */
 };
 VENOM_AT(struct venom_responses, cursor, 64);
-VENOM_AT(struct venom_responses, resumed, 80);
 VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 
 #define VENOM_LANE_FIRST	512U
