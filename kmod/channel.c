@@ -213,7 +213,7 @@ put:
 	return ERR_PTR(rc);
 }
 
-/* The caller is its daemon from now on. */
+/* The caller is its daemon from now on. (model: takeover) */
 static void daemon_comes_locked(struct venom_channel *ch, u64 epoch)
 {
 	lockdep_assert_held(&venom_lock);
@@ -337,7 +337,7 @@ void venom_channel_settle_locked(struct venom_channel *ch)
 		unlist_locked(ch);
 }
 
-/* The daemon of this epoch can write no more; `end`: and nobody is to take its place. */
+/* The daemon of this epoch can write no more; `end`: and nobody is to take its place. (model: takeover) */
 void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 {
 	struct eventfd_ctx *bells[2];

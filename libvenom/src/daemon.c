@@ -243,7 +243,7 @@ static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 
 /*
  * The lane's next command is a request to a daemon before us, and has failed at its shell.  That may not know yet, and
- * must not think that it was taken: it is told before the cursor moves.
+ * must not think that it was taken: it is told before the cursor moves.  (model: takeover)
  */
 static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint64_t tag)
 {
@@ -256,7 +256,7 @@ static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint64_t tag
 
 /*
  * The lane's next command is there: copy it out to buf, then give the slot back.  False if it can't be, or is nobody's.
- * model: lane
+ * model: lane, takeover
  */
 static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd, void *buf)
 {

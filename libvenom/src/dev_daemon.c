@@ -57,6 +57,7 @@ static void lane_evict(struct venom_daemon *d, struct venom_lane *l)
 	lane_call(d, l->id, l->generation, VENOM_LANE_EVICT);
 }
 
+/* model: takeover */
 static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct venom_ioc_peer *p)
 {
 	struct venom_lane *l = calloc(1, sizeof(*l));

@@ -128,7 +128,7 @@ int dev_shell_fd(struct venom_shell *s)
 	return s->their_bell;
 }
 
-/* The kernel's own words, both: true when they are read. */
+/* The kernel's own words, both: true when they are read. (model: takeover) */
 bool dev_alive(struct venom_shell *s)
 {
 	return load_acquire(&s->status->daemon) == VENOM_DAEMON_ALIVE &&

@@ -243,6 +243,7 @@ struct venom_shell {
  * owner's other threads may still run for some microseconds: only the backend's alive() says that it can write no
  * more, so the news is confirmed there before anybody acts on it.  Where owner is 0 nothing is told, and waits
  * ask now and then.
+ * model: takeover
  */
 static inline bool death_told(const struct venom_shell *s)
 {

@@ -103,7 +103,7 @@ static bool answered(struct venom_shell *s, const struct venom_request *r)
 
 /*
  * Another daemon goes on with the channel: what the last one was asked, and has not answered, has failed.  What the new
- * one has passed over already has an answer that says so.
+ * one has passed over already has an answer that says so.  (model: takeover)
  */
 static void resumed(struct venom_shell *s, uint64_t epoch)
 {
@@ -121,6 +121,7 @@ static void resumed(struct venom_shell *s, uint64_t epoch)
 	s->be->meet(s);
 }
 
+/* model: takeover */
 bool venom_shell_gone(struct venom_shell *s)
 {
 	uint64_t epoch;
@@ -455,7 +456,7 @@ VENOM_API int venom_shell_room(struct venom_shell *s, int64_t timeout_ns)
 
 /* ---- answers ---------------------------------------------------------------- */
 
-/* Copy the answer of r, which is there. */
+/* Copy the answer of r, which is there. (model: takeover) */
 static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *resp, size_t size)
 {
 	struct venom_slot *slot = venom_slots_at(&s->in, r->tag);
@@ -489,7 +490,7 @@ static struct venom_request *find_lost(struct venom_shell *s, struct venom_reque
 			return &s->open[i];
 }
 
-/* The daemon has gone without an answer to r: had it taken the command? */
+/* The daemon has gone without an answer to r: had it taken the command? (model: takeover) */
 static int abandoned(struct venom_shell *s, struct venom_request *r)
 {
 	bool taken = load_acquire(&s->rsp->cursor) > r->pos; /* pairs with the release in lane_advance */
@@ -501,6 +502,7 @@ static int abandoned(struct venom_shell *s, struct venom_request *r)
 	return taken ? -ECONNRESET : -EPIPE;
 }
 
+/* model: takeover */
 VENOM_API ssize_t venom_shell_complete(struct venom_shell *s, uint64_t *tag, void *resp, size_t size,
 				       int64_t timeout_ns)
 {
@@ -608,7 +610,7 @@ VENOM_API int venom_shell_fd(struct venom_shell *s)
 	return s->be->shell_fd(s);
 }
 
-/* model: wake */
+/* model: wake, takeover */
 VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t version)
 {
 	struct shell_wait w = {.s = s, .what = what, .version = version};

@@ -78,9 +78,16 @@ namers() { # MODEL-NAME
 		}' "${sources[@]}" | sort -u
 }
 
+# Who is named by the model and doesn't name it, the other way round, and models that are named and not there.
 agree() { # MODEL
-	detail=$(diff <(functions "$1" | sort -u) <(namers "$(basename "$1" .pml)") |
-		sed -n 's/^< \(.*\)/\1 is not there, or does not name the model/p; s/^> \(.*\)/\1 names the model, which does not name it/p')
+	local name
+	detail=$(
+		diff <(functions "$1" | sort -u) <(namers "$(basename "$1" .pml)") |
+			sed -n 's/^< \(.*\)/\1 is not there, or does not name the model/p; s/^> \(.*\)/\1 names the model, which does not name it/p'
+		for name in $(grep -ohE 'model: [a-z, -]+' "${sources[@]}" | sed 's/model: //; s/,/ /g'); do
+			[ -e "$models/$name.pml" ] || echo "the code names $name, which is no model"
+		done
+	)
 	[ -z "$detail" ]
 }
 
