@@ -42,8 +42,9 @@ list='
 7 lanes        venom_lanes_changed_locked ^ strel venom_lanes_settle_locked()
 7 lanes        venom_lanes_settle_locked  ^ full venom_membarrier() ldacq
 - daemon       wait_sleep                 serve_leave() full ldacq
-- dev_daemon   lane_resume                st strel
-- shell        resumed                    ^ ldacq ldacq ld
+- daemon       lane_pass                  venom_slot_fill() full daemon_ring() lane_advance()
+- shell        resumed                    ^ ldacq
+- shell        venom_shell_gone           ldacq * ldacq
 - memfd_broker wake_state                 ^ st full ldacq * strel
 - memfd_broker waiters_remove             strel * full * ldacq
 '
