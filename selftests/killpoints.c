@@ -28,7 +28,7 @@
 #define BATCH	3
 #define TURNS	60 /* that a victim plays before it ends by itself */
 #define TOLD_NS (100 * VT_MS)
-#define TRIES	3 /* late once may be the machine's doing */
+#define TRIES	5 /* late once may be the machine's doing */
 #define NTH_MAX 40
 
 enum { ASKER, SENDER, READER, WITNESSES, VICTIM = WITNESSES, SHELLS };
@@ -49,6 +49,7 @@ struct arena {
 	uint32_t daemons, up; /* number of the daemon that was started last; that was created last */
 	bool ended; /* a daemon came to its end in order: its channel goes with all that is in it */
 	bool guard; /* only stores that are points may write to the shared pages */
+	bool steady; /* no daemon dies: no session ends by itself */
 	uint64_t stop, quit; /* for shells, for the daemon */
 	uint64_t told[SHELLS], served[SHELLS];
 	struct ledger ledger[SHELLS];
@@ -464,6 +465,7 @@ static int witness(struct vt_peer *self, void *arg)
 		daemons = vt_load(&a->daemons);
 		rc = s ? play_shell(a, s, who, turn, &last) : connect_to(a, &s, who);
 		if (rc) {
+			VT_CHECK(!s || !a->steady);
 			if (vt_load(&a->told[who]) <= vt_load(&vt_fate->died))
 				vt_store(&a->told[who], vt_now());
 			/* With the module it may go on; if it does not once another daemon is there, it will not. */
@@ -686,7 +688,7 @@ static bool play(struct run *r, unsigned int point, unsigned int when, uint32_t 
 /* One run, in which the victim dies there when it passes for the nth time (0: it does not). */
 static bool run(struct run *r, unsigned int point, unsigned int when, uint32_t nth)
 {
-	struct arena *a = r->a, fresh = {.cfg = a->cfg, .guard = a->guard};
+	struct arena *a = r->a, fresh = {.cfg = a->cfg, .guard = a->guard, .steady = r->part == SHELL};
 	struct vt_peer *all[] = {&r->witness[0], &r->witness[1], &r->witness[2], &r->daemon, &r->victim};
 	bool ok;
 
