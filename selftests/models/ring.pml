@@ -13,8 +13,8 @@
  * are not red, the model goes both ways: that is more than the code can do.  A reader may be DEPTH - 1 stores behind in each word
  * (BOUNDED): with three that is a lap and a half of a buffer's seq.
  *
- * check: -DVERSIONS=1
  * check: -DVERSIONS=2
+ * check: -DVERSIONS=1
  */
 #define SEQ(v)		(2 * ((v) % VERSIONS))
 #define BODY(v)		(2 * ((v) % VERSIONS) + 1)
