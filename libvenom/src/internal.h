@@ -100,7 +100,7 @@ struct venom_lane {
 	/* memfd */
 	int sock;		/* under daemon.lock; -1 once it has hung up */
 	int bell;		/* we ring: an eventfd that the shell can only wait for */
-	int their_bell;		/* it rings: our end of a socket pair */
+	int their_bell;		/* it rings: an eventfd that we only wait for */
 	bool watching;		/* broker's: has asked to be woken for state */
 };
 
@@ -230,7 +230,7 @@ struct venom_shell {
 	int their_bell;			/* rung for us: an epoll; what hangs up when the daemon dies is in it, too */
 	/* memfd */
 	int sock, pidfd;
-	int bell;			/* we ring: a socket */
+	int bell;			/* we ring: an eventfd */
 	/* dev */
 	int dev;
 	int own_bell;			/* the module rings: an eventfd, in their_bell */

@@ -7,11 +7,12 @@
  *	broker_main -> accept_conn -> conn_hello -> conn_attach		a shell comes
  *		    -> conn_drop					it goes: hang-up, or its pidfd
  *
- * Bells.  Neither side's ring may ever block or kill it, whatever the other does.  The eventfd that the daemon
+ * Bells.  The daemon makes both eventfds of a shell, so that no shell can make it block: the one that it
  * rings (lane.bell) it keeps to itself, and the shell gets an epoll that watches it; a shared eventfd's O_NONBLOCK and count
- * could be changed under the daemon's write.  The shell rings a socket (lane.their_bell is its other end), where
- * not to block and not to get a signal is the sender's word at each call.  Both are edge-triggered; what
- * has come on the socket is thrown away now and then (bells_drain).
+ * could be changed under the daemon's write.  The one that the shell rings (lane.their_bell) the daemon
+ * only ever watches.  Both are edge-triggered and never read.  (A socket for the shell to ring could not be made to block
+ * it by a hostile daemon, as a shared eventfd can; but it would have to be read, and with what a shell sends on it may
+ * come descriptors, whose close can keep the reader: the server.  Who is to be protected is the daemon.)
  *
  * The daemon's own death: when a thread dies, the kernel walks its robust futex list and marks the words of which it is
  * the owner.  The broker's list has one entry, status->owner; nobody waits on it, but every shell
@@ -30,7 +31,6 @@
 #include "proto.h"
 
 #define PENDING_MAX 64 /* connections that have not attached yet */
-#define RINGS_MAX   64 /* that may stand unread in a bell: far fewer than fill a socket */
 
 /* A connection; once it has attached, a shell. */
 struct conn {
@@ -48,7 +48,6 @@ struct broker {
 	int epfd, listener, quit;
 	int spare; /* a descriptor kept for turn_away */
 	int server_epfd, server_bell;
-	uint32_t drained; /* server's: its sleeping word when it last did */
 	int status_fd, state_fd;
 	struct name name;
 	struct conn *conns;
@@ -140,13 +139,13 @@ static int free_id(struct broker *b)
 	return id;
 }
 
-static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd, int *their_fd)
+static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd)
 {
 	struct venom_daemon *d = b->d;
-	int id = free_id(b), ends[2] = {-1, -1}, rc;
+	int id = free_id(b), rc;
 	struct venom_lane *l;
 
-	*rsp_fd = *bell_fd = *their_fd = -1;
+	*rsp_fd = *bell_fd = -1;
 	if (id < 0)
 		return id;
 	l = calloc(1, sizeof(*l));
@@ -158,10 +157,9 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 	l->cred = c->cred;
 	l->may_command = c->may_command;
 	l->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l->their_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	*bell_fd = epoll_create1(EPOLL_CLOEXEC);
-	rc = l->bell < 0 || *bell_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ? -errno : 0;
-	l->their_bell = ends[0];
-	*their_fd = ends[1];
+	rc = l->bell < 0 || l->their_bell < 0 || *bell_fd < 0 ? -errno : 0;
 	if (!rc)
 		rc = epoll_watch(*bell_fd, l->bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
@@ -185,7 +183,6 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 fail:
 	close_fd(rsp_fd);
 	close_fd(bell_fd);
-	close_fd(their_fd);
 	lane_free(d, l);
 	return rc;
 }
@@ -251,13 +248,13 @@ static int refuse(struct broker *b, struct conn *c, int err, enum proto_type typ
 static int conn_hello(struct broker *b, struct conn *c)
 {
 	struct proto_welcome w = {.may_command = c->may_command, .epoch = b->d->epoch};
-	int rsp_fd, bell_fd, their_fd, rc;
+	int rsp_fd, bell_fd, rc;
 
 	if (c->lane)
 		return -EPROTO;
 	if (!c->may_read)
 		return refuse(b, c, -EACCES, PROTO_WELCOME);
-	rc = lane_make(b, c, &rsp_fd, &bell_fd, &their_fd);
+	rc = lane_make(b, c, &rsp_fd, &bell_fd);
 	if (rc)
 		return refuse(b, c, rc, PROTO_WELCOME);
 	w.id = c->lane->id;
@@ -267,11 +264,10 @@ static int conn_hello(struct broker *b, struct conn *c)
 				[FD_STATE] = b->state_fd,
 				[FD_RESPONSES] = rsp_fd,
 				[FD_BELL] = bell_fd,
-				[FD_THEIR_BELL] = their_fd},
+				[FD_THEIR_BELL] = c->lane->their_bell},
 			PROTO_FDS);
 	close_fd(&rsp_fd);
 	close_fd(&bell_fd);
-	close_fd(&their_fd);
 	return rc;
 }
 
@@ -645,29 +641,9 @@ static int daemon_fd(struct venom_daemon *d)
 	return ((struct broker *)d->broker)->server_epfd;
 }
 
-static void bells_drain(struct venom_daemon *d)
-{
-	char rings[4096];
-
-	pthread_mutex_lock(&d->lock);
-	for (uint32_t i = 0; i < d->geo.max_clients; i++)
-		if (d->lanes[i])
-			recv(d->lanes[i]->their_bell, rings, sizeof(rings), MSG_DONTWAIT);
-	pthread_mutex_unlock(&d->lock);
-}
-
 static int daemon_sleep(struct venom_daemon *d, int64_t ns)
 {
-	struct broker *b = d->broker;
-	uint32_t asleep = d->state->sleeping; /* counts each arm twice, and a shell rings once for each */
-	bool drain = asleep - b->drained >= 2 * RINGS_MAX;
-
-	if (drain) {
-		b->drained = asleep;
-		bells_drain(d);
-		ns = 0; /* a ring for this arm may have been thrown away, too: look again */
-	}
-	return epoll_sleep(daemon_fd(d), ns) != 0 || drain;
+	return epoll_sleep(daemon_fd(d), ns) != 0;
 }
 
 static void daemon_bell(struct venom_daemon *d)

@@ -5,7 +5,7 @@
  *
  *	shell				broker (a thread in the daemon's process)
  *	HELLO		->		who is it (SO_PEERCRED), may it read, is there an id left
- *			<-		WELCOME + status, state, responses[i], bell (an epoll), their_bell (a socket)
+ *			<-		WELCOME + status, state, responses[i], bell (an epoll), their_bell (an eventfd)
  *	maps and checks them; makes, maps and seals commands[i]
  *	ATTACH + commands[i]	->	checks and maps it; serves the lane
  *			<-		READY

@@ -153,7 +153,7 @@ static void reply(enum proto_type type)
 		size = sizeof(w);
 		n = PROTO_FDS;
 		fd[FD_BELL] = files.fd[FILE_EPOLL];
-		fd[FD_THEIR_BELL] = files.fd[FILE_BELL];
+		fd[FD_THEIR_BELL] = files.fd[FILE_EVENTFD];
 	}
 	memcpy(msg, &w, size);
 	switch (lie & 15) {

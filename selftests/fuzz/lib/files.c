@@ -57,12 +57,7 @@ void files_make(struct fuzz_files *f, size_t size)
 	f->fd[FILE_BROKEN_PIPE] = pipe_fd[1];
 	close(pipe_fd[0]);
 	FUZZ_CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
-	f->fd[FILE_BELL] = sockets[0];
-	FUZZ_CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
-	f->fd[FILE_FULL_BELL] = sockets[0];
-	while (send(sockets[0], kb, sizeof(kb), MSG_DONTWAIT) > 0)
-		;
-	f->fd[FILE_SOCKET] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	f->fd[FILE_SOCKET] = sockets[0];
 	f->fd[FILE_REGULAR] = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	f->fd[FILE_FOLDER] = open("/", O_RDONLY | O_CLOEXEC);
 	f->fd[FILE_ZERO] = open("/dev/zero", O_RDWR | O_CLOEXEC);

@@ -12,8 +12,6 @@ enum {
 	FILE_FULL_EVENTFD, /* a write to it would block */
 	FILE_PIPE, /* full, too */
 	FILE_BROKEN_PIPE, /* nobody reads it */
-	FILE_BELL, /* what an honest daemon gives a shell to ring */
-	FILE_FULL_BELL,
 	FILE_SOCKET,
 	FILE_REGULAR,
 	FILE_FOLDER,
