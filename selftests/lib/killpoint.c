@@ -129,18 +129,14 @@ static void let_write(const void *to, int prot)
 void vt_store_begin(const struct vt_point *p, void *to)
 {
 	vt_pass(p, VT_BEFORE);
-	if (!nguarded)
-		return;
 	pthread_mutex_lock(&lock);
 	let_write(to, PROT_READ | PROT_WRITE);
 }
 
 void vt_store_end(const struct vt_point *p, void *to)
 {
-	if (nguarded) {
-		let_write(to, PROT_READ);
-		pthread_mutex_unlock(&lock);
-	}
+	let_write(to, PROT_READ);
+	pthread_mutex_unlock(&lock);
 	vt_pass(p, VT_AFTER);
 }
 
@@ -170,13 +166,13 @@ void vt_guard(void *p, size_t size)
 {
 	struct sigaction sa = {.sa_sigaction = crash, .sa_flags = SA_SIGINFO};
 
-	if (guard_of(p) >= 0)
-		return;
 	pthread_mutex_lock(&lock);
-	VT_CHECK(nguarded < 64 && !mprotect(p, size, PROT_READ));
-	guarded[nguarded].p = p;
-	guarded[nguarded].size = size;
-	nguarded++;
+	if (guard_of(p) < 0) {
+		VT_CHECK(nguarded < 64 && !mprotect(p, size, PROT_READ));
+		guarded[nguarded].p = p;
+		guarded[nguarded].size = size;
+		nguarded++;
+	}
 	pthread_mutex_unlock(&lock);
 	sigaction(SIGSEGV, &sa, NULL);
 }
