@@ -130,11 +130,12 @@ bool venom_shell_gone(struct venom_shell *s)
 		s->dead = load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE || !s->be->alive(s);
 	if (!s->dead && s->be->resumes) {
 		epoch = load_acquire(&s->status->epoch); /* pairs with the release in daemon_comes_locked */
-		/* It may be the last one that was alive just now: this one is if it still says so. */
-		if (epoch != s->epoch)
+		if (epoch != s->epoch) {
+			/* It may be the last one that was alive just now: this one is if it still says so. */
 			s->dead = !s->be->alive(s);
-		if (!s->dead && epoch != s->epoch)
-			resumed(s, epoch);
+			if (!s->dead)
+				resumed(s, epoch);
+		}
 	}
 	return s->dead;
 }
@@ -493,11 +494,9 @@ static struct venom_request *find_lost(struct venom_shell *s, struct venom_reque
 /* The daemon has gone without an answer to r: had it taken the command? (model: takeover) */
 static int abandoned(struct venom_shell *s, struct venom_request *r)
 {
-	bool taken = load_acquire(&s->rsp->cursor) > r->pos; /* pairs with the release in lane_advance */
+	bool moved = load_acquire(&s->rsp->cursor) > r->pos; /* pairs with the release in lane_advance */
+	bool taken = moved && !answered(s, r); /* else one that came meanwhile has passed it over */
 
-	/* Or has one that came meanwhile passed it over? */
-	if (answered(s, r))
-		taken = false;
 	end_request(s, r);
 	return taken ? -ECONNRESET : -EPIPE;
 }
@@ -614,6 +613,7 @@ VENOM_API int venom_shell_fd(struct venom_shell *s)
 VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t version)
 {
 	struct shell_wait w = {.s = s, .what = what, .version = version};
+	bool ready;
 	int rc;
 
 	if (!what || (what & ~(VENOM_WAIT_STATE | VENOM_WAIT_ANSWER | VENOM_WAIT_ROOM)))
@@ -633,14 +633,11 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 		user_disarm(s);
 		shell_arm(s, what);
 		s->armed = true;
-		if (shell_ready(&w)) {
-			user_disarm(s);
-			return 1;
-		}
-		if (!venom_shell_alive(s))
+		ready = shell_ready(&w);
+		if (!ready && !venom_shell_alive(s))
 			return -EPIPE;
 		/* If another daemon has come just now, the last one's end may have rung before user_disarm. */
-		if ((what & VENOM_WAIT_ANSWER) && s->nlost) {
+		if (ready || ((what & VENOM_WAIT_ANSWER) && s->nlost)) {
 			user_disarm(s);
 			return 1;
 		}
