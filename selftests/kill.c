@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include "lib/harness.h"
+#include "lib/peer.h"
 #include "lib/watch.h"
 #include "venom.h"
 
@@ -218,17 +219,6 @@ static int worker(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* A worker ends early only if something was wrong, and has said what. */
-static bool any_ended(const struct vt_peer *peer)
-{
-	int i;
-
-	for (i = 0; i < WORKERS; i++)
-		if (vt_has_ended(&peer[i]))
-			return true;
-	return false;
-}
-
 static bool all_at(const uint64_t *word, uint64_t round)
 {
 	int i;
@@ -237,15 +227,6 @@ static bool all_at(const uint64_t *word, uint64_t round)
 		if (vt_load(&word[i]) < round)
 			return false;
 	return true;
-}
-
-/* The last daemon of the name leaves nothing behind. */
-static void clean_up(const char *name)
-{
-	struct venom_daemon *d;
-
-	if (!venom_daemon_create(&d, name, NULL))
-		venom_daemon_destroy(d);
 }
 
 FIXTURE(daemon)
@@ -292,7 +273,7 @@ FIXTURE_SETUP(daemon)
 
 FIXTURE_TEARDOWN(daemon)
 {
-	clean_up(self->a->name);
+	vt_forget(self->a->name);
 }
 
 TEST_F_TIMEOUT(daemon, killed_in_mid_publish, 280)
@@ -316,7 +297,7 @@ TEST_F_TIMEOUT(daemon, killed_in_mid_publish, 280)
 		if (!a->early || last) {
 			ASSERT_EQ(0, vt_await(&d));
 			ASSERT_TRUE(
-				VT_WATCH_UNTIL(all_at(a->found, round) || any_ended(self->worker), a->step, WORKERS));
+				VT_WATCH_UNTIL(all_at(a->found, round) || vt_any_ended(self->worker, WORKERS), a->step, WORKERS));
 		}
 		usleep(vt_rand(&rng) % (a->early ? 6000 : 2500));
 		if (last)
@@ -328,10 +309,10 @@ TEST_F_TIMEOUT(daemon, killed_in_mid_publish, 280)
 		}
 		vt_kill(&d, SIGKILL);
 		in_write += vt_load(&a->writing) != 0;
-		ASSERT_TRUE(last || !any_ended(self->worker));
+		ASSERT_TRUE(last || !vt_any_ended(self->worker, WORKERS));
 		if (!a->early || last)
 			ASSERT_TRUE(
-				VT_WATCH_UNTIL(all_at(a->left, round) || any_ended(self->worker), a->step, WORKERS));
+				VT_WATCH_UNTIL(all_at(a->left, round) || vt_any_ended(self->worker, WORKERS), a->step, WORKERS));
 	}
 	ASSERT_EQ(0, vt_watch(self->worker, a->step, WORKERS));
 	for (i = 0; i < WORKERS; i++) {
@@ -381,7 +362,7 @@ FIXTURE_SETUP(stopped)
 
 FIXTURE_TEARDOWN(stopped)
 {
-	clean_up(self->a->name);
+	vt_forget(self->a->name);
 }
 
 static void stop(pid_t pid)

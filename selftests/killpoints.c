@@ -616,13 +616,9 @@ static bool victim_ends(struct run *r)
 	return true;
 }
 
-/* A process that is not to end has: it has said why, and the others may wait for it in vain. */
 static bool any_ended(const struct run *r)
 {
-	for (int i = 0; i < WITNESSES; i++)
-		if (vt_has_ended(&r->witness[i]))
-			return true;
-	return r->daemon.pid > 0 && vt_has_ended(&r->daemon);
+	return vt_any_ended(r->witness, WITNESSES) || vt_any_ended(&r->daemon, 1);
 }
 
 static void start_daemon(struct run *r, struct vt_peer *p, vt_main fn)
@@ -787,20 +783,13 @@ FIXTURE_TEARDOWN(killed)
 {
 }
 
-static int by_size(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 TEST_F_TIMEOUT(killed, at_each_point, 280)
 {
 	/* Not at full length: some of the points, and as patient as the machine is slow. */
 	double share = vt_scale() < 1 ? 4 * vt_scale() : 1;
 	uint64_t limit = vt_scale() < 1 ? 50 * TOLD_NS : TOLD_NS;
 	uint32_t(*seen)[VT_MOMENTS] = calloc(VT_POINTS_MAX, sizeof(*seen));
-	uint64_t *late = calloc(VT_POINTS_MAX * VT_MOMENTS, sizeof(*late));
+	double *late = calloc(VT_POINTS_MAX * VT_MOMENTS, sizeof(*late)); /* ms */
 	uint64_t rng = vt_seed();
 	struct run *r = &self->r;
 	unsigned int i, when, n = 0, points = 0, unmet = 0;
@@ -837,7 +826,7 @@ TEST_F_TIMEOUT(killed, at_each_point, 280)
 				continue;
 			}
 			died_at[i][when] = true;
-			late[n++] = r->late;
+			late[n++] = (double)r->late / 1e6;
 			if (tries == TRIES)
 				ksft_print_msg("the others knew %ju ms late: it died %s\n",
 					       (uintmax_t)(r->late / VT_MS),
@@ -845,10 +834,11 @@ TEST_F_TIMEOUT(killed, at_each_point, 280)
 			EXPECT_LT(tries, TRIES);
 		}
 	}
-	qsort(late, n, sizeof(*late), by_size);
-	ksft_print_msg("%u points passed, died at %u of them, %u not met again; the others knew after %.2f ms (p50), "
-		       "%.2f (p99), %.2f (max)\n",
-		       points, n, unmet, late[n / 2] / 1e6, late[n - 1 - n / 100] / 1e6, late[n ? n - 1 : 0] / 1e6);
+	vt_sort(late, n);
+	ksft_print_msg("%u points passed, died at %u of them, %u not met again\n", points, n, unmet);
+	if (n)
+		ksft_print_msg("the others knew after %.2f ms (p50), %.2f (p99), %.2f (max)\n", late[n / 2],
+			       late[n - 1 - n / 100], late[n - 1]);
 	EXPECT_LT(unmet * 10, points + 10);
 	*walks += share == 1;
 	free(seen);

@@ -248,14 +248,6 @@ static uint64_t received_by_others(const struct arena *a, int but)
 	return n;
 }
 
-static bool any_ended(const struct vt_peer *p, int n)
-{
-	while (n--)
-		if (vt_has_ended(&p[n]))
-			return true; /* something was wrong, and it has said what */
-	return false;
-}
-
 /* One steady shell stops; the others get on all the same, and it does when it goes on. */
 static bool stop_and_go(struct arena *a, struct vt_peer *shell, int i)
 {
@@ -264,10 +256,10 @@ static bool stop_and_go(struct arena *a, struct vt_peer *shell, int i)
 
 	kill(shell[i].pid, SIGSTOP);
 	others = received_by_others(a, i);
-	ok = VT_WATCH_UNTIL(received_by_others(a, i) > others + 10 || any_ended(shell, STEADY), a->step, STEADY + 2);
+	ok = VT_WATCH_UNTIL(received_by_others(a, i) > others + 10 || vt_any_ended(shell, STEADY), a->step, STEADY + 2);
 	own = vt_load(&a->received[i]);
 	kill(shell[i].pid, SIGCONT);
-	return ok && VT_WATCH_UNTIL(vt_load(&a->received[i]) > own || any_ended(shell, STEADY), a->step, STEADY + 2);
+	return ok && VT_WATCH_UNTIL(vt_load(&a->received[i]) > own || vt_any_ended(shell, STEADY), a->step, STEADY + 2);
 }
 
 FIXTURE(shell)
@@ -326,7 +318,7 @@ TEST_F_TIMEOUT(shell, killed_in_mid_push, 280)
 			stops++;
 		}
 		ASSERT_FALSE(vt_has_ended(&d));
-		ASSERT_FALSE(any_ended(steady, STEADY));
+		ASSERT_FALSE(vt_any_ended(steady, STEADY));
 	}
 	/* All of it is gone, while the others are still at work. */
 	EXPECT_TRUE(VT_UNTIL(count_fds(d.pid) == fds && count_maps(d.pid) == maps))

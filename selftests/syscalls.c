@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include "lib/harness.h"
+#include "lib/peer.h"
 #include "lib/watch.h"
 #include "venom.h"
 
@@ -257,7 +258,6 @@ static long count_calls(struct vt_peer *p)
 static long run(struct arena *a)
 {
 	struct vt_peer peer[2] = {0};
-	char path[200];
 	long n = -1;
 	int i;
 
@@ -292,9 +292,7 @@ static long run(struct arena *a)
 kill:
 	for (i = 0; i < 2; i++)
 		vt_kill(&peer[i], SIGKILL);
-	/* Its name waits for the next daemon: here there is none. */
-	snprintf(path, sizeof(path), "%s/%s", getenv("VENOM_RUNTIME_DIR"), a->name);
-	unlink(path);
+	vt_forget(a->name);
 	return n;
 }
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include "lib/harness.h"
+#include "lib/peer.h"
 #include "lib/watch.h"
 #include "venom.h"
 
@@ -100,20 +101,13 @@ static bool all_told(const struct arena *a)
 	return vt_load(&a->told[SPINNER]) && vt_load(&a->told[SLEEPER]) && vt_load(&a->told[PIDFD]);
 }
 
-static int by_size(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 TEST(when_the_daemon_is_killed)
 {
 	struct arena *a = vt_shared(sizeof(*a));
 	struct vt_peer peer[WATCHERS], d;
 	struct vt_role role[WATCHERS];
-	uint64_t rounds = vt_scaled(ROUNDS), round, start, *took[WATCHERS];
-	struct venom_daemon *last;
+	uint64_t rounds = vt_scaled(ROUNDS), round, start;
+	double *took[WATCHERS];
 	int i;
 
 	rounds = rounds < 20 ? 20 : rounds;
@@ -136,14 +130,13 @@ TEST(when_the_daemon_is_killed)
 		vt_kill(&d, SIGKILL);
 		ASSERT_TRUE(VT_WATCH_UNTIL(all_told(a), a->step, WATCHERS));
 		for (i = 0; i < WATCHERS; i++)
-			took[i][round - 1] = vt_load(&a->told[i]) - start;
+			took[i][round - 1] = (double)(vt_load(&a->told[i]) - start);
 	}
 	vt_store(&a->stop, 1);
-	ASSERT_EQ(0, venom_daemon_create(&last, a->name, NULL)); /* it takes the dead one's name away with it */
-	venom_daemon_destroy(last);
+	vt_forget(a->name);
 	for (i = 0; i < WATCHERS; i++) {
 		EXPECT_EQ(0, vt_wait(&peer[i]));
-		qsort(took[i], rounds, sizeof(**took), by_size);
+		vt_sort(took[i], rounds);
 		ksft_print_msg("%-20s p50 %6.0f us  p99 %6.0f us  max %6.0f us\n", names[i], took[i][rounds / 2] / 1e3,
 			       took[i][rounds - 1 - rounds / 100] / 1e3, took[i][rounds - 1] / 1e3);
 		free(took[i]);

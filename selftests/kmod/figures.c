@@ -23,19 +23,12 @@ struct pair {
 	int turns;
 };
 
-static int by_size(const void *p, const void *q)
-{
-	double a = *(const double *)p, b = *(const double *)q;
-
-	return (a > b) - (a < b);
-}
-
 static double median(const double *v, int n)
 {
 	double sorted[TURNS_MAX];
 
 	memcpy(sorted, v, (size_t)n * sizeof(*v));
-	qsort(sorted, (size_t)n, sizeof(*v), by_size);
+	vt_sort(sorted, (size_t)n);
 	return sorted[n / 2];
 }
 
@@ -291,7 +284,7 @@ static long p_requests(long n, long b, long c)
 			return -1;
 		ns[i] = (double)(vt_now() - t);
 	}
-	qsort(ns, (size_t)n, sizeof(*ns), by_size);
+	vt_sort(ns, (size_t)n);
 	found->p50 = ns[n / 2];
 	found->p99 = ns[n * 99 / 100];
 	return b + c;

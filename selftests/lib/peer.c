@@ -19,6 +19,14 @@ struct venom_config *vt_config(void)
 	return cfg;
 }
 
+void vt_forget(const char *name)
+{
+	struct venom_daemon *d;
+
+	if (!venom_daemon_create(&d, name, NULL))
+		venom_daemon_destroy(d);
+}
+
 static long note(long err)
 {
 	if (err < 0)

@@ -44,6 +44,9 @@ long ps_read(long a, long b, long c); /* v of the latest state */
 long ps_wait(long version, long timeout_ms, long c);
 long ps_set_spin(long ns, long b, long c);
 
+/* What is left of a name whose daemon was killed: the next one takes it away with it. */
+void vt_forget(const char *name);
+
 /* A time-out in the library's terms: ms, or for ever. */
 static inline int64_t pp_ns(long ms)
 {

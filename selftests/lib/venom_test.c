@@ -384,6 +384,18 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 }
 
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+void vt_sort(double *v, size_t n)
+{
+	qsort(v, n, sizeof(*v), by_size);
+}
+
 uint64_t vt_now(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);

@@ -99,6 +99,8 @@ uint64_t vt_scaled(uint64_t n); /* n * scale, at least 1 */
 uint64_t vt_seed(void);
 uint64_t vt_rand(uint64_t *state);
 
+void vt_sort(double *v, size_t n);
+
 uint64_t vt_now(void); /* CLOCK_MONOTONIC, ns */
 uint64_t vt_cpu(void); /* CPU time of this process, ns */
 void vt_sleep_ms(int ms);

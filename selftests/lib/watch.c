@@ -24,6 +24,14 @@ bool vt_has_ended(const struct vt_peer *p)
 	return !waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
 }
 
+bool vt_any_ended(const struct vt_peer *p, int n)
+{
+	while (n--)
+		if (p[n].pid > 0 && vt_has_ended(&p[n]))
+			return true;
+	return false;
+}
+
 int vt_watch(struct vt_peer *p, struct vt_step *s, int n)
 {
 	uint64_t last = 0, now;

@@ -40,6 +40,8 @@ typedef int (*vt_main)(struct vt_peer *self, void *role);
 int vt_play(void *arena, struct vt_step *s, vt_main first, vt_main other, int n);
 
 bool vt_has_ended(const struct vt_peer *p);
+/* One of n that are not to end has: something was wrong, and it has said what.  Those with pid 0 are not looked at. */
+bool vt_any_ended(const struct vt_peer *p, int n);
 
 /* Does cond become true?  Else says where the n peers of s stood. For a parent that leads them step by step. */
 #define VT_WATCH_UNTIL(cond, s, n)              \
