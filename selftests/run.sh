@@ -72,7 +72,6 @@ sanitized() {
 # There is no liburing to link with, nor would qemu-user do its calls.
 aarch64() {
 	local b=build/aarch64 cross=aarch64-linux-gnu no_huge=build/aarch64/selftests/aarch64/no_huge.so qemu
-	limit=${VENOM_TEST_TIMEOUT:-600}
 	qemu=(qemu-aarch64 -L "/usr/$cross" -E "LD_PRELOAD=$PWD/$no_huge")
 	build aarch64 B=$b CC=$cross-gcc AR=$cross-ar OBJCOPY=$cross-objcopy test_libs= CFLAGS='-O2 -g -Werror' \
 		all "${programs[@]/#/$b/selftests/}" $no_huge || return
@@ -107,7 +106,7 @@ if [ "${1-}" = --models ]; then
 	shift
 	[ $# -gt 0 ] || set -- $(basename -as .pml selftests/models/*.pml | grep -vx memory)
 	rm -f "$out"/models-*.tap
-	limit=$((4 * limit))
+	limit=$((2 * limit))
 	for model; do
 		while [ "$(jobs -rp | wc -l)" -ge "$cpus" ]; do wait -n; done
 		run "models/$model" selftests/models/check.sh "$model" &

@@ -95,7 +95,7 @@ static void pass(unsigned int i, enum vt_moment when)
 		pause();
 }
 
-void vt_pass(const struct vt_point *p, enum vt_moment when)
+static void pass_store(const struct vt_point *p, enum vt_moment when)
 {
 	pass((unsigned int)(p - __start_vt_points), when);
 }
@@ -128,7 +128,7 @@ static void let_write(const void *to, int prot)
 
 void vt_store_begin(const struct vt_point *p, void *to)
 {
-	vt_pass(p, VT_BEFORE);
+	pass_store(p, VT_BEFORE);
 	pthread_mutex_lock(&lock);
 	let_write(to, PROT_READ | PROT_WRITE);
 }
@@ -137,7 +137,7 @@ void vt_store_end(const struct vt_point *p, void *to)
 {
 	let_write(to, PROT_READ);
 	pthread_mutex_unlock(&lock);
-	vt_pass(p, VT_AFTER);
+	pass_store(p, VT_AFTER);
 }
 
 void vt_store_copy(const struct vt_point *p, void *dst, const void *src, size_t len)
@@ -146,7 +146,7 @@ void vt_store_copy(const struct vt_point *p, void *dst, const void *src, size_t 
 
 	vt_store_begin(p, dst);
 	memcpy(dst, src, half);
-	vt_pass(p, VT_MIDDLE);
+	pass_store(p, VT_MIDDLE);
 	memcpy((char *)dst + half, (const char *)src + half, len - half);
 	vt_store_end(p, dst);
 }
@@ -230,14 +230,11 @@ CALL(void *, mmap, (void *p, size_t l, int pr, int f, int fd, off_t o), (p, l, p
 CALL(int, munmap, (void *p, size_t l), (p, l))
 CALL(int, open, (const char *p, int f, mode_t m), (p, f, m))
 CALL(ssize_t, pwrite, (int fd, const void *b, size_t n, off_t o), (fd, b, n, o))
-CALL(ssize_t, recv, (int s, void *b, size_t n, int f), (s, b, n, f))
 CALL(ssize_t, recvmsg, (int s, struct msghdr *m, int f), (s, m, f))
 CALL(int, rename, (const char *a, const char *b), (a, b))
-CALL(ssize_t, send, (int s, const void *b, size_t n, int f), (s, b, n, f))
 CALL(ssize_t, sendmsg, (int s, const struct msghdr *m, int f), (s, m, f))
 CALL(int, shutdown, (int s, int h), (s, h))
 CALL(int, socket, (int d, int t, int p), (d, t, p))
-CALL(int, socketpair, (int d, int t, int p, int *s), (d, t, p, s))
 CALL(long, syscall, (long n, long a, long b, long c, long d, long e, long f), (n, a, b, c, d, e, f))
 CALL(int, unlink, (const char *p), (p))
 CALL(ssize_t, write, (int fd, const void *b, size_t n), (fd, b, n))

@@ -23,8 +23,7 @@ struct vt_point {
 
 enum vt_moment { VT_BEFORE, VT_AFTER, VT_MIDDLE, VT_MOMENTS };
 
-/* In the process that is to die: it passes this point. */
-void vt_pass(const struct vt_point *p, enum vt_moment when);
+/* Around a store; in the process that is to die, it passes these points. */
 void vt_store_begin(const struct vt_point *p, void *to);
 void vt_store_end(const struct vt_point *p, void *to);
 void vt_store_copy(const struct vt_point *p, void *dst, const void *src, size_t len);
