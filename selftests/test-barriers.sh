@@ -3,12 +3,14 @@
 #
 # Every barrier in libvenom names its partner ("pairs with ... in FUNCTION"), and every partner exists; each fence and
 # each acquire or release outside barrier.h has such a comment; and barrier.h's list names functions that are there.
-cd "$(dirname "$0")/../libvenom/src" || exit 1
-n=0 failed=0
+cd "$(dirname "$0")/.." || exit 1
+. selftests/lib/verdict.sh
+cd libvenom/src || exit 1
 
 result() { # result OK NAME [DETAIL...]
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else failed=1; echo "not ok $n - $2"; shift 2; printf '# %s\n' "$@"; fi
+	verdict "$1" "$2" && return
+	shift 2
+	printf '# %s\n' "$@"
 }
 
 defined() { grep -qE "^[a-zV].*[ *]$1\(" ./*.[ch] ../../kmod/*.c; }

@@ -4,14 +4,13 @@
 # The module as a distribution would carry it: `make install-kmod` puts source and configuration where they belong, and
 # DKMS builds it from there against each kernel whose headers are installed.  Nothing is installed on this machine.
 cd "$(dirname "$0")/.." || exit 1
+. selftests/lib/verdict.sh
 version=$(sed -n 's/^VERSION := //p' Makefile)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
 
 result() { # result STATUS NAME: with what is in $tmp/log, if it failed
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else failed=1; echo "not ok $n - $2"; tail -n 20 "$tmp/log" | sed 's/^/# /'; fi
+	verdict "$1" "$2" || tail -n 20 "$tmp/log" | sed 's/^/# /'
 }
 
 make --no-print-directory -s install-kmod DESTDIR="$tmp/root" >"$tmp/log" 2>&1

@@ -6,23 +6,17 @@
 # runs them for long.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. selftests/lib/verdict.sh
 out=build/fuzz
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export ASAN_OPTIONS=quarantine_size_mb=8:${ASAN_OPTIONS:-}
 seconds=$(awk -v s="${VENOM_TEST_SCALE:-1}" 'BEGIN { print 1 + int(4 * s) }')
 
-n=0 failed=0
 result() { # result STATUS NAME [LOG]
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n - $2"
-	else
-		failed=1
-		echo "not ok $n - $2"
-		[ -z "${3-}" ] || grep -aE 'ERROR|error: |\*\*\*|: runtime error|fuzz/.*:[0-9]+: |^ *#[0-9]+ .* in [a-z_]+ .*\.[ch]:|artifact|^met:|^Base64' "$3" |
+	verdict "$1" "$2" || [ -z "${3-}" ] ||
+		grep -aE 'ERROR|error: |\*\*\*|: runtime error|fuzz/.*:[0-9]+: |^ *#[0-9]+ .* in [a-z_]+ .*\.[ch]:|artifact|^met:|^Base64' "$3" |
 			head -n 30 | sed 's/^/# /'
-	fi
 }
 
 go() { # go NAME

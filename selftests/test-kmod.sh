@@ -4,16 +4,14 @@
 # The module's source, as the kernel's own tools see it: sparse for each kernel whose headers are installed, checkpatch
 # --strict, cppcheck.  (gcc's W=1 is vm.sh's.)  What is asked of versions stands in compat.h alone.
 cd "$(dirname "$0")/.." || exit 1
+. selftests/lib/verdict.sh
 . selftests/vm/fetch.sh
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
 
 result() { # result STATUS NAME: with what is in $tmp/log, if it failed
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else failed=1; echo "not ok $n - $2"; head -n 30 "$tmp/log" | sed 's/^/# /'; fi
+	verdict "$1" "$2" || head -n 30 "$tmp/log" | sed 's/^/# /'
 }
-skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
 
 found=
 for kdir in /lib/modules/*/build; do

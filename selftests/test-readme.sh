@@ -5,6 +5,7 @@
 # its daemons and shells run together to a good end.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. selftests/lib/verdict.sh
 B=$PWD/${B:-build}
 top=$PWD
 dir=$(mktemp -d)
@@ -19,16 +20,8 @@ export VENOM_RUNTIME_DIR=$dir/run
 mkdir "$VENOM_RUNTIME_DIR"
 cd "$dir" || exit 1
 
-n=0 failed=0
 result() { # result STATUS NAME [FILE]
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n - $2"
-	else
-		failed=1
-		echo "not ok $n - $2"
-		[ ! -e "${3:-}" ] || sed 's/^/# /' "$3"
-	fi
+	verdict "$1" "$2" || [ ! -e "${3:-}" ] || sed 's/^/# /' "$3"
 }
 
 awk '/^```c$/ { n++; on = 1; next } /^```/ { on = 0 } on { print > ("block" n ".c") }' "$top/README.md"

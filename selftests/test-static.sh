@@ -6,26 +6,15 @@
 # made, and an installed library can be built with.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. selftests/lib/verdict.sh
 B=${B:-build}
 header=libvenom/include/venom.h
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
 
 result() { # result STATUS NAME: with the words of $tmp/log if it failed
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n - $2"
-	else
-		failed=1
-		echo "not ok $n - $2"
-		sed 's/^/# /' "$tmp/log"
-	fi
+	verdict "$1" "$2" || sed 's/^/# /' "$tmp/log"
 	: >"$tmp/log"
-}
-skip() { # skip NAME REASON
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
 }
 : >"$tmp/log"
 

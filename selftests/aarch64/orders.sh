@@ -7,7 +7,8 @@
 # stores, barriers and calls are compared to what the list asks for.
 # TAP on stdout; run by run.sh --aarch64.
 cd "$(dirname "$0")/../.." || exit 1
-b=build/aarch64/orders cross=aarch64-linux-gnu n=0 failed=0
+. selftests/lib/verdict.sh
+b=build/aarch64/orders cross=aarch64-linux-gnu
 files=(daemon shell read lanes memfd_broker dev_daemon)
 
 # The pair in the list (-: one that is told at its place), file, function, and what must be there in this order: ld and st
@@ -75,13 +76,8 @@ while read -r pair file function want; do
 	pattern=${want//()/\\(\\)}
 	pattern=${pattern// \* / (.* )?}
 	case $pattern in "^ "*) ;; *) pattern=" $pattern" ;; esac
-	n=$((n + 1))
-	if grep -qE "$pattern " <<<"$have"; then
-		echo "ok $n - $pair $file.c, $function: $want"
-	else
-		failed=1
-		printf 'not ok %d - %s %s.c, %s: %s\n# have:%s\n' $n "$pair" "$file" "$function" "$want" "$have"
-	fi
+	grep -qE "$pattern " <<<"$have"
+	verdict $? "$pair $file.c, $function: $want" || echo "# have:$have"
 done <<<"$list"
 
 echo "1..$n"

@@ -9,18 +9,15 @@
 # search complete.  Then it is broken, one line at a time (the mutations, see memory.pml), and must be rejected each time.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
+. selftests/lib/verdict.sh
 models=$PWD/selftests/models
 sources=(libvenom/src/*.[ch] kmod/*.[ch])
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-n=0 failed=0
 result() { # STATUS NAME [DETAIL...]
-	n=$((n + 1))
-	[ "$1" != 0 ] || { echo "ok $n - $2"; return; }
-	failed=1
-	echo "not ok $n - $2"
+	verdict "$1" "$2" && return
 	shift 2
 	printf '%s\n' "$@" | sed '/^$/d; s/^/# /'
 }
