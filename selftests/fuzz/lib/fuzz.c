@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
+#include "system.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 #include <linux/venom_layout.h>
 
@@ -17,15 +14,6 @@
 #define TICK  20000 /* ns that pass between two looks at the clock */
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-
-/* What the library calls in the place of the system, see looks.h. */
-void fuzz_look(const volatile void *p, size_t size);
-void fuzz_copy(void *dst, const void *src, size_t len);
-int fuzz_clock(clockid_t clock, struct timespec *ts);
-int fuzz_ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask);
-int fuzz_epoll(int epfd, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask);
-void *fuzz_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-int fuzz_munmap(void *p, size_t size);
 
 void fuzz_failed(const char *file, int line, const char *what)
 {
