@@ -6,509 +6,25 @@
  *	survey		the victim plays its part and lives: which points does it pass, and how often
  *	walk		the same once for each point, where it dies, at one of the times that it passes there
  *
- * Beside the victim three witnesses work, all with waits that never give up: one asks, one sends, one reads.  Where the
- * victim is the daemon, or the one that took over from a dead one, each of them must be told within 100 ms,
- * by the errno of a call; then an heir comes, and must be able to serve them all.  Where it is a shell, its place must be
- * free again within 100 ms, and the witnesses notice nothing.
+ * Beside the victim three witnesses work (lib/killcast.h), all with waits that never give up: one asks, one sends, one
+ * reads.  Where the victim is the daemon, or the one that took over from a dead one, each of them must be told within
+ * 100 ms, by the errno of a call; then an heir comes, and must be able to serve them all.  Where it is a shell, its place
+ * must be free again within 100 ms, and the witnesses notice nothing.
  *
  * The ledger says of each command, by number, what became of it: taken at most once, in its shell's order, by whom it was
  * sent to; a request answered has been taken, one failed with -EPIPE has not; each accepted command is taken, but
  * for those that the dead daemon had (embedded: all that it had not taken; with the module: what its last receive
  * took and could not note any more).
  */
-#include <poll.h>
 #include <signal.h>
 #include "internal.h"
 #include "lib/harness.h"
+#include "lib/killcast.h"
 #include "lib/killpoint.h"
-#include "lib/watch.h"
 
-#define SIZE	400 /* of the state: more than is copied in line */
-#define N	65536 /* commands of one shell in a run */
-#define BATCH	3
-#define TURNS	60 /* that a victim plays before it ends by itself */
 #define TOLD_NS (100 * VT_MS)
 #define TRIES	5 /* late once may be the machine's doing */
 #define NTH_MAX 40
-
-enum { ASKER, SENDER, READER, WITNESSES, VICTIM = WITNESSES, SHELLS };
-static const char *const names[SHELLS] = {"asker", "sender", "reader", "victim"};
-
-/* What the sender of a command knows of it. */
-enum outcome { UNSENT, UNKNOWN, ACCEPTED, ANSWERED, NEVER_TAKEN, RESET };
-
-struct ledger {
-	uint32_t sent; /* number of the last one */
-	uint8_t outcome[N], daemon[N], taken[N];
-};
-
-struct arena {
-	struct vt_step step[SHELLS + 1]; /* the last is the daemon's */
-	char name[VENOM_NAME_MAX + 1];
-	struct venom_config cfg;
-	uint32_t daemons, up; /* number of the daemon that was started last; that was created last */
-	bool ended; /* a daemon came to its end in order: its channel goes with all that is in it */
-	bool guard; /* only stores that are points may write to the shared pages */
-	bool steady; /* no daemon dies: no session ends by itself */
-	uint64_t stop, quit; /* for shells, for the daemon */
-	uint64_t told[SHELLS], served[SHELLS];
-	struct ledger ledger[SHELLS];
-	struct {
-		uint32_t generation, last;
-	} order[SHELLS]; /* by id: the last one taken */
-};
-
-struct message {
-	uint32_t who, n;
-	char more[192];
-};
-
-/* Bytes of message n: within the first line of its slot, or beyond. */
-static size_t put(struct message *m, int who, uint32_t n)
-{
-	size_t more = n % 3 ? n % sizeof(m->more) : 0;
-
-	m->who = (uint32_t)who;
-	m->n = n;
-	vt_fill(m->more, more, n);
-	return offsetof(struct message, more) + more;
-}
-
-static bool is_whole(const struct message *m, size_t len)
-{
-	struct message want;
-
-	return len >= offsetof(struct message, more) && len == put(&want, (int)m->who, m->n) && !memcmp(m, &want, len);
-}
-
-/* ---- the daemon ------------------------------------------------------------ */
-
-static void answer(struct venom_daemon *d, const struct venom_command *cmd, struct message *m)
-{
-	int rc = venom_daemon_respond(d, cmd, m, put(m, (int)m->who, ~m->n));
-
-	VT_CHECK(!rc || rc == -EPIPE || rc == -ESTALE);
-}
-
-/* A command, and one request that is answered later, when its shell may have given up or gone. */
-struct work {
-	struct arena *a;
-	struct venom_daemon *d;
-	uint64_t turn, due;
-	struct venom_command late;
-	struct message m;
-};
-
-static void take(struct work *w, const struct venom_command *cmd)
-{
-	struct message m;
-	struct ledger *l;
-
-	VT_CHECK(cmd->len <= sizeof(m));
-	memcpy(&m, cmd->data, cmd->len);
-	VT_CHECK(is_whole(&m, cmd->len) && m.who < SHELLS && m.n < N);
-	l = &w->a->ledger[m.who];
-	VT_CHECK(m.n <= vt_load(&l->sent) && cmd->client_id < SHELLS);
-	if (w->a->order[cmd->client_id].generation == cmd->generation)
-		VT_CHECK(m.n > w->a->order[cmd->client_id].last);
-	w->a->order[cmd->client_id].generation = cmd->generation;
-	w->a->order[cmd->client_id].last = m.n;
-	l->taken[m.n]++;
-	if (!(cmd->flags & VENOM_CMD_REQUEST))
-		return;
-	if (!w->due && w->turn % 8 == 0) {
-		w->due = w->turn + 4;
-		w->late = *cmd;
-		w->m = m;
-	} else {
-		answer(w->d, cmd, &m);
-	}
-}
-
-static void publish(struct venom_daemon *d, uint64_t turn)
-{
-	uint64_t v = venom_daemon_version(d) + 1;
-	size_t len = turn % 2 ? SIZE - v % 7 : 64;
-	char buf[SIZE];
-
-	vt_fill(buf, len, (uint32_t)v);
-	VT_CHECK(!venom_daemon_publish(d, buf, len));
-}
-
-static void guard_lanes(struct venom_daemon *d)
-{
-	pthread_mutex_lock(&d->lock);
-	for (uint32_t id = 0; id < d->geo.max_clients; id++)
-		if (d->lanes[id])
-			vt_guard(d->lanes[id]->rsp_map.p, d->lanes[id]->rsp_map.size);
-	pthread_mutex_unlock(&d->lock);
-}
-
-/* Receive as one may: one, some, or told by the descriptor. */
-static void receive(struct work *w)
-{
-	struct pollfd p = {.fd = venom_daemon_fd(w->d), .events = POLLIN};
-	struct venom_command cmd[BATCH];
-	int rc, how = w->turn % 4;
-
-	if (how == 1 && !venom_daemon_arm(w->d))
-		VT_CHECK(poll(&p, 1, 1) >= 0);
-	rc = how > 1 ? venom_daemon_receive_many(w->d, cmd, BATCH, VT_MS) : venom_daemon_receive(w->d, cmd, VT_MS);
-	VT_CHECK(rc >= 0);
-	for (int i = 0; i < rc; i++)
-		take(w, &cmd[i]);
-	if (w->turn % 32 == 0)
-		vt_sleep_ms(1); /* lanes fill up */
-}
-
-static int play_daemon(struct arena *a, bool victim)
-{
-	struct vt_step *step = &a->step[SHELLS];
-	struct work w = {.a = a};
-	struct venom_command cmd;
-
-	vt_step(step, "create", 0);
-	VT_CHECK(!venom_daemon_create(&w.d, a->name, &a->cfg));
-	vt_store(&a->up, vt_load(&a->daemons));
-	if (!venom_daemon_version(w.d)) /* ids and generations start anew */
-		memset(a->order, 0, sizeof(a->order));
-	if (a->guard)
-		vt_guard(w.d->state_map.p, w.d->state_map.size);
-	for (w.turn = 1; victim ? w.turn < TURNS : !vt_load(&a->quit); w.turn++) {
-		vt_step(step, "its turns", w.turn);
-		if (a->guard)
-			guard_lanes(w.d);
-		publish(w.d, w.turn);
-		receive(&w);
-		if (w.due && w.due <= w.turn) {
-			answer(w.d, &w.late, &w.m);
-			w.due = 0;
-		}
-	}
-	/* An ordinary end leaves nothing that was accepted. */
-	while (!victim && venom_daemon_receive(w.d, &cmd, 0) == 1)
-		take(&w, &cmd);
-	vt_step(step, "destroy", 0);
-	a->ended |= victim;
-	venom_daemon_destroy(w.d);
-	return 0;
-}
-
-static int daemon_plain(struct vt_peer *self, void *arg)
-{
-	(void)self;
-	return play_daemon(arg, false);
-}
-
-static int daemon_victim(struct vt_peer *self, void *arg)
-{
-	(void)self;
-	vt_victim();
-	return play_daemon(arg, true);
-}
-
-/* ---- shells ---------------------------------------------------------------- */
-
-static uint32_t next(struct arena *a, int who, enum outcome as)
-{
-	struct ledger *l = &a->ledger[who];
-	uint32_t n = l->sent + 1;
-
-	VT_CHECK(n < N);
-	l->outcome[n] = as;
-	l->daemon[n] = (uint8_t)vt_load(&a->daemons);
-	vt_store(&l->sent, n);
-	return n;
-}
-
-/* What came of request n. */
-static int asked(struct arena *a, int who, uint32_t n, ssize_t rc, const struct message *m)
-{
-	uint8_t *outcome = &a->ledger[who].outcome[n];
-
-	if (rc == -ETIMEDOUT)
-		return 0; /* it may still be taken */
-	if (rc >= 0) {
-		VT_CHECK(m->who == (uint32_t)who && m->n == ~n && is_whole(m, (size_t)rc));
-		*outcome = ANSWERED;
-		return 0;
-	}
-	VT_CHECK(rc == -EPIPE || rc == -ECONNRESET);
-	*outcome = rc == -EPIPE ? NEVER_TAKEN : RESET;
-	return (int)rc;
-}
-
-static int ask(struct arena *a, struct venom_shell *s, int who, int64_t timeout_ns)
-{
-	uint32_t n = next(a, who, UNKNOWN);
-	struct message m;
-	size_t len = put(&m, who, n);
-
-	return asked(a, who, n, venom_shell_request(s, &m, len, &m, sizeof(m), timeout_ns), &m);
-}
-
-static int submit(struct arena *a, struct venom_shell *s, int who, uint32_t *n, uint64_t *tag)
-{
-	struct message m;
-	size_t len;
-	int rc;
-
-	*n = next(a, who, UNKNOWN);
-	len = put(&m, who, *n);
-	rc = venom_shell_submit(s, &m, len, tag);
-	if (rc == -EAGAIN) /* the lane is full */
-		a->ledger[who].outcome[*n] = NEVER_TAKEN;
-	else if (rc)
-		asked(a, who, *n, rc, NULL);
-	return rc;
-}
-
-/* Two requests at once, and one between them that is given up. */
-static int ask_two(struct arena *a, struct venom_shell *s, int who)
-{
-	uint64_t tag[3], got;
-	uint32_t n[3];
-	struct message m;
-	int rc = 0, open = 0, left;
-
-	while (open < 3 && !(rc = submit(a, s, who, &n[open], &tag[open])))
-		open++;
-	if (rc == -EAGAIN)
-		rc = 0;
-	left = open;
-	if (open == 3) {
-		VT_CHECK(!venom_shell_cancel(s, tag[1]));
-		tag[1] = 0;
-		left--;
-	}
-	for (; left; left--) {
-		ssize_t len;
-		int i = 0, bad;
-
-		got = VENOM_ANY;
-		len = venom_shell_complete(s, &got, &m, sizeof(m), -1);
-		while (i < open && tag[i] != got)
-			i++;
-		VT_CHECK(i < open);
-		bad = asked(a, who, n[i], len, &m);
-		rc = rc ? rc : bad;
-	}
-	return rc;
-}
-
-static int send_some(struct arena *a, struct venom_shell *s, int who, int count)
-{
-	struct message m[BATCH];
-	struct iovec iov[BATCH];
-	uint32_t n[BATCH];
-	int i, rc;
-
-	for (i = 0; i < count; i++) {
-		n[i] = next(a, who, UNKNOWN);
-		iov[i] = (struct iovec){&m[i], put(&m[i], who, n[i])};
-	}
-	rc = count == 1 ? venom_shell_send(s, &m[0], iov[0].iov_len) : venom_shell_send_many(s, iov, BATCH);
-	if (count == 1 && !rc)
-		rc = 1;
-	for (i = 0; i < count; i++)
-		a->ledger[who].outcome[n[i]] = i < rc ? ACCEPTED : UNSENT;
-	VT_CHECK(rc > 0 || rc == -EAGAIN || rc == -EPIPE);
-	return rc < 0 ? rc : 0;
-}
-
-static int send_and_wait(struct arena *a, struct venom_shell *s, int who, uint64_t turn)
-{
-	int rc = send_some(a, s, who, turn % 2 ? 1 : BATCH);
-
-	if (rc == -EAGAIN)
-		rc = venom_shell_room(s, -1);
-	VT_CHECK(rc >= 0 || rc == -EPIPE);
-	return rc < 0 ? rc : 0;
-}
-
-/* No time to wait for room, or for the answer. */
-static int ask_in_haste(struct arena *a, struct venom_shell *s, int who)
-{
-	int rc;
-
-	while (!(rc = send_some(a, s, who, 1)))
-		;
-	return rc == -EAGAIN ? ask(a, s, who, 0) : rc;
-}
-
-/* Break the rules: we are thrown out, if the daemon lives to see it. */
-static int misbehave(struct venom_shell *s)
-{
-	struct venom_slot *slot = venom_slots_at(&s->out, s->pos);
-
-	if (venom_shell_room(s, -1) < 0)
-		return -EPIPE;
-	vt_store(&slot->len, s->geo.cmd_size + 1);
-	vt_store(&slot->seq, s->pos + 1);
-	s->be->wake_daemon(s);
-	VT_CHECK(venom_shell_wait(s, UINT64_MAX - 1, -1) == -EPIPE);
-	return -EPIPE;
-}
-
-static void check_version(const char *buf, ssize_t len, uint64_t v, uint64_t *last)
-{
-	VT_CHECK(len > 0 && v >= *last && vt_is(buf, (size_t)len, (uint32_t)v));
-	*last = v;
-}
-
-static int look(struct venom_shell *s, uint64_t turn, uint64_t *last)
-{
-	struct pollfd p = {.fd = venom_shell_fd(s), .events = POLLIN};
-	struct venom_view view;
-	char buf[SIZE];
-	uint64_t v = *last;
-	ssize_t len;
-	int rc;
-
-	if (turn % 4 == 3) {
-		rc = venom_shell_arm(s, VENOM_WAIT_STATE, v);
-		if (!rc)
-			VT_CHECK(poll(&p, 1, -1) == 1);
-	}
-	rc = venom_shell_wait(s, v, -1);
-	VT_CHECK(rc == 1 || rc == -EPIPE);
-	if (turn % 4 == 0) {
-		len = venom_shell_read_begin(s, &view);
-		if (!len) {
-			size_t size = view.len < SIZE ? view.len : SIZE;
-
-			memcpy(buf, view.data, size);
-			v = view.version;
-			len = venom_shell_read_retry(s, &view) ? -EAGAIN : (ssize_t)size;
-		}
-	} else if (turn % 4 == 1) {
-		len = venom_shell_read_next(s, buf, SIZE, &v);
-	} else {
-		len = venom_shell_read(s, buf, SIZE, &v);
-	}
-	if (len >= 0)
-		check_version(buf, len, v, last);
-	else
-		VT_CHECK(len == -EAGAIN || len == -EOVERFLOW || (len == -EOWNERDEAD && s->ring.versions == 1) ||
-			 (len == -ENODATA && rc == -EPIPE) || (len == -EPIPE && turn % 4 == 1));
-	if (len == -EOVERFLOW)
-		*last = v;
-	if (len == -EOWNERDEAD || len == -EPIPE)
-		return (int)len;
-	return rc < 0 ? rc : 0;
-}
-
-static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t turn, uint64_t *last)
-{
-	int rc;
-
-	vt_step(&a->step[who], names[who], turn);
-	switch (who) {
-	case ASKER:
-		return turn % 2 ? ask(a, s, who, turn % 8 == 1 ? VT_MS / 10 : -1) : ask_two(a, s, who);
-	case SENDER:
-		return send_and_wait(a, s, who, turn);
-	case READER:
-		return look(s, turn, last);
-	default:
-		rc = look(s, turn, last);
-		rc = rc ? rc : send_and_wait(a, s, who, turn);
-		rc = rc ? rc : turn % 2 ? ask(a, s, who, turn % 4 == 1 ? VT_MS / 10 : -1) : ask_two(a, s, who);
-		return rc || turn % 8 ? rc : ask_in_haste(a, s, who);
-	}
-}
-
-static int connect_to(struct arena *a, struct venom_shell **s, int who)
-{
-	int rc;
-
-	vt_step(&a->step[who], "connect", 0);
-	rc = venom_shell_connect(s, a->name);
-	if (rc)
-		VT_CHECK(rc == -ENOENT || rc == -EUSERS);
-	else
-		VT_CHECK(!venom_shell_set_spin(*s, a->cfg.spin_ns));
-	if (!rc && a->guard)
-		vt_guard((*s)->cmd_map.p, (*s)->cmd_map.size);
-	return rc;
-}
-
-/* Now and then a witness does not just go on.  True if its session is over. */
-static bool leaves(struct arena *a, struct venom_shell *s, int who, uint64_t turn)
-{
-	struct venom_shell *one_more;
-	uint64_t tag;
-	uint32_t n;
-
-	if (turn % 8 || a->guard)
-		return false;
-	if (who == READER && !connect_to(a, &one_more, who))
-		venom_shell_close(one_more); /* there was a place */
-	if (who == ASKER)
-		submit(a, s, who, &n, &tag); /* and goes without the answer */
-	if (who == SENDER && turn % 16 == 0)
-		misbehave(s);
-	return who != READER;
-}
-
-static int witness(struct vt_peer *self, void *arg)
-{
-	struct vt_role *role = arg;
-	struct arena *a = role->arena;
-	struct venom_shell *s = NULL;
-	uint64_t turn, last = 0;
-	uint32_t daemons, mine = 0; /* the daemon that served this session */
-	int rc, who = role->who;
-
-	(void)self;
-	for (turn = 1; !vt_load(&a->stop); turn++) {
-		daemons = vt_load(&a->daemons);
-		rc = s ? play_shell(a, s, who, turn, &last) : connect_to(a, &s, who);
-		if (rc) {
-			VT_CHECK(!s || !a->steady);
-			if (vt_load(&a->told[who]) <= vt_load(&vt_fate->died))
-				vt_store(&a->told[who], vt_now());
-			/* With the module it may go on; if it does not once another daemon is there, it will not. */
-			if (s && (!vt_on_dev() || (rc == -EPIPE && vt_load(&a->up) > mine))) {
-				venom_shell_close(s);
-				s = NULL;
-				last = 0;
-			}
-			usleep(200);
-		} else if (s) {
-			vt_store(&a->served[who], daemons);
-			mine = daemons;
-			if (turn % 2 == 0)
-				usleep(100);
-			if (leaves(a, s, who, turn)) {
-				venom_shell_close(s);
-				s = NULL;
-				last = 0;
-			}
-		}
-	}
-	venom_shell_close(s);
-	return 0;
-}
-
-static int shell_victim(struct vt_peer *self, void *arg)
-{
-	struct arena *a = ((struct vt_role *)arg)->arena;
-	struct venom_shell *s;
-	uint64_t turn, last;
-	int i;
-
-	(void)self;
-	vt_victim();
-	for (i = 0; i < 2; i++) {
-		while (connect_to(a, &s, VICTIM))
-			usleep(100);
-		for (turn = 0, last = 0; turn < (a->guard ? 4 : TURNS / 4); turn++) /* each store costs then */
-			VT_CHECK(!play_shell(a, s, VICTIM, turn, &last));
-		venom_shell_close(s);
-	}
-	return 0;
-}
 
 /* ---- a run ----------------------------------------------------------------- */
 
@@ -575,7 +91,7 @@ static bool ledger_holds(const struct run *r, const struct arena *a, int who)
 		case ACCEPTED:
 			if (!l->taken[n] && !dead)
 				wrong = "accepted, but not taken";
-			if (!l->taken[n] && dead && vt_on_dev() && !a->ended && ++lost > BATCH * (a->daemons - 1))
+			if (!l->taken[n] && dead && vt_on_dev() && !a->ended && ++lost > CAST_BATCH * (a->daemons - 1))
 				wrong = "accepted, but not taken by the daemon that went on";
 			break;
 		case RESET:
@@ -584,7 +100,7 @@ static bool ledger_holds(const struct run *r, const struct arena *a, int who)
 		if (l->taken[n] > 1)
 			wrong = "taken more than once";
 		if (wrong) {
-			ksft_print_msg("the %s's command %u was %s\n", names[who], n, wrong);
+			ksft_print_msg("the %s's command %u was %s\n", cast_name[who], n, wrong);
 			ok = false;
 		}
 	}
@@ -633,24 +149,24 @@ static bool play(struct run *r, unsigned int point, unsigned int when, uint32_t 
 	int i;
 
 	for (i = 0; i < WITNESSES; i++)
-		vt_spawn(&r->witness[i], witness, &r->role[i]);
+		vt_spawn(&r->witness[i], cast_witness, &r->role[i]);
 	if (r->part == SHELL) {
-		start_daemon(r, &r->daemon, daemon_plain);
+		start_daemon(r, &r->daemon, cast_daemon);
 		if (!VT_WATCH_UNTIL(all_served(a, 1) || any_ended(r), a->step, SHELLS + 1) || any_ended(r))
 			return false;
 	}
 	if (r->part == TAKEOVER) {
 		/* The one before it died between a commit's two stores, in the midst of its work. */
-		set_fate(vt_point_of("&r->state->latest"), VT_BEFORE, TURNS / 2);
-		start_daemon(r, &r->daemon, daemon_victim);
+		set_fate(vt_point_of("&r->state->latest"), VT_BEFORE, CAST_TURNS / 2);
+		start_daemon(r, &r->daemon, cast_daemon_victim);
 		if (vt_wait(&r->daemon) != -SIGKILL)
 			return false;
 	}
 	set_fate(point, when, nth);
 	if (r->part == SHELL)
-		vt_spawn(&r->victim, shell_victim, &r->role[VICTIM]);
+		vt_spawn(&r->victim, cast_shell_victim, &r->role[VICTIM]);
 	else
-		start_daemon(r, &r->victim, daemon_victim);
+		start_daemon(r, &r->victim, cast_daemon_victim);
 	if (!victim_ends(r))
 		return false;
 	if (r->part == SHELL) {
@@ -664,7 +180,7 @@ static bool play(struct run *r, unsigned int point, unsigned int when, uint32_t 
 		for (i = 0; i < WITNESSES; i++)
 			if (a->told[i] - vt_fate->died > r->late)
 				r->late = a->told[i] - vt_fate->died;
-		start_daemon(r, &r->daemon, daemon_plain);
+		start_daemon(r, &r->daemon, cast_daemon);
 	}
 	if (!VT_WATCH_UNTIL(all_served(a, a->daemons) || any_ended(r), a->step, SHELLS + 1) || any_ended(r))
 		return false;
@@ -764,11 +280,11 @@ static void set_up(struct run *r, enum part part, int64_t spin, uint32_t version
 
 	strcpy(a->name, vt_name());
 	a->cfg = (struct venom_config)VENOM_CONFIG_INIT;
-	a->cfg.data_size = SIZE;
+	a->cfg.data_size = CAST_SIZE;
 	a->cfg.versions = versions;
 	a->cfg.flags = flags | VENOM_RESUME;
 	a->cfg.cmd_slots = 4;
-	a->cfg.cmd_size = a->cfg.resp_size = sizeof(struct message);
+	a->cfg.cmd_size = a->cfg.resp_size = CAST_CMD;
 	a->cfg.max_clients = part == SHELL ? SHELLS : WITNESSES;
 	a->cfg.spin_ns = spin;
 	*r = (struct run){.a = a, .part = part};

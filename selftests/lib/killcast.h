@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cast of killpoints.c: a daemon, the three witnesses, and a shell that is the victim; and the ledger in which each of
+ * them writes what it does and what came of it.
+ */
+#ifndef VENOM_TEST_KILLCAST_H
+#define VENOM_TEST_KILLCAST_H
+
+#include "venom.h"
+#include "lib/watch.h"
+
+#define CAST_SIZE  400 /* of the state: more than is copied in line */
+#define CAST_N	   65536 /* commands of one shell in a run */
+#define CAST_BATCH 3 /* commands sent, and received, at once */
+#define CAST_TURNS 60 /* that a victim plays before it ends by itself */
+#define CAST_CMD   200 /* largest command */
+
+enum { ASKER, SENDER, READER, WITNESSES, VICTIM = WITNESSES, SHELLS };
+extern const char *const cast_name[SHELLS];
+
+/* What the sender of a command knows of it. */
+enum outcome { UNSENT, UNKNOWN, ACCEPTED, ANSWERED, NEVER_TAKEN, RESET };
+
+struct ledger {
+	uint32_t sent; /* number of the last one */
+	uint8_t outcome[CAST_N], daemon[CAST_N], taken[CAST_N];
+};
+
+struct arena {
+	struct vt_step step[SHELLS + 1]; /* the last is the daemon's */
+	char name[VENOM_NAME_MAX + 1];
+	struct venom_config cfg;
+	uint32_t daemons, up; /* number of the daemon that was started last; that was created last */
+	bool ended; /* a daemon came to its end in order: its channel goes with all that is in it */
+	bool guard; /* only stores that are points may write to the shared pages */
+	bool steady; /* no daemon dies: no session ends by itself */
+	uint64_t stop, quit; /* for shells, for the daemon */
+	uint64_t told[SHELLS], served[SHELLS];
+	struct ledger ledger[SHELLS];
+	struct {
+		uint32_t generation, last;
+	} order[SHELLS]; /* by id: the last one taken */
+};
+
+/* Each for vt_spawn(): a daemon with the arena, a shell with its struct vt_role. */
+int cast_daemon(struct vt_peer *self, void *arena); /* until arena.quit */
+int cast_daemon_victim(struct vt_peer *self, void *arena); /* CAST_TURNS, if it lives */
+int cast_witness(struct vt_peer *self, void *role); /* until arena.stop */
+int cast_shell_victim(struct vt_peer *self, void *role);
+
+#endif /* VENOM_TEST_KILLCAST_H */
