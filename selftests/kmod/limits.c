@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one user may take: channels and memory, by the module's parameters.
+ */
+#include "lib/harness.h"
+#include "kmod/somebody.h"
+
+#define PARAMETERS "/sys/module/venom/parameters/"
+#define CHANNELS   PARAMETERS "channels_per_user"
+#define MIB	   PARAMETERS "mib_per_user"
+
+FIXTURE(limits)
+{
+	long channels, mib;
+	struct vt_peer user, another;
+};
+
+static const struct who limited = USER(.uid = 1000, .gid = 1000);
+
+FIXTURE_SETUP(limits)
+{
+	static const struct who another = USER(.uid = 1001, .gid = 1001);
+
+	self->channels = km_read_long(CHANNELS);
+	self->mib = km_read_long(MIB);
+	NEEDS_ROOT();
+	ASSERT_LE(0, self->channels) TH_LOG("no " CHANNELS);
+	ASSERT_LE(0, self->mib) TH_LOG("no " MIB);
+	be(&self->user, &limited);
+	be(&self->another, &another);
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	if (!is_root())
+		return;
+	EXPECT_TRUE(km_write_long(CHANNELS, self->channels));
+	EXPECT_TRUE(km_write_long(MIB, self->mib));
+	EXPECT_EQ(0, vt_stop(&self->another));
+	EXPECT_EQ(0, vt_stop(&self->user));
+}
+
+static int own_fd[16], n_own;
+
+/* n channels of this process, more than it has already; how many it were before one was refused with EDQUOT. */
+static long w_many(long n, long b, long c)
+{
+	struct venom_ioc_create create, before;
+	int rc;
+
+	for (long i = 0; i < n; i++) {
+		create = dev_create_init(vt_name());
+		before = create;
+		own_fd[n_own] = dev_open();
+		rc = dev_call(own_fd[n_own], VENOM_IOC_CREATE, &create);
+		if (rc) {
+			VT_CHECK(rc == -EDQUOT);
+			VT_CHECK(!memcmp(&create, &before, sizeof(create)));
+			VT_CHECK(w_info((long)create.name, 0, 0) == -ENOENT);
+			VT_CHECK(dev_wake(own_fd[n_own], VENOM_WAKE_STATE, 0) == -EBADFD);
+			close(own_fd[n_own]);
+			return i;
+		}
+		n_own++;
+	}
+	return n + b + c;
+}
+
+static long w_fewer(long n, long b, long c)
+{
+	while (n--)
+		close(own_fd[--n_own]);
+	return b + c;
+}
+
+TEST_F(limits, channels)
+{
+	static const struct who resource = USER(.uid = 1000, .gid = 1000, .caps = CAP(CAP_SYS_RESOURCE)),
+				but = USER(.uid = 1000, .gid = 1000, .caps = ~CAP(CAP_SYS_RESOURCE));
+	struct vt_peer second, root, capable, incapable;
+
+	vt_start(&root);
+	be(&second, &limited);
+	be(&capable, &resource);
+	be(&incapable, &but);
+	ASSERT_TRUE(km_write_long(CHANNELS, 3));
+	/* All of a user's processes share it, and nobody else. */
+	EXPECT_EQ(2, vt_call(&self->user, w_many, 2));
+	EXPECT_EQ(1, vt_call(&second, w_many, 2));
+	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
+	EXPECT_EQ(0, vt_call(&incapable, w_many, 1));
+	EXPECT_EQ(3, vt_call(&self->another, w_many, 4));
+	EXPECT_EQ(5, vt_call(&root, w_many, 5));
+	/* Who is above it counts all the same. */
+	EXPECT_EQ(1, vt_call(&capable, w_many, 1));
+	EXPECT_EQ(0, vt_call(&second, w_fewer, 1));
+	EXPECT_EQ(0, vt_call(&second, w_many, 1));
+	EXPECT_EQ(0, vt_call(&capable, w_fewer, 1));
+	EXPECT_EQ(1, vt_call(&second, w_many, 1));
+	/* By an end in whatever way it is given back. */
+	vt_kill(&second, SIGKILL);
+	EXPECT_TRUE(VT_UNTIL(vt_call(&self->user, w_many, 1) == 1));
+	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
+	/* Lowered below what is there it takes nothing away, and gives nothing. */
+	ASSERT_TRUE(km_write_long(CHANNELS, 1));
+	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
+	EXPECT_EQ(0, vt_call(&self->user, w_fewer, 2));
+	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
+	EXPECT_EQ(0, vt_call(&self->user, w_fewer, 1));
+	EXPECT_EQ(1, vt_call(&self->user, w_many, 2));
+	EXPECT_EQ(0, vt_stop(&incapable));
+	EXPECT_EQ(0, vt_stop(&capable));
+	EXPECT_EQ(0, vt_stop(&root));
+}
+
+TEST_F(limits, not_by_a_user_namespace)
+{
+	struct vt_peer p;
+	long rc;
+
+	be(&p, &limited);
+	ASSERT_TRUE(km_write_long(CHANNELS, 1));
+	rc = vt_call(&p, w_leave, CLONE_NEWUSER | CLONE_NEWIPC);
+	if (rc)
+		SKIP(return, "no user namespaces: errno %ld", -rc);
+	EXPECT_EQ(1, vt_call(&p, w_many, 2));
+	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
+	ASSERT_EQ(0, vt_call(&p, w_map_user, 1000));
+	EXPECT_EQ(0, vt_call(&p, w_many, 1));
+	EXPECT_EQ(0, vt_stop(&p));
+}
+
+/* One that resumes needs no more than there is. */
+TEST_F(limits, resume)
+{
+	const char *name = vt_name();
+	struct vt_peer next;
+	struct km_shell own;
+
+	be(&next, &limited);
+	ASSERT_TRUE(km_write_long(CHANNELS, 1));
+	ASSERT_EQ(0, vt_call(&self->user, w_create, name, 0600));
+	ASSERT_EQ(0, km_shell_make(&own, name));
+	ASSERT_EQ(0, vt_call(&self->user, w_close));
+	/* The dead one's counts as long as somebody holds it. */
+	EXPECT_EQ(0, vt_call(&next, w_many, 1));
+	EXPECT_EQ(0, vt_call(&next, w_create, name, 0600, VENOM_CREATE_RESUME));
+	EXPECT_EQ(1, answer->create.resumed);
+	km_shell_close(&own);
+	EXPECT_EQ(0, vt_stop(&next));
+	EXPECT_EQ(1, vt_call(&self->user, w_many, 1));
+}
+
+/* A channel whose state has `kib`, its lanes together as much. */
+static long w_large(long name, long kib, long c)
+{
+	struct venom_ioc_create create = dev_create_init((const char *)name);
+
+	w_open(0, 0, 0);
+	create.geo.mode = 0666;
+	create.geo.versions = 1;
+	create.geo.data_size = (__u64)kib << 10;
+	create.geo.cmd_slots = 1;
+	create.geo.cmd_size = create.geo.resp_size = (__u32)kib << 9;
+	return dev_call(fd, VENOM_IOC_CREATE, &create) + c;
+}
+
+TEST_F(limits, memory)
+{
+	const char *name = vt_name(), *second = vt_name(), *third = vt_name();
+	struct vt_peer other, root, shell;
+	struct venom_ioc_connect con;
+	long refused;
+
+	be(&other, &limited);
+	be(&shell, &limited);
+	vt_start(&root);
+	ASSERT_TRUE(km_write_long(MIB, 1));
+	/* The state is the daemon's. */
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 1024));
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 1L << 21));
+	EXPECT_EQ(0, vt_call(&self->user, w_large, name, 600));
+	EXPECT_EQ(-EDQUOT, vt_call(&other, w_large, second, 600));
+	EXPECT_EQ(0, vt_call(&self->another, w_large, second, 600));
+	EXPECT_EQ(0, vt_call(&root, w_large, third, 2000));
+	/* Lanes are the shell's: at root's channel, too. */
+	refused = vt_call(&root, w_refused);
+	EXPECT_EQ(-EDQUOT, vt_call(&shell, w_connect, third));
+	EXPECT_EQ(refused + 1, vt_call(&root, w_refused));
+	EXPECT_EQ(-EDQUOT, vt_call(&shell, w_connect, second));
+	/* A looker needs none. */
+	EXPECT_EQ(0, vt_call(&shell, w_connect, third, VENOM_CONNECT_LOOK));
+	EXPECT_EQ(0, vt_call(&shell, w_close));
+	EXPECT_EQ(0, vt_call(&self->user, w_close));
+	EXPECT_EQ(0, vt_call(&shell, w_connect, second));
+	con = answer->connect;
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 600));
+	/* A dead shell's lanes are given back when the daemon has read them. */
+	EXPECT_EQ(0, vt_call(&shell, w_close));
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 600));
+	EXPECT_EQ(0, vt_call(&self->another, w_free, con.id, con.generation));
+	EXPECT_EQ(0, vt_call(&self->user, w_large, name, 600));
+	EXPECT_EQ(0, vt_stop(&shell));
+	EXPECT_EQ(0, vt_stop(&root));
+	EXPECT_EQ(0, vt_stop(&other));
+}
+
+/* A small state on huge pages. */
+static long w_huge(long name, long huge, long huge_size)
+{
+	struct venom_ioc_create create = dev_create_init((const char *)name);
+
+	w_open(0, 0, 0);
+	create.huge = (__u32)huge;
+	create.huge_size = (__u64)huge_size;
+	return dev_call(fd, VENOM_IOC_CREATE, &create);
+}
+
+/* A page is counted whole, however little of it was asked for. */
+TEST_F(limits, huge_pages)
+{
+	const char *name = vt_name();
+
+	ASSERT_TRUE(km_write_long(MIB, 1));
+	EXPECT_EQ(0, vt_call(&self->user, w_huge, name, VENOM_IOC_HUGE_NEVER));
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_huge, name, VENOM_IOC_HUGE_REQUIRE));
+	ASSERT_TRUE(km_write_long(MIB, 100));
+	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_huge, name, VENOM_IOC_HUGE_REQUIRE, 1 << 30));
+}
+
+TEST_HARNESS_MAIN
