@@ -26,16 +26,18 @@ static int memfd(size_t size, bool whole, int seals)
 	return fd;
 }
 
+/* Of a huge page, which it has if the pool has one. */
 static int huge(void)
 {
 	size_t size = 2UL << 20;
 	int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
 
-	if (fd >= 0 && !ftruncate(fd, (off_t)size) && !fallocate(fd, 0, 0, (off_t)size) &&
-	    !fcntl(fd, F_ADD_SEALS, SEALS))
-		return fd;
-	close(fd);
-	return memfd(1UL << 40, false, SEALS);
+	if (fd < 0)
+		return memfd(1UL << 40, false, SEALS);
+	FUZZ_CHECK(!ftruncate(fd, (off_t)size));
+	FUZZ_CHECK(!fallocate(fd, 0, 0, (off_t)size) || errno == ENOSPC);
+	FUZZ_CHECK(!fcntl(fd, F_ADD_SEALS, SEALS));
+	return fd;
 }
 
 void files_make(struct fuzz_files *f, size_t size)

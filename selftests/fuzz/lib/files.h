@@ -21,7 +21,7 @@ enum {
 	FILE_HALF_SEALED,
 	FILE_HOLES,
 	FILE_SHORT,
-	FILE_HUGE, /* of huge pages, or where there are none a very large one with holes */
+	FILE_HUGE, /* of a huge page; where the kernel knows none, a very large one with holes */
 	FILE_ZEROS, /* all is well but what is in it */
 	FILES,
 };
