@@ -148,9 +148,10 @@ enum venom_role { VENOM_NOBODY, VENOM_DAEMON, VENOM_SHELL, VENOM_LOOKER };
 
 struct venom_file {
 	struct mutex lock;		/* becoming something */
-	enum venom_role role;		/* set last and released; then nothing here changes */
+	enum venom_role role;		/* set last and released; then nothing here changes, but maps */
 	struct mm_struct *mm;		/* of who made it so */
 	struct pid *pid;
+	atomic_t maps;			/* of the module's own pages in that mm */
 	struct venom_channel *ch;
 	struct venom_lane *lane;	/* shell */
 	u64 epoch;			/* daemon: which one of its channel it is */

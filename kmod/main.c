@@ -66,15 +66,17 @@ void venom_file_die(struct venom_file *vf)
 }
 
 /*
- * Whether this close is the owner's end: its last thread exits (then it has no mm any more), or it becomes another
- * program: files are closed on exec past the point of no return, in the last thread, though the old mm is still there.
- * A thread that has a table of files to itself may end alone: the process goes on.
+ * Whether this close is the owner's end: its last thread exits (then it has no mm any more), or it is another program
+ * by now.  A thread that has a table of files to itself may end alone: the process goes on.  On exec files are closed
+ * in the last thread, past the point of no return, but before the maps go: the last of these tells, if there is one.
  */
 static bool owner_ends(const struct venom_file *vf)
 {
 	if (vf->pid != task_tgid(current))
 		return false;
-	return current->mm ? current->in_execve || current->mm != vf->mm : !atomic_read(&current->signal->live);
+	if (!current->mm)
+		return !atomic_read(&current->signal->live);
+	return current->mm != vf->mm || (current->in_execve && !atomic_read(&vf->maps));
 }
 
 static int venom_flush(struct file *file, fl_owner_t id)

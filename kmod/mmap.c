@@ -41,7 +41,11 @@ static vm_fault_t area_fault(struct vm_fault *vmf)
 
 static void area_open(struct vm_area_struct *vma)
 {
+	struct venom_file *vf = vma->vm_file->private_data;
+
 	venom_area_get(vma->vm_private_data);
+	if (vma->vm_mm == vf->mm)
+		atomic_inc(&vf->maps);
 }
 
 /*
@@ -53,7 +57,10 @@ static void area_close(struct vm_area_struct *vma)
 	struct venom_file *vf = vma->vm_file->private_data;
 
 	venom_area_put(vma->vm_private_data);
-	if (vma->vm_mm == vf->mm && !atomic_read(&vf->mm->mm_users))
+	if (vma->vm_mm != vf->mm)
+		return;
+	atomic_dec(&vf->maps);
+	if (!atomic_read(&vf->mm->mm_users))
 		venom_file_die(vf);
 }
 
@@ -67,9 +74,9 @@ static int map_area(struct venom_area *a, struct vm_area_struct *vma)
 {
 	if (vma_pages(vma) > a->nr)
 		return -EINVAL;
-	venom_area_get(a);
 	vma->vm_private_data = a;
 	vma->vm_ops = &area_ops;
+	area_open(vma);
 	return 0;
 }
 

@@ -16,6 +16,8 @@
 
 /* ---- the one who dies: calls for vt_call() ---- */
 
+#define EXEC_BYTES (64UL << 20)
+
 static struct km_daemon pd;
 static struct km_shell ps;
 static int own_fd; /* whichever it is */
@@ -97,8 +99,11 @@ static long p_fork_holder(long holder, long until, long other_end)
 	(_exit)(0);
 }
 
+/* With memory that takes a while to go: who is told before it has gone finds the maps there. */
 static long p_exec(long keep, long b, long c)
 {
+	VT_CHECK(mmap(NULL, EXEC_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) !=
+		 MAP_FAILED);
 	if (keep)
 		fcntl(own_fd, F_SETFD, 0);
 	execl("/bin/sleep", "sleep", "100", (char *)NULL);
