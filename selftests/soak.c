@@ -2,15 +2,18 @@
 /*
  * Soak: a daemon publishes and answers, and a shell requests and reads, both as fast as they can and for long, while
  * others come, go, and are killed.  Everything must be right, and stay as it was in the beginning: memory, descriptors,
- * huge pages, the kernel's slab, and the throughput.
+ * huge pages, the kernel's slab, and the speed.
  *
  *	soak [--seconds N] [--window SECONDS]
  *
- * As a test it takes some seconds and judges all but the throughput; `make soak` takes 20 minutes and judges that too:
- * the last minute's must be the first one's, within 5 %.  The machine may change meanwhile (the CPUs of a virtual one
- * move apart, others want them): so each window also says how long a cache line takes to and fro between the two
- * processes, and how long they were made to wait for a CPU.  Windows are compared where these are alike; where they
- * differ that is said, and where no two minutes are alike there is no verdict.
+ * As a test it takes some seconds and judges all but the speed; `make soak` takes 20 minutes and judges that too: the last
+ * minute's must be the first one's, within 5 %.  The machine may change meanwhile (the CPUs of a virtual one move apart;
+ * others want them, or the other threads of their cores).  So each window also says how long a cache line takes to and
+ * fro between the two processes, how long each takes to fill memory of its own, and how long they were made to wait for a
+ * CPU; requests are compared between windows where all these are alike.  How many versions are published beside them
+ * changes with the traffic between the two caches, twofold from one minute to the next where others have a part in that; so
+ * a publish is judged by what it takes the daemon, in fills of its own memory beside it.  Where no two minutes are alike
+ * there is no verdict.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -36,8 +39,17 @@ struct window {
 	double seconds;
 	uint64_t requests, published, reads, visits;
 	double bounce; /* ns */
+	double fill[2], publish; /* ns */
 	double waited; /* share of the time, of whichever waited longer */
 	long rss[2], data[2], fds[2], areas[2], huge, slab;
+};
+
+#define SAMPLES 4096
+
+/* What something took, in ns: the last ones. */
+struct samples {
+	uint64_t n; /* how many there were */
+	double ns[SAMPLES];
 };
 
 struct arena {
@@ -45,6 +57,7 @@ struct arena {
 	char name[VENOM_NAME_MAX + 1];
 	uint64_t quit[2];
 	uint64_t requests, published, reads, visits;
+	struct samples fill[2], publish;
 	uint64_t play; /* they play ball */
 	double bounce;
 	uint64_t ball __attribute__((aligned(128)));
@@ -91,7 +104,68 @@ static void hit_back(struct arena *a)
 	}
 }
 
+/* ---- samples ---- */
+
+#define EVERY 16384 /* versions or requests between two samples */
+#define BURST 64
+
+static void sample(struct samples *t, uint64_t start)
+{
+	t->ns[t->n % SAMPLES] = (double)(vt_now() - start) / BURST;
+	vt_store(&t->n, t->n + 1);
+}
+
+/* Of those since there were `from`; a sample in which somebody else had the CPU is far from it. */
+static double median(const struct samples *t, uint64_t from)
+{
+	uint64_t end = vt_load(&t->n), n = end - from;
+	double ns[SAMPLES];
+
+	if (!n)
+		return 0;
+	n = n < SAMPLES ? n : SAMPLES;
+	for (uint64_t i = 0; i < n; i++)
+		ns[i] = t->ns[(end - 1 - i) % SAMPLES];
+	vt_sort(ns, n);
+	return ns[n / 2];
+}
+
+static void fill_own(struct samples *t)
+{
+	uint64_t start = vt_now();
+	char own[SIZE];
+
+	for (uint32_t i = 0; i < BURST; i++)
+		vt_fill(own, SIZE, i);
+	sample(t, start);
+}
+
 /* ---- the players ---- */
+
+static void publish(struct arena *a, struct venom_daemon *d, uint64_t v)
+{
+	char buf[SIZE];
+
+	vt_step(&a->step[DAEMON], "publish", v);
+	vt_fill(buf, SIZE, (uint32_t)v);
+	VT_CHECK(!venom_daemon_publish(d, buf, SIZE));
+	vt_store(&a->published, v);
+}
+
+/* Some in a row: the last one's number.  The first ones take the lines back from who has read there. */
+static uint64_t publish_timed(struct arena *a, struct venom_daemon *d, uint64_t v)
+{
+	uint64_t start;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		publish(a, d, ++v);
+	start = vt_now();
+	for (i = 0; i < BURST; i++)
+		publish(a, d, ++v);
+	sample(&a->publish, start);
+	return v;
+}
 
 static int daemon_main(struct vt_peer *self, void *arg)
 {
@@ -99,8 +173,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	struct venom_config cfg = VENOM_CONFIG_INIT;
 	struct venom_command cmd;
 	struct venom_daemon *d;
-	char buf[SIZE];
-	uint64_t v;
+	uint64_t v = 0, next = EVERY;
 	int rc;
 
 	vt_pin(0);
@@ -108,15 +181,12 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	cfg.cmd_size = cfg.resp_size = ASK;
 	cfg.spin_ns = VENOM_SPIN_FOREVER;
 	VT_CHECK(!venom_daemon_create(&d, a->name, &cfg));
-	vt_fill(buf, SIZE, 1);
-	VT_CHECK(!venom_daemon_publish(d, buf, SIZE) && !vt_signal(self));
-	for (v = 2; !vt_load(&a->quit[DAEMON]); v++) {
+	publish(a, d, ++v);
+	VT_CHECK(!vt_signal(self));
+	while (!vt_load(&a->quit[DAEMON])) {
 		if (vt_load(&a->ball) % 2) /* the shell waits for no answer any more, but for this */
 			hit_back(a);
-		vt_step(&a->step[DAEMON], "publish", v);
-		vt_fill(buf, SIZE, (uint32_t)v);
-		VT_CHECK(!venom_daemon_publish(d, buf, SIZE));
-		vt_store(&a->published, v);
+		publish(a, d, ++v);
 		while ((rc = venom_daemon_receive(d, &cmd, 0)) == 1) {
 			VT_CHECK(vt_whole(cmd.data, cmd.len, NULL));
 			if (!(cmd.flags & VENOM_CMD_REQUEST))
@@ -125,6 +195,11 @@ static int daemon_main(struct vt_peer *self, void *arg)
 			VT_CHECK(rc == 0 || rc == -EPIPE);
 		}
 		VT_CHECK(rc == 0);
+		if (v < next)
+			continue;
+		fill_own(&a->fill[DAEMON]);
+		v = publish_timed(a, d, v);
+		next = v + EVERY;
 	}
 	venom_daemon_destroy(d);
 	return 0;
@@ -168,6 +243,8 @@ static int shell_main(struct vt_peer *self, void *arg)
 		v = read_one(s, last);
 		last = v ? v : last;
 		vt_store(&a->reads, reads += !!v);
+		if (n % EVERY == 0)
+			fill_own(&a->fill[SHELL]);
 	}
 	venom_shell_close(s);
 	return 0;
@@ -267,18 +344,23 @@ static double waited(pid_t pid)
 static struct window windows[WINDOWS];
 static int nwindows;
 
-#define WAITED 0.1 /* of a window: then others decide what the throughput is */
+#define WAITED 0.15 /* of a window: then others decide what the throughput is */
+
+static bool near(double a, double b, double most)
+{
+	return a < b * most && b < a * most;
+}
 
 static bool alike(const struct window *w, const struct window *v)
 {
-	double ratio = w->bounce / v->bounce, more = w->waited - v->waited;
-
-	return ratio > 0.8 && ratio < 1.25 && more > -0.03 && more < 0.03 && w->waited < WAITED;
+	return near(w->bounce, v->bounce, 1.25) && near(w->fill[DAEMON], v->fill[DAEMON], 1.08) &&
+	       near(w->fill[SHELL], v->fill[SHELL], 1.08) && w->waited < WAITED && v->waited < WAITED &&
+	       w->waited - v->waited < 0.03 && v->waited - w->waited < 0.03;
 }
 
 struct minute {
 	int from, to; /* windows */
-	double seconds, requests, published;
+	double seconds, requests, publish;
 };
 
 /* The first minute of windows like w, or the last. */
@@ -297,10 +379,10 @@ static struct minute minute(const struct window *w, bool last)
 		m.to = i > m.to ? i : m.to;
 		m.seconds += windows[i].seconds;
 		m.requests += (double)windows[i].requests;
-		m.published += (double)windows[i].published;
+		m.publish += windows[i].seconds * windows[i].publish / windows[i].fill[DAEMON];
 	}
 	m.requests /= m.seconds;
-	m.published /= m.seconds;
+	m.publish /= m.seconds;
 	return m;
 }
 
@@ -331,7 +413,7 @@ static int judge_throughput(void)
 		l = minute(&windows[i], true);
 		if (f.seconds < 59.9 || f.to >= l.from)
 			continue;
-		ok = kept(f.requests, l.requests) && kept(f.published, l.published);
+		ok = kept(f.requests, l.requests) && kept(f.publish, l.publish);
 		if (ok && found && l.to - f.from <= last.to - first.from)
 			continue;
 		found = true;
@@ -342,14 +424,12 @@ static int judge_throughput(void)
 		printf("# the machine has changed meanwhile: not all windows can be compared\n");
 	if (!found)
 		return -1;
-	printf("# first minute, from %4.0f s: %10.0f requests/s, %10.0f versions/s, bounce %.0f ns, waited %.1f %%\n",
-	       start_of(first.from), first.requests, first.published, windows[first.from].bounce,
-	       100 * windows[first.from].waited);
-	printf("# last minute, to %7.0f s: %10.0f requests/s, %10.0f versions/s, bounce %.0f ns, waited %.1f %%\n",
-	       start_of(last.to + 1), last.requests, last.published, windows[last.to].bounce,
-	       100 * windows[last.to].waited);
-	printf("# change: requests %+.1f %%, versions %+.1f %%; %d %% is allowed\n",
-	       100 * (last.requests / first.requests - 1), 100 * (last.published / first.published - 1), PERCENT);
+	printf("# first minute, from %4.0f s: %10.0f requests/s, a publish takes %.3f fills\n", start_of(first.from),
+	       first.requests, first.publish);
+	printf("# last minute, to %7.0f s: %10.0f requests/s, a publish takes %.3f fills\n", start_of(last.to + 1),
+	       last.requests, last.publish);
+	printf("# change: requests %+.1f %%, publish %+.1f %%; %d %% is allowed\n",
+	       100 * (last.requests / first.requests - 1), 100 * (last.publish / first.publish - 1), PERCENT);
 	return ok;
 }
 
@@ -437,7 +517,7 @@ static bool measure(struct window *w)
 static bool run_window(double seconds, double at)
 {
 	struct window *w = &windows[nwindows], before;
-	uint64_t start, end, requests, published, reads, visits;
+	uint64_t start, end, requests, published, reads, visits, fills[2], publishes;
 	double wait[2], most = 0;
 	unsigned int n = 0;
 
@@ -449,8 +529,11 @@ static bool run_window(double seconds, double at)
 	published = vt_load(&a->published);
 	reads = vt_load(&a->reads);
 	visits = vt_load(&a->visits);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		wait[i] = waited(player[i].pid);
+		fills[i] = vt_load(&a->fill[i].n);
+	}
+	publishes = vt_load(&a->publish.n);
 	do {
 		uint64_t visited = vt_load(&a->visits);
 
@@ -475,19 +558,22 @@ static bool run_window(double seconds, double at)
 		double share = (waited(player[i].pid) - wait[i]) / 1e9 / w->seconds;
 
 		most = share > most ? share : most;
+		w->fill[i] = median(&a->fill[i], fills[i]);
 	}
+	w->publish = median(&a->publish, publishes);
 	w->waited = most;
 	if (!measure(w))
 		return false;
 	/* Not the same at both ends: not like any other. */
-	if (w->bounce / before.bounce > 1.25 || before.bounce / w->bounce > 1.25)
+	if (!near(w->bounce, before.bounce, 1.25))
 		w->waited = 1;
 	printf("# %5.0f s: %8.0f requests/s %8.0f versions/s %8.0f reads/s %3.0f visits/s; bounce %3.0f-%3.0f ns, "
-	       "waited "
-	       "%4.1f %%; RSS %ld + %ld KiB, descriptors %ld + %ld, huge free %ld, slab %ld KiB\n",
+	       "fill %3.0f + %3.0f ns, publish %3.0f ns, waited %4.1f %%; RSS %ld + %ld KiB, descriptors %ld + %ld, "
+	       "huge free %ld, "
+	       "slab %ld KiB\n",
 	       at + w->seconds, (double)w->requests / w->seconds, (double)w->published / w->seconds,
-	       (double)w->reads / w->seconds, (double)w->visits / w->seconds, before.bounce, w->bounce, 100 * most,
-	       w->rss[0], w->rss[1], w->fds[0], w->fds[1], w->huge, w->slab);
+	       (double)w->reads / w->seconds, (double)w->visits / w->seconds, before.bounce, w->bounce, w->fill[0],
+	       w->fill[1], w->publish, 100 * most, w->rss[0], w->rss[1], w->fds[0], w->fds[1], w->huge, w->slab);
 	nwindows++;
 	return true;
 }
