@@ -171,6 +171,31 @@ static inline void copy_64(void *dst, const void *src)
 			     : "=m"(*(line *)dst) : "r"(dst), "r"(src), "m"(*(const line *)src)
 			     : "xmm0", "xmm1", "xmm2", "xmm3");
 }
+
+/*
+ * 16 to VENOM_COPY_INLINE bytes: as much as fits from the start, and as much up to the end, over one another.  No loop,
+ * which would cost a small copy more than the copy.
+ */
+static inline void copy_lines(void *dst, const void *src, size_t len)
+{
+	const char *s = src, *s_end = s + len;
+	char *d = dst, *d_end = d + len;
+
+	if (len >= 64) {
+		copy_64(d, s);
+		if (len > 64)
+			copy_64(d_end - 64, s_end - 64);
+		return;
+	}
+	if (len >= 32) {
+		copy_16(d, s);
+		copy_16(d + 16, s + 16);
+		copy_16(d_end - 32, s_end - 32);
+	} else {
+		copy_16(d, s);
+	}
+	copy_16(d_end - 16, s_end - 16);
+}
 #endif
 
 static inline void copy_small_from_shared(void *dst, const void *src, size_t len)
@@ -179,10 +204,10 @@ static inline void copy_small_from_shared(void *dst, const void *src, size_t len
 	char *d = dst;
 
 #if defined(__x86_64__)
-	for (; len >= 64; len -= 64, d += 64, s += 64)
-		copy_64(d, s);
-	for (; len >= 16; len -= 16, d += 16, s += 16)
-		copy_16(d, s);
+	if (len >= 16) {
+		copy_lines(d, s, len);
+		return;
+	}
 #endif
 	for (; len >= 8; len -= 8, d += 8, s += 8) {
 		uint64_t w = load_relaxed((const uint64_t *)s);
@@ -202,10 +227,10 @@ static inline void copy_small_to_shared(void *dst, const void *src, size_t len)
 	char *d = dst;
 
 #if defined(__x86_64__)
-	for (; len >= 64; len -= 64, d += 64, s += 64)
-		copy_64(d, s);
-	for (; len >= 16; len -= 16, d += 16, s += 16)
-		copy_16(d, s);
+	if (len >= 16) {
+		copy_lines(d, s, len);
+		return;
+	}
 #endif
 	for (; len >= 8; len -= 8, d += 8, s += 8) {
 		uint64_t w;
