@@ -11,9 +11,9 @@
  * others want them, or the other threads of their cores).  So each window also says how long a cache line takes to and
  * fro between the two processes, how long each takes to fill memory of its own, and how long they were made to wait for a
  * CPU; requests are compared between windows where all these are alike.  How many versions are published beside them
- * changes with the traffic between the two caches, twofold from one minute to the next where others have a part in that; so
- * a publish is judged by what it takes the daemon, in fills of its own memory beside it.  Where no two minutes are alike
- * there is no verdict.
+ * changes twofold from one minute to the next where others have a part in the traffic between the caches; so a publish is
+ * judged by what it takes the daemon, in fills of its own memory beside it.  Where no two minutes are alike there is no
+ * verdict.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -569,8 +569,7 @@ static bool run_window(double seconds, double at)
 		w->waited = 1;
 	printf("# %5.0f s: %8.0f requests/s %8.0f versions/s %8.0f reads/s %3.0f visits/s; bounce %3.0f-%3.0f ns, "
 	       "fill %3.0f + %3.0f ns, publish %3.0f ns, waited %4.1f %%; RSS %ld + %ld KiB, descriptors %ld + %ld, "
-	       "huge free %ld, "
-	       "slab %ld KiB\n",
+	       "huge free %ld, slab %ld KiB\n",
 	       at + w->seconds, (double)w->requests / w->seconds, (double)w->published / w->seconds,
 	       (double)w->reads / w->seconds, (double)w->visits / w->seconds, before.bounce, w->bounce, w->fill[0],
 	       w->fill[1], w->publish, 100 * most, w->rss[0], w->rss[1], w->fds[0], w->fds[1], w->huge, w->slab);
