@@ -30,7 +30,6 @@ static void put_pattern(void *p, unsigned int kind)
 static int dumps_core(struct vt_peer *self, void *name)
 {
 	struct rlimit no_limit = {RLIM_INFINITY, RLIM_INFINITY};
-	struct venom_ioc_connect con = dev_connect_init(name);
 	struct venom_ioc_create c = dev_create_init(name);
 	size_t size = (size_t)CORE_MIB << 20, i;
 	struct venom_responses *rsp;
@@ -38,7 +37,6 @@ static int dumps_core(struct vt_peer *self, void *name)
 	struct km_shell s;
 	char *mem;
 
-	(void)con;
 	VT_CHECK(!setrlimit(RLIMIT_CORE, &no_limit));
 	prctl(PR_SET_DUMPABLE, 1);
 	/* Shared anonymous memory, files and huge pages are dumped, too. */
