@@ -34,10 +34,13 @@
 
 enum { DAEMON, SHELL, VISITOR, STEPS };
 
+/* What is timed: a line to and fro, a fill of each player's own memory, and what is judged. */
+enum { BOUNCE, FILL, REQUEST = FILL + 2, PUBLISH, TIMED };
+
 struct window {
 	double seconds;
 	uint64_t requests, published, reads, visits;
-	double bounce, fill[2], request, publish; /* ns */
+	double took[TIMED]; /* ns */
 	double waited; /* share of the time, of whichever waited longer */
 	long rss[2], data[2], fds[2], areas[2], huge, slab;
 };
@@ -55,7 +58,7 @@ struct arena {
 	char name[VENOM_NAME_MAX + 1];
 	uint64_t quit[2];
 	uint64_t requests, published, reads, visits;
-	struct samples bounce, fill[2], request, publish;
+	struct samples timed[TIMED];
 	uint64_t play; /* the shell plays ball */
 	uint64_t ball __attribute__((aligned(128)));
 	uint64_t other __attribute__((aligned(128)));
@@ -111,7 +114,7 @@ static void serve(struct arena *a)
 			;
 	}
 	vt_store(&a->play, 0);
-	sample(&a->bounce, start);
+	sample(&a->timed[BOUNCE], start);
 }
 
 static void hit_back(struct arena *a)
@@ -147,7 +150,7 @@ static uint64_t publish_timed(struct arena *a, struct venom_daemon *d, uint64_t 
 	start = vt_now();
 	for (i = 0; i < BURST; i++)
 		publish(a, d, ++v);
-	sample(&a->publish, start);
+	sample(&a->timed[PUBLISH], start);
 	return v;
 }
 
@@ -181,7 +184,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 		VT_CHECK(rc == 0);
 		if (v < next)
 			continue;
-		fill_own(&a->fill[DAEMON]);
+		fill_own(&a->timed[FILL + DAEMON]);
 		v = publish_timed(a, d, v);
 		next = v + EVERY;
 	}
@@ -237,12 +240,12 @@ static int shell_main(struct vt_peer *self, void *arg)
 		request_and_read(a, s, ++n);
 		if (n % EVERY)
 			continue;
-		fill_own(&a->fill[SHELL]);
+		fill_own(&a->timed[FILL + SHELL]);
 		serve(a);
 		start = vt_now();
 		for (int i = 0; i < BURST; i++)
 			request_and_read(a, s, ++n);
-		sample(&a->request, start);
+		sample(&a->timed[REQUEST], start);
 	}
 	venom_shell_close(s);
 	return 0;
@@ -351,8 +354,9 @@ static bool near(double a, double b, double most)
 
 static bool alike(const struct window *w, const struct window *v)
 {
-	return near(w->bounce, v->bounce, 1.25) && near(w->fill[DAEMON], v->fill[DAEMON], 1.08) &&
-	       near(w->fill[SHELL], v->fill[SHELL], 1.08) && w->waited < WAITED && v->waited < WAITED &&
+	return near(w->took[BOUNCE], v->took[BOUNCE], 1.25) &&
+	       near(w->took[FILL + DAEMON], v->took[FILL + DAEMON], 1.08) &&
+	       near(w->took[FILL + SHELL], v->took[FILL + SHELL], 1.08) && w->waited < WAITED && v->waited < WAITED &&
 	       w->waited - v->waited < 0.03 && v->waited - w->waited < 0.03;
 }
 
@@ -377,8 +381,8 @@ static struct minute minute(const struct window *w, bool last)
 		m.to = i > m.to ? i : m.to;
 		m.seconds += windows[i].seconds;
 		m.requests += (double)windows[i].requests;
-		m.request += windows[i].seconds * windows[i].request / windows[i].bounce;
-		m.publish += windows[i].seconds * windows[i].publish / windows[i].fill[DAEMON];
+		m.request += windows[i].seconds * windows[i].took[REQUEST] / windows[i].took[BOUNCE];
+		m.publish += windows[i].seconds * windows[i].took[PUBLISH] / windows[i].took[FILL + DAEMON];
 	}
 	m.requests /= m.seconds;
 	m.request /= m.seconds;
@@ -510,7 +514,7 @@ static bool measure(struct window *w)
 static bool run_window(double seconds, double at)
 {
 	struct window *w = &windows[nwindows];
-	uint64_t start, end, requests, published, reads, visits, bounces, asks, publishes, fills[2];
+	uint64_t start, end, requests, published, reads, visits, timed[TIMED];
 	double wait[2], most = 0;
 	unsigned int n = 0;
 
@@ -520,13 +524,10 @@ static bool run_window(double seconds, double at)
 	published = vt_load(&a->published);
 	reads = vt_load(&a->reads);
 	visits = vt_load(&a->visits);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		wait[i] = waited(player[i].pid);
-		fills[i] = vt_load(&a->fill[i].n);
-	}
-	publishes = vt_load(&a->publish.n);
-	bounces = vt_load(&a->bounce.n);
-	asks = vt_load(&a->request.n);
+	for (int i = 0; i < TIMED; i++)
+		timed[i] = vt_load(&a->timed[i].n);
 	do {
 		uint64_t visited = vt_load(&a->visits);
 
@@ -551,11 +552,9 @@ static bool run_window(double seconds, double at)
 		double share = (waited(player[i].pid) - wait[i]) / 1e9 / w->seconds;
 
 		most = share > most ? share : most;
-		w->fill[i] = median(&a->fill[i], fills[i]);
 	}
-	w->publish = median(&a->publish, publishes);
-	w->bounce = median(&a->bounce, bounces);
-	w->request = median(&a->request, asks);
+	for (int i = 0; i < TIMED; i++)
+		w->took[i] = median(&a->timed[i], timed[i]);
 	w->waited = most;
 	if (!measure(w))
 		return false;
@@ -563,8 +562,9 @@ static bool run_window(double seconds, double at)
 	       "%4.0f, fill %2.0f + %2.0f, publish %2.0f; waited %4.1f %%; RSS %ld + %ld KiB, descriptors %ld + %ld, "
 	       "huge free %ld, slab %ld KiB\n",
 	       at + w->seconds, (double)w->requests / w->seconds, (double)w->published / w->seconds,
-	       (double)w->reads / w->seconds, (double)w->visits / w->seconds, w->bounce, w->request, w->fill[0],
-	       w->fill[1], w->publish, 100 * most, w->rss[0], w->rss[1], w->fds[0], w->fds[1], w->huge, w->slab);
+	       (double)w->reads / w->seconds, (double)w->visits / w->seconds, w->took[BOUNCE], w->took[REQUEST],
+	       w->took[FILL + DAEMON], w->took[FILL + SHELL], w->took[PUBLISH], 100 * most, w->rss[0], w->rss[1],
+	       w->fds[0], w->fds[1], w->huge, w->slab);
 	nwindows++;
 	return true;
 }
