@@ -20,9 +20,12 @@ list() {
 	mutate state.h '/^static inline enum venom_pick venom_ring_claim/,/^}/ s/if \(c->seq & 1\)/if (0)/' \
 		torn,-v,versions_1_4KiB "seqlock: the reader takes an odd sequence for a whole version"
 	mutate daemon.c '/ int publish\(/,/^}/ {
-		s/^\tcopy_to_shared\(venom_daemon_write_begin\(d, NULL\), data, len\);/\tvoid *to = venom_daemon_write_begin(d, NULL);/
-		s/^\treturn venom_daemon_write_commit\(d, len\);/\tvenom_daemon_write_commit(d, len); copy_to_shared(to, data, len); return 0;/ }' \
+		s/^\tcopy_to_shared\(.*\);$//
+		s/^\treturn (commit\(.*\));$/\t\1; copy_to_shared(venom_ring_payload(\&d->ring, b), data, len); return 0;/ }' \
 		torn,-v,versions_2_4KiB "ring: a version is committed before its bytes are there"
+	mutate daemon.c '/ venom_daemon_write_commit\(/,/^}/ s/fence_stores\(\);//' \
+		torn,-v,versions_2_64B,-v,versions_8_64B,-v,versions_8_4KiB \
+		"ring: no fence between non-temporal stores and the even sequence"
 	mutate daemon.c '/ venom_daemon_publish\(/,/^}/ s/^\tcopy_small_to_shared(.*);$/\tcommit(d, b, len, 0); copy_small_to_shared\1; return 0;/' \
 		torn,-v,versions_2_64B "ring: a small version is committed before its bytes are there"
 	mutate state.h '/^static inline enum venom_pick venom_ring_pick/,/^}/ s/!seen \|\| venom_ring_newer\(r, seen\)/!seen/' \

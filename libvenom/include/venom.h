@@ -189,10 +189,10 @@ VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, siz
 
 /*
  * The same without the copy: write into the returned buffer (data_size bytes, *capacity if
- * not NULL; aligned to 4096 where data_size >= 4096, else to 32), then commit the first len
- * bytes.  The buffer holds an old version's bytes.  With versions == 1 readers wait from
- * begin to commit; with more they read the version before.  A second begin gives the same
- * buffer.  Both wait-free.
+ * not NULL; aligned to 4096 where data_size >= 4096, else to 32), by stores of any kind, then
+ * commit the first len bytes.  The buffer holds an old version's bytes.  With versions == 1
+ * readers wait from begin to commit; with more they read the version before.  A second begin
+ * gives the same buffer.  Both wait-free.
  *
  *	write_commit: -EMSGSIZE  len > data_size: still open, commit again
  *		      -EINVAL    no write_begin

@@ -14,7 +14,7 @@
  *	  seq = 2 v, release
  *    A reader that saw a byte of the next version saw it after the odd seq: fence_acquire pairs with
  *    fence_release, so s2 differs from s1.  s1's acquire pairs with the commit's release: the payload is not
- *    older than s1 says.
+ *    older than s1 says.  Where its stores may be non-temporal ones, fence_stores is on both sides of it.
  *
  * 2. Which version is the latest (state.h)
  *	venom_ring_commit			venom_ring_pick
@@ -120,6 +120,16 @@
 #define fence_full()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define fence_acquire()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define fence_release()		__atomic_thread_fence(__ATOMIC_RELEASE)
+#endif
+
+/*
+ * x86's non-temporal stores, which venom_copy and memcpy make of much, and who fills a version in place may make, keep no
+ * order among the others; and the C11 model's fences for release are no instruction there.  aarch64's hold all stores.
+ */
+#if defined(__x86_64__)
+#define fence_stores()		__asm__ __volatile__("sfence" ::: "memory")
+#else
+#define fence_stores()		compiler_barrier()
 #endif
 
 static inline void cpu_relax(void)

@@ -87,6 +87,7 @@ VENOM_API void *venom_daemon_write_begin(struct venom_daemon *d, size_t *capacit
 {
 	if (!d->open)
 		d->open = venom_ring_begin(&d->ring, d->version + 1);
+	fence_stores(); /* barrier.h 1: the odd seq before all that the caller stores */
 	if (capacity)
 		*capacity = d->ring.data_size;
 	return venom_ring_payload(&d->ring, d->open);
@@ -107,6 +108,11 @@ static inline int commit(struct venom_daemon *d, struct venom_version *b, size_t
 	return load_relaxed(&d->status->state_waiters) ? wake_state(d) : 0;
 }
 
+static inline uint64_t stamp(const struct venom_daemon *d)
+{
+	return d->geo.flags & VENOM_STAMP ? now_ns() : 0;
+}
+
 VENOM_API int venom_daemon_write_commit(struct venom_daemon *d, size_t len)
 {
 	struct venom_version *b = d->open;
@@ -116,17 +122,21 @@ VENOM_API int venom_daemon_write_commit(struct venom_daemon *d, size_t len)
 	if (len > d->ring.data_size)
 		return -EMSGSIZE;
 	d->open = NULL;
-	return commit(d, b, len, d->geo.flags & VENOM_STAMP ? now_ns() : 0);
+	fence_stores(); /* barrier.h 1: all that the caller has stored before the even seq */
+	return commit(d, b, len, stamp(d));
 }
 
 static __attribute__((noinline)) int publish(struct venom_daemon *d, const void *data, size_t len)
 {
+	struct venom_version *b;
+
 	if (len > d->ring.data_size)
 		return -EMSGSIZE;
 	if (d->open)
 		return -EBUSY;
-	copy_to_shared(venom_daemon_write_begin(d, NULL), data, len);
-	return venom_daemon_write_commit(d, len);
+	b = venom_ring_begin(&d->ring, d->version + 1);
+	copy_to_shared(venom_ring_payload(&d->ring, b), data, len);
+	return commit(d, b, len, stamp(d));
 }
 
 VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, size_t len)
