@@ -407,6 +407,39 @@ TEST(sizes)
 	free(buf);
 }
 
+/* So much is copied past the caches: whole it must be all the same, wherever it goes to, and not a byte more. */
+TEST(past_the_caches)
+{
+	const uint64_t size = (64 << 20) + 77;
+	struct venom_config *cfg = vt_config();
+	char *buf = malloc(size + 64), *at;
+	const char *name = vt_name();
+	struct venom_shell *s;
+	struct vt_peer dm;
+	uint32_t v;
+
+	ASSERT_TRUE(buf);
+	cfg->data_size = size;
+	cfg->versions = 1;
+	cfg->huge = VENOM_HUGE_NEVER;
+	vt_start(&dm);
+	ASSERT_EQ(0, vt_call(&dm, pd_create, name, cfg)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, venom_shell_connect(&s, name));
+	for (v = 1; v < 3; v++) {
+		at = buf + 21 * v;
+		memset(buf, POISON, size + 64);
+		ASSERT_EQ(0, vt_call(&dm, pd_publish, v, size));
+		ASSERT_EQ(size, venom_shell_read(s, at, size, NULL));
+		EXPECT_TRUE(vt_is(at, size, v));
+		EXPECT_TRUE(vt_all(buf, POISON, at - buf));
+		EXPECT_TRUE(vt_all(at + size, POISON, buf + size + 64 - (at + size)));
+	}
+	venom_shell_close(s);
+	vt_call(&dm, pd_destroy);
+	EXPECT_EQ(0, vt_stop(&dm));
+	free(buf);
+}
+
 /* The plain build does it: a sanitizer's shadow of so much memory takes too long. */
 #if !defined(VT_ASAN) && !defined(VT_TSAN)
 #define HUGE_SIZE ((4ull << 30) + 5000)

@@ -6,13 +6,20 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <emmintrin.h>
 #include <stdbool.h>
 
 /*
  * Where a core's own copy leads the C library's, measured with `venom bench --only read,request`: see
  * tools/bench/NOTES.md.
  */
-#define MOVSB_FROM 3072
+#ifdef VENOM_TSAN /* which would see a race in memcpy: there always is one, and its loser's bytes are never used */
+#define MOVSB_FROM  1
+#define STREAM_FROM SIZE_MAX
+#else
+#define MOVSB_FROM  3072
+#define STREAM_FROM (64 << 20) /* past what a cache keeps till somebody looks at the copy */
+#endif
 
 #define ERMS (1u << 9) /* cpuid 7, ebx: rep movsb is fast */
 
@@ -24,15 +31,39 @@ __attribute__((constructor)) static void look_at_cpu(void)
 
 	fast_movsb = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & ERMS);
 }
+
+/* Past the caches: what is overwritten need not be fetched.  The fences keep such stores in their place. */
+static void copy_streaming(char *dst, const char *src, size_t len)
+{
+	size_t head = -(uintptr_t)dst % 64;
+
+	memcpy(dst, src, head);
+	dst += head;
+	src += head;
+	len -= head;
+	fence_stores(); /* barrier.h 1 */
+	for (; len >= 64; len -= 64, dst += 64, src += 64) {
+		__m128i a = _mm_loadu_si128((const __m128i *)src), b = _mm_loadu_si128((const __m128i *)src + 1);
+		__m128i c = _mm_loadu_si128((const __m128i *)src + 2), d = _mm_loadu_si128((const __m128i *)src + 3);
+
+		_mm_stream_si128((__m128i *)dst, a);
+		_mm_stream_si128((__m128i *)dst + 1, b);
+		_mm_stream_si128((__m128i *)dst + 2, c);
+		_mm_stream_si128((__m128i *)dst + 3, d);
+	}
+	fence_stores(); /* barrier.h 1 */
+	memcpy(dst, src, len);
+}
 #endif
 
 __attribute__((noinline)) void venom_copy(void *dst, const void *src, size_t len)
 {
 #if defined(__x86_64__)
-#ifndef VENOM_TSAN /* which would see a race in memcpy: there always is one, and its loser's bytes are never used */
-	if (fast_movsb && len >= MOVSB_FROM)
-#endif
-	{
+	if (len >= STREAM_FROM) {
+		copy_streaming(dst, src, len);
+		return;
+	}
+	if (fast_movsb && len >= MOVSB_FROM) {
 		__asm__ __volatile__("rep movsb" : "+D"(dst), "+S"(src), "+c"(len) : : "memory");
 		return;
 	}
