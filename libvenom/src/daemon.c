@@ -304,6 +304,7 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		.gid = l->cred.gid,
 		.time_ns = load_relaxed(&slot->time_ns),
 	};
+	venom_slot_next(&l->in, l->pos, &l->behind);
 	copy_from_shared(buf, slot->data, len);
 	if (request) {
 		d->burst = false; /* its shell waits for us */

@@ -83,6 +83,7 @@ struct venom_lane {
 	uint64_t *tags;		/* per slot: newest tag seen, and whether it has been answered */
 	uint32_t  rung;		/* the value of the shell's sleeping word that we rang for last */
 	uint32_t  idle;		/* polls since its last command */
+	bool	  behind;	/* so many commands are there that the next ones' lines are asked for */
 	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that is seen to wait, pos + 1... */
 	uint64_t  since;	/* ...and how many of all lanes had been taken when it was first seen */
 	bool	  listed;	/* in daemon.active */

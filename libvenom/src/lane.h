@@ -89,4 +89,29 @@ static inline void venom_slot_soon(const struct venom_slots *s, uint64_t pos)
 		prefetch_write(slot + VENOM_LINE);
 }
 
+/*
+ * Whoever takes messages one after the other waits for each one's lines in turn.  Where enough of them are there he asks for
+ * the lines of those to come; but not for one that is being written, which would take it from under the writer's hands.  So
+ * he looks now and then at one far ahead: if that is there, so are all before it.  (One function: gcc leaves out one
+ * that only prefetches.)
+ */
+#define VENOM_SLOTS_BEHIND 32
+#define VENOM_SLOTS_LOOK   (VENOM_SLOTS_BEHIND / 2) /* messages between two looks */
+#define VENOM_SLOTS_NEXT   8 /* at most what is left when the next look is due */
+
+static inline void venom_slot_next(const struct venom_slots *s, uint64_t pos, bool *behind)
+{
+	const char *slot = (const char *)venom_slots_at(s, pos + VENOM_SLOTS_NEXT);
+	uint64_t far = pos + VENOM_SLOTS_BEHIND;
+
+	if (pos % VENOM_SLOTS_LOOK == 0)
+		*behind = s->mask >= 2 * VENOM_SLOTS_BEHIND - 1 &&
+			  load_relaxed(&venom_slots_at(s, far)->seq) == far + 1;
+	if (!*behind)
+		return;
+	__builtin_prefetch(slot);
+	if (s->stride > VENOM_LINE)
+		__builtin_prefetch(slot + VENOM_LINE);
+}
+
 #endif /* VENOM_LANE_H */
