@@ -418,7 +418,7 @@ TEST(past_the_caches)
 	struct vt_peer dm;
 	uint32_t v;
 
-	ASSERT_TRUE(buf);
+	ASSERT_NE(NULL, buf);
 	cfg->data_size = size;
 	cfg->versions = 1;
 	cfg->huge = VENOM_HUGE_NEVER;
