@@ -421,9 +421,8 @@ static bool compare(const struct minute *f, const struct minute *l)
 
 	show_minute("first minute, from", start_of(f->from), f);
 	show_minute("last minute, to", start_of(l->to + 1), l);
-	printf("# change: requests %+.1f %%, one in bounces %+.1f %%; a publish %+.1f %%, in fills %+.1f %%; slower by "
-	       "%d "
-	       "%% in both is too slow\n",
+	printf("# change: requests %+.1f %%, one in bounces %+.1f %%; a publish %+.1f %%, in fills %+.1f %%; "
+	       "too slow: by %d %% in both\n",
 	       requests, request, publish_ns, publish, PERCENT);
 	return (requests > -PERCENT || request < PERCENT) && (publish_ns < PERCENT || publish < PERCENT);
 }
