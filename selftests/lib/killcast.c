@@ -351,6 +351,7 @@ static int look(struct venom_shell *s, uint64_t turn, uint64_t *last)
 
 static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t turn, uint64_t *last)
 {
+	static const int64_t patience[] = {VT_MS / 10, -1, 1, -1}; /* one may be kept, one can't */
 	int rc;
 
 	vt_step(&a->step[who], cast_name[who], turn);
@@ -364,7 +365,8 @@ static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t 
 	default:
 		rc = look(s, turn, last);
 		rc = rc ? rc : send_and_wait(a, s, who, turn);
-		rc = rc ? rc : turn % 2 ? ask(a, s, who, turn % 4 == 1 ? VT_MS / 10 : -1) : ask_two(a, s, who);
+		if (!rc)
+			rc = turn % 2 ? ask(a, s, who, patience[turn / 2 % 4]) : ask_two(a, s, who);
 		return rc || turn % 8 ? rc : ask_in_haste(a, s, who);
 	}
 }
