@@ -29,7 +29,7 @@
  *	  seq, release				  len, tag, payload
  *
  * 4. A slot given back (daemon.c, shell.c)
- *	lane_advance				lane_room
+ *	lane_advance				room_now
  *	  (daemon_take has copied it)		  cursor, acquire
  *	  cursor = p + 1, release		  writes into the slot
  *    Answer slots need no cursor: the daemon writes one only when the shell has asked anew, see 3.

@@ -240,7 +240,7 @@ static void daemon_ring(struct venom_daemon *d, struct venom_lane *l, uint32_t w
 static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 {
 	l->pos++;
-	store_release(&l->rsp->cursor, l->pos); /* pairs with the acquire in lane_room */
+	store_release(&l->rsp->cursor, l->pos); /* pairs with the acquire in room_now */
 	if (d->hot_fence)
 		fence_full();
 	else
