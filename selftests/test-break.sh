@@ -37,7 +37,7 @@ list() {
 	mutate lane.h '/^static inline void venom_slot_fill/,/^}/ { /^\tstore_release\(&slot->seq/d
 		s/^\tif \(len > head\)/\tstore_release(\&slot->seq, seq);\n&/ }' \
 		order,-v,producers_1_slots_2_spinning,-v,producers_1_slots_2_8KiB "lane: a slot is shown before its message is written"
-	mutate shell.c '/^static uint32_t room_now/,/^}/ { s/used < s->geo.cmd_slots/used <= s->geo.cmd_slots/; s/cmd_slots - used :/cmd_slots + 1 - used :/ }' \
+	mutate shell.c '/^static uint32_t room_known/,/^}/ { s/used < s->geo.cmd_slots/used <= s->geo.cmd_slots/; s/cmd_slots - used :/cmd_slots + 1 - used :/ }' \
 		order,-v,producers_1_slots_1_adaptive,-v,producers_1_slots_2_adaptive "lane: one command too many before it is full"
 	mutate daemon.c '/^static (inline )?bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
 		order,-v,producers_1_slots_1_8KiB "lane: a slot is given back before it is copied"

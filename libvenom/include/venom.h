@@ -340,7 +340,8 @@ VENOM_API uint64_t venom_shell_version(const struct venom_shell *s);
 VENOM_API int venom_shell_wait(struct venom_shell *s, uint64_t version, int64_t timeout_ns);
 
 /*
- * Send a one-way command.  Wait-free, and without a system call unless the daemon sleeps.
+ * Send a one-way command.  Wait-free, and without a system call unless the daemon sleeps.  Where the lane was full, it
+ * lets a daemon that is taking commands get ahead first: 128 pauses of the CPU at most, some microseconds.
  *
  *	-EACCES		the channel's mode does not let this user command
  *	-EMSGSIZE	len is larger than cmd_size

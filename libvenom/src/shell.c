@@ -70,14 +70,19 @@ VENOM_API uint32_t venom_shell_id(const struct venom_shell *s)
 
 /* ---- sending ---------------------------------------------------------------- */
 
-/* How many commands the lane takes by what the daemon says now. (model: lane) */
+/* How many commands the lane takes by what we know. (model: lane) */
+static uint32_t room_known(const struct venom_shell *s)
+{
+	uint64_t used = s->pos - s->cursor;
+
+	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0; /* a cursor that can't be is no room */
+}
+
+/* And by what the daemon says now. (model: lane) */
 static uint32_t room_now(struct venom_shell *s)
 {
-	uint64_t used;
-
 	s->cursor = load_acquire(&s->rsp->cursor); /* pairs with the release in lane_advance */
-	used = s->pos - s->cursor;
-	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0; /* a cursor that can't be is no room */
+	return room_known(s);
 }
 
 /*
@@ -92,11 +97,10 @@ static uint32_t room_now(struct venom_shell *s)
 /* How many commands the lane still takes. (model: lane) */
 static uint32_t lane_room(struct venom_shell *s)
 {
-	uint64_t used = s->pos - s->cursor;
-	uint32_t room, before = 0;
+	uint32_t room = room_known(s), before = 0;
 
-	if (used < s->geo.cmd_slots)
-		return s->geo.cmd_slots - used;
+	if (room)
+		return room;
 	room = room_now(s);
 	for (int i = 0; room > before && room < ROOM_ENOUGH && room < s->geo.cmd_slots / 4 && i < ROOM_LOOKS; i++) {
 		before = room;

@@ -29,7 +29,7 @@ list='
 3 shell        venom_slot_ready           ldacq
 4 daemon       daemon_take                copy_from_shared() * lane_advance()
 4 daemon       lane_advance               ^ strel full daemon_ring()
-4 shell        lane_room                  ^ ldacq
+4 shell        room_now                   ^ ldacq
 5 daemon       venom_daemon_respond       venom_slot_fill() * full daemon_ring()
 5 memfd_broker wake_state                 full ldacq ldacq ld
 5 dev_daemon   wake_state                 ^ full ld
