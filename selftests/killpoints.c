@@ -21,6 +21,7 @@
 #include "lib/harness.h"
 #include "lib/killcast.h"
 #include "lib/killpoint.h"
+#include "lib/peer.h"
 
 #define TOLD_NS (100 * VT_MS)
 #define TRIES	5 /* late once may be the machine's doing */
@@ -361,6 +362,76 @@ TEST_F_TIMEOUT(killed, at_each_point, 280)
 	free(late);
 }
 
+/* ---- the last version ------------------------------------------------------ */
+
+#define LAST 7
+
+static int dies_at_last(struct vt_peer *self, void *arg)
+{
+	struct arena *a = arg;
+	struct venom_daemon *d;
+	uint64_t v;
+
+	vt_victim();
+	VT_CHECK(!venom_daemon_create(&d, a->name, &a->cfg));
+	for (v = 1; v <= LAST; v++) {
+		VT_CHECK(!venom_daemon_publish(d, &v, sizeof(v)));
+		if (v == 1 || v == LAST - 1)
+			VT_CHECK(!vt_signal(self) && !vt_await(self));
+	}
+	return 0;
+}
+
+FIXTURE(points){};
+
+FIXTURE_SETUP(points)
+{
+}
+
+FIXTURE_TEARDOWN(points)
+{
+}
+
+/*
+ * It was whole, but the daemon died before it had said that it is the latest: all take the same one for the last,
+ * whatever they had read before, and none is told that there is a newer one.
+ */
+TEST_F(points, all_end_with_the_same_version)
+{
+	struct venom_shell *s[3]; /* has read nothing, the first, the last but one */
+	uint64_t data, v;
+	struct vt_peer d;
+	struct run r;
+
+	set_up(&r, DAEMON, VENOM_SPIN_NONE, 4, 0);
+	set_fate(vt_point_of("&r->state->latest"), VT_BEFORE, LAST);
+	vt_spawn(&d, dies_at_last, r.a);
+	ASSERT_EQ(0, vt_await(&d));
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(0, venom_shell_connect(&s[i], r.a->name));
+	for (int i = 1; i < 3; i++)
+		ASSERT_EQ(sizeof(data), venom_shell_read(s[i], &data, sizeof(data), NULL));
+	vt_signal(&d);
+	ASSERT_EQ(0, vt_await(&d));
+	ASSERT_EQ(sizeof(data), venom_shell_read(s[2], &data, sizeof(data), &v));
+	ASSERT_EQ(LAST - 1, v);
+	vt_signal(&d);
+	ASSERT_EQ(-SIGKILL, vt_wait(&d));
+	for (int i = 0; i < 3; i++) {
+		if (i)
+			EXPECT_EQ(-EPIPE, venom_shell_wait(s[i], LAST, -1));
+		EXPECT_FALSE(venom_shell_alive(s[i]));
+		EXPECT_EQ(sizeof(data), venom_shell_read(s[i], &data, sizeof(data), &v));
+		EXPECT_EQ(LAST, v);
+		EXPECT_EQ(LAST, data);
+		EXPECT_EQ(-EPIPE, venom_shell_wait(s[i], v, -1));
+		EXPECT_EQ(-EPIPE, venom_shell_wait(s[i], v, 0));
+		EXPECT_EQ(LAST, venom_shell_version(s[i]));
+		venom_shell_close(s[i]);
+	}
+	vt_forget(r.a->name);
+}
+
 /* Stores that no part above passes, or not always. */
 static const struct {
 	const char *file, *what, *why;
@@ -387,16 +458,6 @@ static bool is_exempt(unsigned int i)
 		if (!strcmp(file, exempt[n].file) && !strcmp(vt_point_what(i), exempt[n].what))
 			return true;
 	return false;
-}
-
-FIXTURE(points){};
-
-FIXTURE_SETUP(points)
-{
-}
-
-FIXTURE_TEARDOWN(points)
-{
 }
 
 TEST_F(points, every_store_is_one)

@@ -92,6 +92,8 @@ list() {
 		killshell "death: a shell's hang-up is ignored"
 	mutate read.c '/^static int gave_up/,/^}/ s/-EOWNERDEAD/-EAGAIN/' \
 		kill,-r,daemon.versions_1.killed_in_mid_publish "death: a version torn for ever is called one to try again"
+	mutate shell.c '/^static void has_died/,/^}/ s/if \(v > s->seen\)/if (0)/' \
+		killpoints,-t,all_end_with_the_same_version "death: a version that nobody could call the latest is left out"
 	mutate daemon.c '/^static inline void lane_advance/,/^}/ s/store_release\(&l->rsp->cursor, l->pos\)/l->rsp->cursor = l->pos/' \
 		killpoints,-t,every_store_is_one "death: a store to shared pages that is no kill point"
 }

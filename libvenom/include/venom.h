@@ -288,7 +288,8 @@ VENOM_API uint32_t venom_shell_id(const struct venom_shell *s);
 
 /*
  * Copy the latest whole version into buf.  Returns its length; *version (may be
- * NULL) gets its number.  Lock-free, bounded, no system call.  Works after the daemon's death too.
+ * NULL) gets its number.  Lock-free, bounded, no system call.  Works after the daemon's death too: from the call that
+ * told this shell of it (-EPIPE, or venom_shell_alive()) on it is the last that was committed, the same one in every shell.
  *
  *	-ENODATA	nothing has been published yet
  *	-EMSGSIZE	it has more than `size` bytes: venom_shell_needed() tells how many

@@ -21,7 +21,8 @@
  *	  seq = 2 v, release			  v = latest, acquire
  *	  latest = v, release			  look at buffer v % versions
  *    The buffer is at least as new as `latest` says, never older.  A reader that keeps up looks at the seq of the next
- *    buffer instead (venom_ring_newer): if that has no newer version, there is none.
+ *    buffer instead (venom_ring_newer): if that has no newer version, there is none.  So does who has been told that the
+ *    daemon died (venom_ring_last): that may have been between the two stores.
  *
  * 3. A message (lane.h), commands and answers alike
  *	venom_slot_fill				venom_slot_ready

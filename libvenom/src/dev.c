@@ -163,7 +163,7 @@ static int look(int fd, const struct venom_ioc_connect *c, struct venom_daemon_s
 		rc = dev_map(&state_map, fd, VENOM_AREA_STATE, 0, c->state_size, false);
 	if (!rc && st) {
 		venom_ring_init(&ring, state_map.p, &c->geo);
-		venom_stats_make(st, state_map.p, status_map.p, venom_ring_latest(&ring));
+		venom_stats_make(st, state_map.p, status_map.p, venom_ring_last(&ring));
 	}
 	status = status_map.p;
 	for (uint32_t id = 0; !rc && fn && id < c->geo.max_clients; id++)

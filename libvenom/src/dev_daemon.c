@@ -158,7 +158,6 @@ static void *watcher_main(void *arg)
 static int resume_state(struct venom_daemon *d)
 {
 	struct venom_state *s = d->state;
-	uint64_t v;
 	int rc;
 
 	if (!load_relaxed(&s->head.magic)) { /* it died before it had made anything of the state */
@@ -170,11 +169,9 @@ static int resume_state(struct venom_daemon *d)
 		rc = venom_fail(-EPROTO, "the state that the dead daemon left has another geometry");
 	if (rc)
 		return rc;
-	v = venom_ring_latest(&d->ring);
-	/* It may have died between a commit's two stores. */
-	if (d->ring.versions > 1 && load_acquire(&venom_ring_at(&d->ring, v + 1)->seq) == 2 * (v + 1))
-		store_release(&s->latest, ++v); /* pairs with the acquire in venom_ring_latest */
-	d->version = v;
+	d->version = venom_ring_last(&d->ring);
+	if (d->ring.versions > 1)
+		store_release(&s->latest, d->version); /* pairs with the acquire in venom_ring_latest */
 	store_relaxed(&s->head.epoch, d->epoch);
 	store_relaxed(&s->sleeping, s->sleeping + (s->sleeping & 1));
 	store_relaxed(&s->state_wakes, 0);

@@ -150,13 +150,24 @@ static void resumed(struct venom_shell *s, uint64_t epoch)
 	s->be->meet(s);
 }
 
+/* From now on reads give the last version, the same one in every shell, and no wait tells of a newer one. (model: ring) */
+static void has_died(struct venom_shell *s)
+{
+	uint64_t v = venom_ring_last(&s->ring);
+
+	s->dead = true;
+	if (v > s->seen)
+		s->seen = v;
+}
+
 /* model: takeover */
 bool venom_shell_gone(struct venom_shell *s)
 {
 	uint64_t epoch;
 
-	if (!s->dead || s->be->resumes)
-		s->dead = load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE || !s->be->alive(s);
+	if (s->dead && !s->be->resumes)
+		return true;
+	s->dead = load_acquire(&s->status->daemon) != VENOM_DAEMON_ALIVE || !s->be->alive(s);
 	if (!s->dead && s->be->resumes) {
 		epoch = load_acquire(&s->status->epoch); /* pairs with the release in daemon_comes_locked */
 		if (epoch != s->epoch) {
@@ -166,6 +177,8 @@ bool venom_shell_gone(struct venom_shell *s)
 				resumed(s, epoch);
 		}
 	}
+	if (s->dead)
+		has_died(s);
 	return s->dead;
 }
 
@@ -408,7 +421,7 @@ static int wait_sleep(void *p, int64_t ns)
 		ns = UNFENCED_NS;
 	rc = s->be->shell_sleep(s, ns);
 	if (rc == -EPIPE)
-		s->dead = true;
+		has_died(s);
 	return rc;
 }
 

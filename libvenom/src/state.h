@@ -125,6 +125,18 @@ static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t ver
 }
 
 /*
+ * The last that was committed, though its writer died before it could call it the latest.  Not for who looks often: a
+ * writer in full flight wants that line next.
+ * model: ring
+ */
+static inline uint64_t venom_ring_last(const struct venom_ring *r)
+{
+	uint64_t v = venom_ring_latest(r), next = venom_ring_newer(r, v);
+
+	return next ? next : v;
+}
+
+/*
  * Claim the latest version.  `seen` is the newest that this reader knows of: who saw a buffer's seq may not see
  * `latest` follow yet, and must not go back.  Whoever keeps up need not look at `latest`, a line that the writer has to
  * take away for each version: the buffer where the one after `seen` will be tells whether there is one.  The buffer may

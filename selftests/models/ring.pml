@@ -2,10 +2,10 @@
 /*
  * The version ring, for any number of laps: what a reader takes for a whole version is one (barrier.h 1), it never goes
  * back to an older one (2), and a writer that dies at any step leaves the last whole version readable, with two buffers
- * or more, and its number to the one who goes on.
+ * or more, the same one to all, and its number to the one who goes on.
  *
  * models: venom_ring_begin venom_ring_commit venom_ring_latest venom_ring_newer venom_ring_pick venom_ring_claim
- * models: venom_ring_check resume_state
+ * models: venom_ring_check venom_ring_last has_died resume_state
  *
  * Any number of laps in a finite space: one version, any, is painted red by the writer, and of the others it is known
  * only whether they were before or after it, and in which buffer.  Every mistake is one with some version: as any may be
@@ -43,13 +43,14 @@
 byte version, next;	/* the writer's: the last, and the one that it is at */
 bool committed;		/* next's seq says that it is whole */
 bool dead, finished;
+#define last_one	(committed -> next : version)
 
 /* to = a > b */
 inline newer_than(a, b, to)
 {
 	if
 	:: colour(a) > colour(b) -> to = true
-	:: colour(a) < colour(b) || colour(a) == NONE || colour(a) == RED -> to = false
+	:: colour(a) < colour(b) || colour(a) == colour(b) && (colour(a) == NONE || colour(a) == RED) -> to = false
 	:: colour(a) == colour(b) && (colour(a) == BEFORE || colour(a) == AFTER) -> to = true
 	:: colour(a) == colour(b) && (colour(a) == BEFORE || colour(a) == AFTER) -> to = false
 	fi
@@ -122,8 +123,12 @@ inline ring_newer(base)
 inline ring_latest()
 {
 	atomic {
+#if VERSIONS > 1
 		load(LATEST, ACQUIRE, v);		/* relaxed: a version older than latest says */
-		assert(colour(seen) != RED || colour(v) >= RED)	/* so the code's v = seen is for hostile daemons alone */
+#else
+		load(SEQ(0), ACQUIRE, v);
+		v = v / 2;
+#endif
 	}
 }
 
@@ -147,7 +152,8 @@ inline ring_pick()
 	:: else
 	fi;
 	if
-	:: newer != 0 -> newer = 0; ring_latest()
+	:: newer != 0 -> newer = 0; ring_latest();
+		assert(colour(seen) != RED || colour(v) >= RED)	/* so the code's v = seen is for hostile daemons alone */
 	:: else
 	fi;
 	if
@@ -159,10 +165,26 @@ inline ring_pick()
 #endif
 }
 
+/* Of two of one colour the model does not know which is newer, nor then which is the last. */
+inline has_died()
+{
+	if
+	:: colour(last_one) == RED ->
+		ring_latest();
+		ring_newer(v);				/* broken skip: takes `latest` for the last */
+		v = (newer != 0 -> newer : v);
+		newer = 0;
+		newer_than(v, seen, is);
+		seen = (is -> v : seen);
+		v = 0; is = false
+	:: else
+	fi
+}
+
 inline read()
 {
 	ring_pick();
-	assert(!last || VERSIONS == 1 || pick == PICK_WHOLE || version == 0);
+	assert(!last || VERSIONS == 1 || pick == PICK_WHOLE || version == 0 && (!committed || colour(next) != RED));
 	if
 	:: pick == PICK_WHOLE ->
 		load(BODY(s1 / 2), RELAXED, body);
@@ -174,6 +196,7 @@ inline read()
 				assert(colour(s1 / 2) != RED || body);
 				assert(colour(seen) != RED || colour(s1 / 2) >= RED);
 				assert(!last || s1 / 2 == version || committed && s1 / 2 == next);
+				assert(!last || colour(last_one) != RED || s1 / 2 == last_one);
 				seen = s1 / 2
 			:: else -> assert(!last || VERSIONS == 1)
 			fi;
@@ -213,6 +236,7 @@ active proctype reader()
 		fi
 	:: dead && (seen == 0 || colour(seen) == RED) ->	/* the kernel has said so: all that it wrote is there */
 		d_step { me = _pid; c_code { now.cur[me] = now.acq[me] = now.cur[0]; tidy(); } };
+		has_died();
 		last = true;
 		read();
 		last = false;
