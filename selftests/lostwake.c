@@ -18,7 +18,11 @@
 #define WAITERS 3
 #define FEW	2000 /* handshakes at least, however slow the machine */
 
-enum what { COMMANDS, ANSWERS, STATE, ROOM, LAZY }; /* lazy: room, and nothing but one more place each time */
+/*
+ * second: of two answers the first is spun for.  It has the daemon look at the shell's word just before, and a look that
+ * need not wait for the word overtakes the second answer easily.  lazy: room, and nothing but one more place each time.
+ */
+enum what { COMMANDS, ANSWERS, SECOND, STATE, ROOM, LAZY };
 
 /* One channel, its daemon and its shells, and what they tell each other outside of it. */
 struct pair {
@@ -212,6 +216,23 @@ static void request(struct venom_shell *s, struct pair *p, uint64_t word, uint64
 	VT_CHECK(n == sizeof(got) && got == word);
 }
 
+static void request_two(struct venom_shell *s, uint64_t first, uint64_t second, uint64_t *rng)
+{
+	uint64_t tag[2], got;
+	unsigned int i;
+	ssize_t n;
+
+	VT_CHECK(!venom_shell_submit(s, &first, sizeof(first), &tag[0]));
+	VT_CHECK(!venom_shell_submit(s, &second, sizeof(second), &tag[1]));
+	for (i = 1; (n = venom_shell_complete(s, &tag[0], &got, sizeof(got), 0)) == -ETIMEDOUT; i++)
+		if (i % 128 == 0)
+			sched_yield();
+	VT_CHECK(n == sizeof(got) && got == first);
+	jitter(rng);
+	n = venom_shell_complete(s, &tag[1], &got, sizeof(got), -1);
+	VT_CHECK(n == sizeof(got) && got == second);
+}
+
 static void send(struct venom_shell *s, struct pair *p, uint64_t word, uint64_t *rng)
 {
 	int rc;
@@ -232,7 +253,7 @@ static void send(struct venom_shell *s, struct pair *p, uint64_t word, uint64_t 
 
 static void command(struct venom_shell *s, struct pair *p, int who, uint64_t *rng)
 {
-	static const char *const doing[] = {"(shell) its daemon's turn", "request", "", "room, send", "room, send"};
+	static const char *const doing[] = {"(shell) its daemon's turn", "request", "two requests", "", "room, send", "room, send"};
 	uint64_t end = vt_now() + (uint64_t)(p->ms * VT_MS * vt_scale()), seq, word;
 	bool last = false;
 
@@ -243,6 +264,11 @@ static void command(struct venom_shell *s, struct pair *p, int who, uint64_t *rn
 		vt_step(&p->step[who], doing[p->what], seq);
 		if (p->what == ANSWERS) {
 			request(s, p, word, rng);
+			continue;
+		}
+		if (p->what == SECOND) {
+			request_two(s, seq, last ? UINT64_MAX : seq + 1, rng);
+			seq++;
 			continue;
 		}
 		send(s, p, word, rng);
@@ -314,6 +340,8 @@ VARIANT(answers_to_spinner, ANSWERS, false, 4, 1, 1, NONE, FOREVER);
 VARIANT(answers_adaptive, ANSWERS, false, 4, 1, 1, ADAPTIVE, ADAPTIVE);
 VARIANT(answers_adaptive_busy, ANSWERS, false, 4, 1, 3, ADAPTIVE, ADAPTIVE);
 VARIANT(answers_2us, ANSWERS, false, 4, 1, 2, 2000, 2000);
+VARIANT(answers_second, SECOND, false, 4, 1, 1, FOREVER, NONE);
+VARIANT(answers_second_cross, SECOND, false, 4, 1, 2, FOREVER, NONE);
 VARIANT(answers_poll, ANSWERS, true, 4, 1, 1, FOREVER, NONE);
 VARIANT(answers_poll_both, ANSWERS, true, 4, 1, 3, NONE, NONE);
 VARIANT(state, STATE, false, 4, 1, 1, NONE, NONE);

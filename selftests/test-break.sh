@@ -65,7 +65,7 @@ list() {
 	mutate daemon.c '/^static void daemon_arm/,/^}/ s/fence_full\(\);//' \
 		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between the daemon's flag and its look"
 	mutate daemon.c '/ venom_daemon_respond\(/,/^}/ s/fence_full\(\);//' \
-		lostwake,-v,answers_of_spinner,-v,answers_cross "wake: no fence between an answer and the look at the flag"
+		lostwake,-v,answers_second,-v,answers_second_cross "wake: no fence between an answer and the look at the flag"
 	mutate shell.c '/^static void shell_arm/,/^}/ s/fence_full\(\);//' \
 		lostwake,-v,answers_cross,-v,state_cross "wake: no fence between the shell's flag and its look"
 	mutate memfd_broker.c '/^static void wake_state/,/^}/ s/fence_full\(\);//' \
