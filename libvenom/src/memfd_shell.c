@@ -2,7 +2,7 @@
 /*
  * Embedded backend: the shell's side of the broker, and who only looks.
  *
- *	memfd_connect = dial (the socket) -> HELLO -> map what comes -> make commands[i] -> ATTACH
+ *	memfd_connect = dial (the socket) -> HELLO -> map the state -> make commands[i] -> ATTACH -> map the rest
  *	memfd_list, memfd_stat = dial -> LOOK
  *
  * The daemon's death shows on the socket, and on its pidfd where a forked child of it keeps the other end open.
@@ -115,29 +115,30 @@ static int dial(struct link *k, const char *name)
 	return rc;
 }
 
-/* One message out, one back. */
-static int ask(struct link *k, void *out, size_t out_size, enum proto_type out_type, int out_fd, void *in,
-	       size_t in_size, enum proto_type in_type, int *fds, int nfds)
+static int tell(int sock, void *msg, size_t size, enum proto_type type, int fd)
 {
-	int rc = proto_send(k->sock, out, out_size, out_type, 0, &out_fd, out_fd >= 0);
+	int rc = proto_send(sock, msg, size, type, 0, &fd, fd >= 0);
 
 	/* A broker that hung up may have said why. */
-	if (rc && rc != -EPIPE)
-		return rc;
-	rc = link_wait(k->sock, k->pidfd, ANSWER_NS);
+	return rc == -EPIPE ? 0 : rc;
+}
+
+static int hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
+{
+	int rc = link_wait(sock, pidfd, ANSWER_NS);
+
 	if (rc <= 0)
 		return rc ? rc : silent();
-	return proto_recv(k->sock, in, in_size, in_type, fds, nfds);
+	return proto_recv(sock, msg, size, type, fds, nfds);
 }
 
 /* ---- connecting ------------------------------------------------------------------ */
 
-/* Map and check what the daemon handed out. */
-static int open_areas(struct venom_shell *s, const int *fds)
+static int open_state(struct venom_shell *s, int fd)
 {
 	int rc;
 
-	rc = area_open(&s->state_map, fds[FD_STATE], "state", 0, true);
+	rc = area_open(&s->state_map, fd, "state", 0, true);
 	if (rc)
 		return rc;
 	s->state = s->state_map.p;
@@ -149,8 +150,14 @@ static int open_areas(struct venom_shell *s, const int *fds)
 	s->geo = s->state->geo;
 	compiler_barrier(); /* what is checked is the copy, not the area read again */
 	rc = venom_geometry_check(&s->geo, s->state_map.size);
-	if (rc)
-		return rc;
+	if (!rc && s->id >= s->geo.max_clients)
+		rc = venom_fail(-EPROTO, "the daemon gave id %u, and max_clients is %u", s->id, s->geo.max_clients);
+	return rc;
+}
+
+static int open_rest(struct venom_shell *s, const int *fds)
+{
+	int rc;
 
 	rc = area_open(&s->status_map, fds[FD_STATUS], "status", venom_status_bytes(s->geo.max_clients), false);
 	if (rc)
@@ -164,17 +171,12 @@ static int open_areas(struct venom_shell *s, const int *fds)
 	if (rc)
 		return rc;
 	s->rsp = s->rsp_map.p;
-	rc = venom_head_check(&s->rsp->head, VENOM_AREA_RESPONSES, s->rsp_map.size);
-	if (rc)
-		return rc;
-	if (s->id >= s->geo.max_clients)
-		return venom_fail(-EPROTO, "the daemon gave id %u, and max_clients is %u", s->id, s->geo.max_clients);
-	return 0;
+	return venom_head_check(&s->rsp->head, VENOM_AREA_RESPONSES, s->rsp_map.size);
 }
 
-static int attach(struct venom_shell *s, struct link *k)
+static int attach(struct venom_shell *s)
 {
-	struct proto_head out, in;
+	struct proto_head head;
 	int fd, rc;
 
 	rc = area_make(&s->cmd_map, &fd, "commands", venom_commands_bytes(&s->geo), 0);
@@ -182,7 +184,7 @@ static int attach(struct venom_shell *s, struct link *k)
 		return rc;
 	s->cmd = s->cmd_map.p;
 	venom_head_make(&s->cmd->head, VENOM_AREA_COMMANDS, s->cmd_map.size, s->epoch, s->id, s->generation);
-	rc = ask(k, &out, sizeof(out), PROTO_ATTACH, fd, &in, sizeof(in), PROTO_READY, NULL, 0);
+	rc = tell(s->sock, &head, sizeof(head), PROTO_ATTACH, fd);
 	close_fd(&fd);
 	return rc;
 }
@@ -204,19 +206,23 @@ static const char *why_not(int rc)
 	}
 }
 
-/* What we ring is written to: an eventfd, which has no type, and not a pipe that nobody reads, which would kill us. */
-static int bell_check(int bell)
+static int take_bells(struct venom_shell *s)
 {
 	struct stat st;
+	int rc;
 
-	if (fstat(bell, &st) || (st.st_mode & S_IFMT))
+	/* What we ring is written to: an eventfd, which has no type, and not a pipe that nobody reads, which would kill us. */
+	if (fstat(s->bell, &st) || (st.st_mode & S_IFMT))
 		return venom_fail(-EPROTO, "the daemon gave no bell to ring");
-	return 0;
+	rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, s);
+	if (!rc && s->pidfd >= 0)
+		rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, s);
+	return rc == -EINVAL ? venom_fail(-EPROTO, "the daemon gave no epoll to wait on") : rc;
 }
 
 static int connect_once(struct venom_shell *s)
 {
-	struct proto_head hello;
+	struct proto_head head;
 	struct proto_welcome w;
 	int fds[PROTO_FDS];
 	struct link k;
@@ -226,7 +232,9 @@ static int connect_once(struct venom_shell *s)
 	rc = dial(&k, s->name);
 	if (rc)
 		return rc;
-	rc = ask(&k, &hello, sizeof(hello), PROTO_HELLO, -1, &w, sizeof(w), PROTO_WELCOME, fds, PROTO_FDS);
+	rc = tell(k.sock, &head, sizeof(head), PROTO_HELLO, -1);
+	if (!rc)
+		rc = hear(k.sock, k.pidfd, &w, sizeof(w), PROTO_WELCOME, fds, PROTO_FDS);
 	if (rc) {
 		if (why_not(rc))
 			venom_fail(rc, "%s", why_not(rc));
@@ -243,21 +251,19 @@ static int connect_once(struct venom_shell *s)
 	s->bell = fds[FD_THEIR_BELL];
 	s->their_bell = fds[FD_BELL];
 
-	rc = open_areas(s, fds);
+	rc = open_state(s, fds[FD_STATE]);
+	if (!rc)
+		rc = attach(s);
+	/* The rest while the broker looks at that. */
+	if (!rc)
+		rc = open_rest(s, fds);
 	close(fds[FD_STATUS]);
 	close(fds[FD_STATE]);
 	close(fds[FD_RESPONSES]);
 	if (!rc)
-		rc = bell_check(s->bell);
-	if (!rc) {
-		rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, s);
-		if (!rc && s->pidfd >= 0)
-			rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, s);
-		if (rc == -EINVAL)
-			rc = venom_fail(-EPROTO, "the daemon gave no epoll to wait on");
-	}
+		rc = take_bells(s);
 	if (!rc)
-		rc = attach(s, &k);
+		rc = hear(s->sock, s->pidfd, &head, sizeof(head), PROTO_READY, NULL, 0);
 	if (rc)
 		memfd_close(s);
 	return rc;
@@ -337,8 +343,10 @@ int memfd_watch(struct venom_shell *s, int64_t timeout_ns)
 static int look(struct link *k, struct proto_looked *looked, uint32_t first)
 {
 	struct proto_look out = {.first = first};
-	int rc = ask(k, &out, sizeof(out), PROTO_LOOK, -1, looked, sizeof(*looked), PROTO_LOOKED, NULL, 0);
+	int rc = tell(k->sock, &out, sizeof(out), PROTO_LOOK, -1);
 
+	if (!rc)
+		rc = hear(k->sock, k->pidfd, looked, sizeof(*looked), PROTO_LOOKED, NULL, 0);
 	if (rc == -EPIPE)
 		return venom_fail(-ENOENT, "no living daemon has the name");
 	if (rc == -EACCES)

@@ -6,8 +6,9 @@
  *	shell				broker (a thread in the daemon's process)
  *	HELLO		->		who is it (SO_PEERCRED), may it read, is there an id left
  *			<-		WELCOME + status, state, responses[i], bell (an epoll), their_bell (an eventfd)
- *	maps and checks them; makes, maps and seals commands[i]
+ *	maps and checks the state, for what size all is of; makes, maps and seals commands[i]
  *	ATTACH + commands[i]	->	checks and maps it; serves the lane
+ *	maps and checks the rest meanwhile
  *			<-		READY
  *	WATCH		->		the publisher looks at this shell's sleeping word from now on
  *			<-		READY
