@@ -125,12 +125,19 @@ man: $(man)
 # The benchmark is a program of its own: it is linked with what it is compared to, as far as that is installed.
 bench_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/bench/*.c)) $(patsubst %.cc,$B/%.o,$(wildcard tools/bench/*.cc)) \
 	     $(patsubst %,$B/tools/%.o,util child hist bounce json)
-have = $(shell echo '\#include <$1>' | $(CC) -E - >/dev/null 2>&1 && echo $2)
+H := \#
+have  = $(shell echo '$Hinclude <$1>' | $(CC) -E - >/dev/null 2>&1 && echo $2)
+peers = $(call have,zmq.h,-lzmq) $(call have,nng/nng.h,-lnng) $(call have,ck_ring.h,ck) $(call have,boost/version.hpp,boost)
+# Changes when one was installed since.
+$B/peers: always
+	@mkdir -p $(@D)
+	@echo '$(peers)' | cmp -s - $@ || echo '$(peers)' > $@
+$(filter $B/tools/bench/peer_% $B/tools/bench/boost_%,$(bench_obj)): $B/peers
 $B/%.o: %.cc Makefile
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) -std=gnu++17 -Wall -Wextra -MMD -MP $(CFLAGS) -c -o $@ $<
 $B/venom-bench: $(bench_obj) $B/libvenom.a
-	$(CXX) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(call have,zmq.h,-lzmq) $(call have,nng/nng.h,-lnng) -lrt -lm
+	$(CXX) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(filter -l%,$(shell cat $B/peers)) -lrt -lm
 
 demo:
 	@tools/deps.sh build
@@ -220,7 +227,7 @@ help:
 	@sed -n '3,/make help/s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: all tests modules man demo bench bench-readme check check-models check-aarch64 check-debug fuzz fuzzers soak vm install \
+.PHONY: always all tests modules man demo bench bench-readme check check-models check-aarch64 check-debug fuzz fuzzers soak vm install \
 	install-kmod format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
