@@ -112,6 +112,16 @@ static int request_64(void)
 	return 0;
 }
 
+/* What fits in its slot's first line: one line each way, as in the limit. */
+static int request_32(void)
+{
+	if (ask_by(&via_lines, NULL, 8, 0) || ask_by_venom(&via_venom, 32, 0))
+		return 1;
+	goal("venom", via_lines.name, AT_MOST, 1.10);
+	goal_at("venom", P99, via_lines.name, P99, AT_MOST, 1.5);
+	return 0;
+}
+
 static int request_copied(size_t size)
 {
 	if (ask_by(&via_mailbox, NULL, size, 0) || ask_by_venom(&via_venom, size, 0))
@@ -148,6 +158,8 @@ const struct row row_request_64 = {.name = "request-64",
 				   .what = "64 bytes asked and answered, both sides spin",
 				   .round = request_64,
 				   .line = true};
+const struct row row_request_32 = {
+	.name = "request-32", .what = "32 bytes, one line, asked and answered, both sides spin", .round = request_32};
 const struct row row_request_1k = {
 	.name = "request-1k", .what = "1 KiB asked and answered, both sides spin", .round = request_1k};
 const struct row row_request_4k = {
