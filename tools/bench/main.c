@@ -176,6 +176,18 @@ static void find_cpus(void)
 	bench->cpu[1] = bench->cpus[bench->ncpus - 1];
 }
 
+/* As crowd() wants them: the first side's CPU first, the second's last. */
+static void place_cpu(int cpu, int at)
+{
+	for (int i = 0; i < bench->ncpus; i++) {
+		if (bench->cpus[i] == cpu) {
+			bench->cpus[i] = bench->cpus[at];
+			bench->cpus[at] = cpu;
+			return;
+		}
+	}
+}
+
 static void choose_cpus(const char *text)
 {
 	char *end;
@@ -187,13 +199,8 @@ static void choose_cpus(const char *text)
 	bench->cpu[1] = strtol(text, &end, 10);
 	if (end == text || *end)
 		usage("--cpus: '%s' is not two numbers with a comma between them", text);
-	/* The first one is nobody else's. */
-	for (int i = 0; i < bench->ncpus; i++) {
-		if (bench->cpus[i] == bench->cpu[0]) {
-			bench->cpus[i] = bench->cpus[0];
-			bench->cpus[0] = bench->cpu[0];
-		}
-	}
+	place_cpu(bench->cpu[0], 0);
+	place_cpu(bench->cpu[1], bench->ncpus - 1);
 }
 
 static void parse(int argc, char **argv)

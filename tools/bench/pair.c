@@ -126,8 +126,8 @@ static int play(void *arg)
 	int rc;
 
 	nth = p->nth;
-	if (nth > 1) /* the others have all CPUs but the first one's */
-		cpu = bench->cpus[1 + (nth - 1) % (bench->ncpus > 1 ? bench->ncpus - 1 : 1)];
+	if (nth > 1) /* from the second side's CPU down; the first one's is nobody else's */
+		cpu = bench->cpus[bench->ncpus - 1 - (nth - 1) % (bench->ncpus > 1 ? bench->ncpus - 1 : 1)];
 	rc = pin_to_cpu(cpu);
 	if (rc)
 		return bad("no process can be put on CPU %d: %s", cpu, strerror(-rc));
