@@ -73,16 +73,17 @@ static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, u
 }
 
 /*
- * Whoever streams will write a slot that he last wrote a lap ago, and that the reader has had since: ask for it early, so
- * far ahead that the reader doesn't poll it yet.  (tools/bench/NOTES.md has what it gives.)
+ * Whoever streams will write a slot that he last wrote a lap ago, and that the reader has had since, as `taken` tells: ask
+ * for it early, so far ahead that the reader doesn't poll it yet.  But not for one that the reader has yet to read: its lines
+ * may be there already, and many full lanes are read in turn.  (tools/bench/NOTES.md has what it gives.)
  */
 #define VENOM_SLOTS_AHEAD 16
 
-static inline void venom_slot_soon(const struct venom_slots *s, uint64_t pos)
+static inline void venom_slot_soon(const struct venom_slots *s, uint64_t pos, uint64_t taken)
 {
 	const char *slot = (const char *)venom_slots_at(s, pos + VENOM_SLOTS_AHEAD);
 
-	if (s->mask < 4 * VENOM_SLOTS_AHEAD - 1)
+	if (s->mask < 4 * VENOM_SLOTS_AHEAD - 1 || pos + VENOM_SLOTS_AHEAD - taken > s->mask)
 		return;
 	prefetch_write(slot);
 	if (s->stride > VENOM_LINE)
@@ -92,8 +93,8 @@ static inline void venom_slot_soon(const struct venom_slots *s, uint64_t pos)
 /*
  * Whoever takes messages one after the other waits for each one's lines in turn.  Where enough of them are there he asks for
  * the lines of those to come; but not for one that is being written, which would take it from under the writer's hands.  So
- * he looks now and then at one far ahead: if that is there, so are all before it.  (One function: gcc leaves out one
- * that only prefetches.)
+ * he looks now and then at one far ahead: if that is there, so are all before it.  What he looks at is asked for half-way
+ * to the look.  (One function: gcc leaves out one that only prefetches.)
  */
 #define VENOM_SLOTS_BEHIND 32
 #define VENOM_SLOTS_LOOK   (VENOM_SLOTS_BEHIND / 2) /* messages between two looks */
@@ -109,6 +110,8 @@ static inline void venom_slot_next(const struct venom_slots *s, uint64_t pos, bo
 			  load_relaxed(&venom_slots_at(s, far)->seq) == far + 1;
 	if (!*behind)
 		return;
+	if (pos % VENOM_SLOTS_LOOK == VENOM_SLOTS_LOOK / 2)
+		__builtin_prefetch(venom_slots_at(s, far + VENOM_SLOTS_LOOK / 2));
 	__builtin_prefetch(slot);
 	if (s->stride > VENOM_LINE)
 		__builtin_prefetch(slot + VENOM_LINE);

@@ -199,7 +199,7 @@ static inline void put(struct venom_shell *s, const void *data, size_t len, uint
 {
 	venom_slot_fill(venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, flags | VENOM_SLOT_EPOCH(s->epoch), tag,
 			s->geo.flags & VENOM_ORDER_ARRIVAL ? now_ns() : 0);
-	venom_slot_soon(&s->out, s->pos);
+	venom_slot_soon(&s->out, s->pos, s->cursor);
 	s->pos++;
 	count_up(&s->cmd->counts.commands, 1);
 }
