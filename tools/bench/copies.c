@@ -85,10 +85,10 @@ bool can_flush(void)
 #endif
 
 const struct copier copiers[] = {
-	{"memcpy", copy_libc},
-	{"rep movsb", copy_movsb},
-	{"non-temporal stores", copy_nt},
-	{NULL, NULL},
+	{"memcpy", copy_libc, false},
+	{"rep movsb", copy_movsb, false},
+	{"non-temporal stores", copy_nt, true},
+	{NULL, NULL, false},
 };
 
 uint64_t plain_sum(const void *p, size_t len)

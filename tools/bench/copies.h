@@ -14,6 +14,7 @@ typedef void copy_fn(void *dst, const void *src, size_t len);
 struct copier {
 	const char *name;
 	copy_fn *copy; /* NULL: not on this machine */
+	bool past;     /* past the caches: what it copies to is out of them afterwards */
 };
 extern const struct copier copiers[]; /* ends with a name of NULL */
 
