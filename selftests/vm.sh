@@ -65,6 +65,7 @@ pack() {
 	cp build/venom "$root/venom/build/"
 	for t in "${programs[@]}"; do cp "build/selftests/$t" "$root/venom/build/selftests/$t"; done
 	[ ! -e "build/kmod-$1/venom.ko" ] || cp "build/kmod-$1/venom.ko" "$root/venom/build/"
+	[ "${VENOM_BACKEND:-dev}" != dev ] || cp build/venom-bench "$root/venom/build/" # for a look at the module's rows
 	strip -g "$root"/venom/build/venom* "$root"/venom/build/selftests/* "$root"/venom/build/selftests/kmod/* 2>/dev/null
 	mapfile -t elf < <(find "$root"/bin "$root"/venom/build -type f)
 	with_libs "$root" "${elf[@]}"
