@@ -82,7 +82,7 @@ pack() {
 		nogroup:x:65534:
 	END
 	cat >"$root/venom/env" <<-END
-		export RELEASE='$1' MODE='$mode' TESTS='${tests[*]}' LIMIT='$limit'
+		export RELEASE='$1' VENOM_IN_GUEST=1 MODE='$mode' TESTS='${tests[*]}' LIMIT='$limit'
 		export TERM='${TERM:-dumb}' COLUMNS='$(tput cols 2>/dev/null)' LINES='$(tput lines 2>/dev/null)'
 		export VENOM_BACKEND='${VENOM_BACKEND:-dev}' VENOM_VM_STRESS='${VENOM_VM_STRESS:-$stress}'
 		export VENOM_TEST_SCALE='${VENOM_TEST_SCALE:-$scale}' VENOM_TEST_PATIENCE='${VENOM_TEST_PATIENCE:-$patience}'
