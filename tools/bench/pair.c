@@ -127,7 +127,7 @@ static int play(void *arg)
 
 	nth = p->nth;
 	if (nth > 1) /* from the second side's CPU down; the first one's is nobody else's */
-		cpu = bench->cpus[bench->ncpus - 1 - (nth - 1) % (bench->ncpus > 1 ? bench->ncpus - 1 : 1)];
+		cpu = bench->cpus[bench->ncpus - 1 - (nth - 1) % (bench->ncpus - 1)];
 	rc = pin_to_cpu(cpu);
 	if (rc)
 		return bad("no process can be put on CPU %d: %s", cpu, strerror(-rc));
