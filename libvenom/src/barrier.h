@@ -64,7 +64,12 @@
  *	  serving = 1				  changes++
  *	  (compiler barrier)			  membarrier
  *	  changes?  take the lock		  serving?  leave the lane to the server
- *    The hot side pays nothing; where membarrier(2) is missing it fences (hot_fence).
+ *	serve_leave
+ *	  serving = 0
+ *	  (compiler barrier)
+ *	  changes?  enter again
+ *    The broker leaves a change to a server that is inside, and a server that leaves looks once more: so one of them takes
+ *    it up.  The hot side pays two loads; where membarrier(2) is missing it fences (hot_fence).
  *
  * 8. Another daemon goes on with the channel (the module's; kmod/channel.c, shell.c)
  *	venom_channel_die			venom_shell_gone
@@ -87,6 +92,9 @@
 #define store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 /* Within one process only: between processes no word has two writers. */
 #define fetch_add(p, v)		__atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
+#define fetch_or(p, v)		__atomic_fetch_or(p, v, __ATOMIC_SEQ_CST)
+#define fetch_and(p, v)		__atomic_fetch_and(p, v, __ATOMIC_SEQ_CST)
+#define compare_swap(p, was, v)	__atomic_compare_exchange_n(p, was, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 /* A word with one writer, who may add to it without a locked instruction. */
 #define count_up(p, n)		store_relaxed(p, load_relaxed(p) + (n))

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Bells: eventfds, watched by epolls; and the threads of ours that sleep on them. */
-#include <signal.h>
+/* Bells: eventfds, watched by epolls. */
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include "internal.h"
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441 /* Linux 5.11 */
+#endif
 
 int epoll_watch(int epfd, int fd, uint32_t events, void *data)
 {
@@ -11,17 +15,39 @@ int epoll_watch(int epfd, int fd, uint32_t events, void *data)
 	return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
+/* C libraries have no epoll_pwait2() before glibc 2.35; and seccomp filters older than it answer EPERM for ENOSYS. */
+static int sleep_in(int epfd, struct epoll_event *ev, int n, int64_t ns)
+{
+	static uint32_t no_pwait2;
+	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+	int64_t ms = ns / 1000000 + (ns % 1000000 > 0);
+	long rc;
+
+	if (!load_relaxed(&no_pwait2)) {
+		rc = syscall(SYS_epoll_pwait2, epfd, ev, n, ns < 0 ? NULL : &ts, NULL, 0);
+		if (rc >= 0 || (errno != ENOSYS && errno != EPERM))
+			return (int)rc;
+		fetch_or(&no_pwait2, 1);
+	}
+	return epoll_wait(epfd, ev, n, ns < 0 ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
+}
+
 int epoll_sleep(int epfd, int64_t ns)
 {
-	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 	struct epoll_event ev[16];
-	int n = epoll_pwait2(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? NULL : &ts, NULL);
+	int type = PTHREAD_CANCEL_DEFERRED, n;
 
-	if (n < 0 && errno == ENOSYS) { /* before Linux 5.11 */
-		int64_t ms = ns / 1000000 + (ns % 1000000 > 0);
-
-		n = epoll_wait(epfd, ev, ARRAY_SIZE(ev), ns < 0 ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms);
-	}
+	/*
+	 * A call by number is no cancellation point, so cancellation acts at any instant of this one.  Nothing is lost by it:
+	 * what was slept for is in shared words, and the next wait looks there first.
+	 */
+	if (ns)
+		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	n = sleep_in(epfd, ev, ARRAY_SIZE(ev), ns);
+	if (ns)
+		pthread_setcanceltype(type, NULL);
+	if (n < 0)
+		return errno == EINTR ? 1 : venom_fail(-errno, "it can't sleep on its descriptor: %s", strerror(errno));
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr)
 			return 2;
@@ -32,26 +58,8 @@ int epoll_sleep(int epfd, int64_t ns)
 void ring(int bell)
 {
 	uint64_t one = 1;
+	NO_CANCEL;
 	ssize_t n = write(bell, &one, sizeof(one));
 
 	(void)n;
-}
-
-void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-int venom_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
-{
-	sigset_t all, old;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = -pthread_create(thread, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return rc;
 }

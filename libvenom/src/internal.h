@@ -10,6 +10,9 @@
  *	look.c			what lookers are told
  *	backend.c		which backend; list and stat
  *	bell.c			eventfds in epolls
+ *	memory.c		how much of it there is
+ *	fd.c			descriptors: above the standard ones, and not for forked children
+ *	thread.c		threads of our own, and the user's that are cancelled
  *	dev_*.c			the module's backend, on /dev/venom
  *	memfd_*.c		the embedded backend; proto.h is what its two sides say to each other
  *
@@ -137,6 +140,7 @@ struct venom_daemon {
 
 	/* any thread */
 	uint32_t stop;
+	uint32_t forks;			/* venom_forks() of the process that made it */
 
 	/* server and broker, see barrier.h 7 */
 	uint32_t serving;
@@ -174,9 +178,19 @@ static inline void serve_enter(struct venom_daemon *d)
 		venom_lanes_refresh(d);
 }
 
+/* What the broker has left to us meanwhile is taken up here: nobody may call again for a long time. */
 static inline void serve_leave(struct venom_daemon *d)
 {
-	store_release(&d->serving, 0);
+	for (;;) {
+		store_release(&d->serving, 0);
+		if (d->hot_fence)
+			fence_full();
+		else
+			compiler_barrier();	/* pairs with venom_membarrier in venom_lanes_settle_locked */
+		if (load_acquire(&d->status->changes) == load_acquire(&d->changes_seen))
+			return;
+		serve_enter(d);
+	}
 }
 
 /* ---- the shell ------------------------------------------------------------- */
@@ -190,6 +204,7 @@ struct venom_request {
 struct venom_shell {
 	const struct venom_backend *be;
 	char name[VENOM_NAME_MAX + 1];
+	uint32_t forks;			/* venom_forks() of the process that made it */
 	uint32_t id, generation;
 	struct venom_cred daemon;
 	bool may_command;
@@ -213,7 +228,7 @@ struct venom_shell {
 	uint32_t nopen, nlost;
 	uint64_t next_tag;
 	uint64_t last_tag;		/* of request() */
-	bool	 held;			/* request()'s answer did not fit and is kept under last_tag */
+	bool	 held;			/* request()'s answer did not fit, or its thread was cancelled: last_tag is open */
 	size_t	 needed;
 
 	struct venom_spin spin;
@@ -284,7 +299,7 @@ struct venom_backend {
 	int  (*create)(struct venom_daemon *d);
 	void (*destroy)(struct venom_daemon *d);
 	int  (*daemon_fd)(struct venom_daemon *d);
-	int  (*daemon_sleep)(struct venom_daemon *d, int64_t ns);	/* 1 rung, 0 time is up; -1: for ever */
+	int  (*daemon_sleep)(struct venom_daemon *d, int64_t ns);	/* as epoll_sleep(); -1: for ever */
 	void (*daemon_bell)(struct venom_daemon *d);			/* wake the own server; async-signal-safe */
 	void (*wake_shell)(struct venom_daemon *d, struct venom_lane *l);
 	void (*wake_state)(struct venom_daemon *d);
@@ -326,14 +341,42 @@ int venom_backend_connect(struct venom_shell *s);
 
 /*
  * Sleep until something in epfd happens: 1, or 2 if something other than a bell (whose data is NULL) is among it, or 0
- * when the time is up.  A signal counts as something.
+ * when the time is up.  A signal counts as something.  A negative errno: it can't sleep there.  The only cancellation point
+ * of the library: the caller has a cleanup handler that disarms.
  */
 int epoll_sleep(int epfd, int64_t ns);
 int epoll_watch(int epfd, int fd, uint32_t events, void *data);
 void ring(int bell);
+
+/* ---- fd.c ------------------------------------------------------------------ */
+
+/* Take a descriptor just made (or -1, which is returned as is): it is above 2, and no forked child will have it. */
+int venom_own(int fd);
 void close_fd(int *fd);
-/* Threads of ours leave the user's signals to his. */
+/* Changes with each fork, in the child: a handle of another value is its parent's. */
+uint32_t venom_forks(void);
+
+/* ---- thread.c -------------------------------------------------------------- */
+
+/* A thread of ours leaves the user's signals to the user's threads, and keeps to no CPU and no real-time class of its maker. */
 int venom_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);
+
+/*
+ * In this scope the thread is not cancelled.  In all public calls that could be left half-done: a thread is cancelled
+ * only while it sleeps in a wait, or spins there.
+ */
+#define NO_CANCEL __attribute__((cleanup(venom_cancel_restore), unused)) int cancel_was = venom_cancel_disable()
+static inline int venom_cancel_disable(void)
+{
+	int was;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+	return was;
+}
+static inline void venom_cancel_restore(int *was)
+{
+	pthread_setcancelstate(*was, NULL);
+}
 
 /* ---- config.c -------------------------------------------------------------- */
 
@@ -366,13 +409,28 @@ void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s
 		      uint64_t versions);
 void venom_peer_make(struct venom_peer *p, uint32_t id, uint32_t generation, const struct venom_cred *cred);
 void venom_peer_counts(struct venom_peer *p, const struct venom_commands *cmd, const struct venom_responses *rsp);
+void venom_peer_numbers(struct venom_peer *p, const struct venom_shell_counts *counts, uint64_t received,
+			uint64_t responses);
 void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
 		     uint64_t epoch, const struct venom_cred *daemon, bool alive);
+
+/* ---- memory.c ---------------------------------------------------------------- */
+
+/* As calloc(), but its pages are there already: no fault at their first use. */
+void *venom_zeroes(size_t n, size_t size);
+/* 0, or -ENOMEM with the reason: a file of this size would be over the limit, and writing it end in SIGXFSZ. */
+int venom_file_for(const char *what, uint64_t size);
+/* The same for an area (WHAT: "state"), whose pages could also end in the OOM killer. */
+int venom_memory_for(const char *what, uint64_t size, bool huge);
 
 /* ---- log.c ----------------------------------------------------------------- */
 
 /* Explain err (negative) to the caller's venom_errmsg(), and return it. */
 int venom_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same for an errno that nobody has explained yet; returns err as it is. */
+int venom_explain(int err, const char *what);
+/* As strerror(), where the reason is this process's: what it can do. */
+const char *venom_reason(int err);
 /* For what no return value can tell. */
 void venom_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void venom_errmsg_clear(void);

@@ -26,7 +26,8 @@ VENOM_API void venom_set_log(void (*fn)(const char *line))
 static void log_line(const char *line)
 {
 	void (*fn)(const char *) = load_acquire(&log_fn);
-	const char *env = getenv("VENOM_LOG");
+	const char *env = secure_getenv("VENOM_LOG");
+	NO_CANCEL;
 
 	if (fn)
 		fn(line);
@@ -43,6 +44,23 @@ int venom_fail(int err, const char *fmt, ...)
 	va_end(ap);
 	log_line(errmsg);
 	return err;
+}
+
+const char *venom_reason(int err)
+{
+	switch (err) {
+	case EMFILE:
+		return "this process is out of descriptors: raise its limit (ulimit -n)";
+	case ENFILE:
+		return "the system is out of descriptors: see /proc/sys/fs/file-max";
+	default:
+		return strerror(err);
+	}
+}
+
+int venom_explain(int err, const char *what)
+{
+	return err < 0 && !*errmsg ? venom_fail(err, "%s: %s", what, venom_reason(-err)) : err;
 }
 
 void venom_log(const char *fmt, ...)

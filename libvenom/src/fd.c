@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The library's descriptors.  Every one of them passes through venom_own(), and ends in close_fd():
+ *
+ * - None is 0, 1 or 2: a program that was started without them writes its messages there.
+ * - A child made by fork() has none of them, so it hides no death, keeps no place and holds no memory.  (The kernel
+ *   itself closes them at exec.)  A child that clone(2) makes behind the C library's back has them until it execs.
+ */
+#include <fcntl.h>
+#include "internal.h"
+
+#define FDS_MAX (1U << 20) /* Linux's own limit for a process, fs.nr_open, unless it was raised */
+
+static uint64_t owned[FDS_MAX / 64]; /* a bit for each descriptor: no lock, so a fork can happen at any instant */
+static uint32_t words; /* how many words of `owned` have been used */
+static uint32_t forks; /* in this process's ancestry; see venom_forked() */
+
+static void mark(int fd)
+{
+	uint32_t word = (uint32_t)fd / 64, was = load_relaxed(&words);
+
+	if ((uint32_t)fd >= FDS_MAX)
+		return;
+	fetch_or(&owned[word], 1ULL << fd % 64);
+	while (was <= word && !compare_swap(&words, &was, word + 1))
+		;
+}
+
+static void unmark(int fd)
+{
+	if ((uint32_t)fd < FDS_MAX)
+		fetch_and(&owned[fd / 64], ~(1ULL << fd % 64));
+}
+
+static void in_child(void)
+{
+	for (uint32_t i = 0; i < words; i++)
+		for (; owned[i]; owned[i] &= owned[i] - 1)
+			close((int)(i * 64) + __builtin_ctzll(owned[i]));
+	words = 0;
+	forks++;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, in_child);
+}
+
+uint32_t venom_forks(void)
+{
+	return forks;
+}
+
+int venom_own(int fd)
+{
+	int high;
+
+	if (fd < 0)
+		return fd;
+	if (fd <= STDERR_FILENO) {
+		high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		fd = high;
+		if (fd < 0)
+			return fd;
+	}
+	mark(fd);
+	return fd;
+}
+
+/* Unmarked first: once it is closed, its number may be another thread's. */
+void close_fd(int *fd)
+{
+	int err = errno;
+
+	if (*fd >= 0) {
+		unmark(*fd);
+		close(*fd);
+	}
+	*fd = -1;
+	errno = err;
+}
