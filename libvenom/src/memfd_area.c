@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -37,67 +38,78 @@ void area_unmap(struct venom_map *map)
 static int area_advise(const struct venom_map *map)
 {
 	if (madvise(map->p, map->size, MADV_DONTDUMP) || madvise(map->p, map->size, MADV_DONTFORK))
-		return -errno;
+		return venom_fail(-errno, "madvise(2) fails on an area: %s", venom_reason(errno));
 	return 0;
 }
 
-/*
- * Whether so much memory can be had without somebody being killed for it: the kernel hands out the pages of an area
- * that it can't hold, until the OOM killer comes.  A memory cgroup may still be stricter.
- */
-static bool memory_for(uint64_t size)
-{
-	unsigned long long kib, available = 0, swap = 0;
-	char line[128];
-	FILE *f;
+#define PIECE (64ULL << 20) /* bytes allocated at once: how long a signal has to wait */
 
-	if (size < 64ULL << 20)
-		return true;
-	f = fopen("/proc/meminfo", "re");
-	if (!f)
-		return true;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-			available = kib << 10;
-		else if (sscanf(line, "SwapFree: %llu", &kib) == 1)
-			swap = kib << 10;
+/*
+ * Take all pages now: a lack of them is an errno here, not a SIGBUS later.  A signal ends fallocate(2), which then gives
+ * back what it had; under a quick timer it would never get ready.  So signals wait for a piece.
+ */
+static int area_allocate(int fd, uint64_t size)
+{
+	sigset_t all, old;
+	int rc = 0;
+
+	sigfillset(&all);
+	for (uint64_t at = 0, n; !rc && at < size; at += n) {
+		n = size - at < PIECE ? size - at : PIECE;
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		rc = fallocate(fd, 0, (off_t)at, (off_t)n) ? -errno : 0;
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
-	fclose(f);
-	return !available || size <= available + swap;
+	return rc == -ENOSPC || rc == -EFBIG ? -ENOMEM : rc;
+}
+
+/* Map all of it, with its pages: no fault at the first use. */
+static int area_map(struct venom_map *map, int fd, const char *what, int prot)
+{
+	map->p = mmap(NULL, map->size, prot, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (map->p != MAP_FAILED)
+		return 0;
+	map->p = NULL;
+	if (errno == EAGAIN) /* after mlockall(MCL_FUTURE) */
+		return venom_fail(-ENOMEM, "the %s area of %zu bytes is over this process's limit of locked memory: raise it "
+				  "(ulimit -l)", what, map->size);
+	return venom_fail(-errno, "the %s area of %zu bytes can't be mapped: %s", what, map->size, venom_reason(errno));
 }
 
 int area_make(struct venom_map *map, int *fd, const char *what, uint64_t size, uint64_t huge_size)
 {
 	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	char name[64];
-	int rc;
+	int rc = venom_memory_for(what, size, huge_size);
 
-	if (!huge_size && !memory_for(size))
-		return -ENOMEM;
+	*fd = -1;
+	if (rc)
+		return rc;
 	if (huge_size)
 		flags |= MFD_HUGETLB | (unsigned int)__builtin_ctzll(huge_size) << MFD_HUGE_SHIFT;
 	snprintf(name, sizeof(name), "venom:%s", what);
-	*fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+	*fd = venom_own(memfd_create(name, flags | MFD_NOEXEC_SEAL));
 	if (*fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-		*fd = memfd_create(name, flags);
-	if (*fd < 0)
-		return huge_size ? -ENOMEM : -errno;
-	/* Take all pages now: a lack of them is an errno here, not a SIGBUS later. */
-	rc = ftruncate(*fd, size) || fallocate(*fd, 0, 0, size) ? -errno : 0;
-	if (rc == -ENOSPC || rc == -EFBIG)
-		rc = -ENOMEM;
-	if (rc)
-		goto fail;
-	map->size = size;
-	map->p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-	if (map->p == MAP_FAILED) {
-		map->p = NULL;
-		rc = -errno;
+		*fd = venom_own(memfd_create(name, flags));
+	if (*fd < 0) {
+		if (huge_size && errno != EMFILE && errno != ENFILE)
+			return -ENOMEM; /* no such huge pages here */
+		return venom_fail(-errno, "the %s area can't be made: %s", what, venom_reason(errno));
+	}
+	rc = ftruncate(*fd, (off_t)size) ? -errno : area_allocate(*fd, size);
+	if (rc) {
+		if (!huge_size)
+			venom_fail(rc, "the %s area's %llu bytes can't be had: %s", what, (unsigned long long)size,
+				   venom_reason(-rc));
 		goto fail;
 	}
+	map->size = size;
+	rc = area_map(map, *fd, what, PROT_READ | PROT_WRITE);
+	if (rc)
+		goto fail;
 	rc = area_advise(map);
 	if (!rc && fcntl(*fd, F_ADD_SEALS, SEALS))
-		rc = -errno;
+		rc = venom_fail(-errno, "the %s area can't be sealed: %s", what, venom_reason(errno));
 	if (!rc)
 		return 0;
 	area_unmap(map);
@@ -111,6 +123,7 @@ int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bo
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct statfs fs;
 	struct stat st;
+	int rc;
 
 	/* First, as only a memfd answers it: nothing below can then block on a hostile file system. */
 	if (seals < 0)
@@ -129,10 +142,8 @@ int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bo
 	if (st.st_blocks < st.st_size / 512)
 		return venom_fail(-EPROTO, "the %s area has holes", what);
 	map->size = st.st_size;
-	map->p = mmap(NULL, map->size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map->p == MAP_FAILED) {
-		map->p = NULL;
-		return -errno;
-	}
-	return area_advise(map);
+	rc = area_map(map, fd, what, PROT_READ);
+	if (!rc)
+		rc = area_advise(map);
+	return rc;
 }
