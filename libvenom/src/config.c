@@ -35,9 +35,10 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	static const struct venom_config init = VENOM_CONFIG_INIT;
 	uint64_t stride;
 
+	/* The size first: a struct of another one may end before ours does. */
+	CHECK(!cfg || cfg->size == sizeof(*out),
+	      "size is %u, not sizeof(struct venom_config): start from VENOM_CONFIG_INIT", cfg->size);
 	*out = cfg ? *cfg : init;
-	CHECK(out->size == sizeof(*out), "size is %u, not sizeof(struct venom_config): start from VENOM_CONFIG_INIT",
-	      out->size);
 	CHECK(!(out->flags & ~(VENOM_CHANNEL_FLAGS | VENOM_RESUME)), "flags has unknown bits: 0x%x", out->flags);
 	CHECK(!out->reserved, "reserved is not 0");
 	CHECK(out->data_size, "data_size is 0");
@@ -88,7 +89,7 @@ void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *
 
 /*
  * A geometry from another process.  It must be one that venom_geometry_make() could have made: then no
- * sum of it wraps, and all it names lies within the area.
+ * sum of it wraps, and all it names lies within the area (area_size 0: there is none here).
  */
 int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 {
@@ -123,7 +124,7 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 	if (geo->first != want.first)
 		return venom_fail(-EPROTO, "the channel's first buffer is at %llu, not %llu",
 				  (unsigned long long)geo->first, (unsigned long long)want.first);
-	if (venom_state_bytes(&want) != area_size)
+	if (area_size && venom_state_bytes(&want) != area_size)
 		return venom_fail(-EPROTO, "the state area's size is %llu, not %llu", (unsigned long long)area_size,
 				  (unsigned long long)venom_state_bytes(&want));
 	return 0;

@@ -73,6 +73,8 @@ __attribute__((noinline)) void venom_copy(void *dst, const void *src, size_t len
 		__asm__ __volatile__("rep movsb" : "+D"(dst), "+S"(src), "+c"(len) : : "memory");
 		return;
 	}
+	/* The C library's stores may be non-temporal ones, too: it fences behind them, but not before (barrier.h 1). */
+	fence_stores();
 #endif
 	memcpy(dst, src, len);
 }

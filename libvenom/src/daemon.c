@@ -18,6 +18,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 {
 	struct venom_policy policy;
 	struct venom_daemon *d;
+	NO_CANCEL;
 	int rc;
 
 	venom_errmsg_clear();
@@ -26,7 +27,8 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 		return rc;
 	d = calloc(1, sizeof(*d));
 	if (!d)
-		return -ENOMEM;
+		return venom_fail(-ENOMEM, "out of memory");
+	d->forks = venom_forks();
 	rc = venom_config_check(&d->cfg, cfg);
 	if (!rc)
 		rc = venom_backend_pick(&d->be);
@@ -37,11 +39,11 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	pthread_mutex_init(&d->lock, NULL);
 	d->hot_fence = !venom_membarrier_register();
 	rc = -ENOMEM;
-	d->cmd_stride = (d->cfg.cmd_size + VENOM_LINE) & ~(size_t)(VENOM_LINE - 1);
+	d->cmd_stride = ((size_t)d->cfg.cmd_size + VENOM_LINE) & ~(size_t)(VENOM_LINE - 1);
 	d->cmd_room = d->cmd_stride < TAKE_BYTES ? TAKE_BYTES / d->cmd_stride : 1;
 	if (d->cmd_room > TAKE_MAX)
 		d->cmd_room = TAKE_MAX;
-	d->cmd_buf = malloc(d->cmd_room * d->cmd_stride);
+	d->cmd_buf = venom_zeroes(d->cmd_room, d->cmd_stride);
 	d->lanes = calloc(d->cfg.max_clients, sizeof(*d->lanes));
 	d->active = calloc(d->cfg.max_clients, sizeof(*d->active));
 	if (!d->cmd_buf || !d->lanes || !d->active)
@@ -66,14 +68,17 @@ free_lanes:
 	pthread_mutex_destroy(&d->lock);
 free_daemon:
 	free(d);
-	return rc;
+	return venom_explain(rc, "the channel can't be made");
 }
 
 VENOM_API void venom_daemon_destroy(struct venom_daemon *d)
 {
+	NO_CANCEL;
+
 	if (!d)
 		return;
-	d->be->destroy(d);
+	if (d->forks == venom_forks()) /* else it is our parent's, and nothing of it is here */
+		d->be->destroy(d);
 	free(d->active);
 	free(d->lanes);
 	free(d->cmd_buf);
@@ -193,6 +198,13 @@ static int wait_beat(void *w, int64_t now)
 	return load_relaxed(&((struct venom_daemon *)w)->stop) ? -ECANCELED : 0;
 }
 
+static void wait_cancel_point(void *w)
+{
+	serve_leave(w);
+	pthread_testcancel();
+	serve_enter(w);
+}
+
 static void wait_arm(void *w)
 {
 	daemon_arm(w);
@@ -201,6 +213,17 @@ static void wait_arm(void *w)
 static void wait_disarm(void *w)
 {
 	daemon_disarm(w);
+}
+
+/* Sleep, and disarm should the thread be cancelled meanwhile.  (On its own: with the cleanup comes a setjmp.) */
+static __attribute__((noinline)) int sleep_cancelled(struct venom_daemon *d, int64_t ns)
+{
+	int rc;
+
+	pthread_cleanup_push(wait_disarm, d);
+	rc = d->be->daemon_sleep(d, ns);
+	pthread_cleanup_pop(0);
+	return rc;
 }
 
 static int wait_sleep(void *w, int64_t ns)
@@ -212,7 +235,7 @@ static int wait_sleep(void *w, int64_t ns)
 	serve_leave(d);
 	fence_full(); /* the broker sees that we left, or we see its change: either way somebody refreshes */
 	if (load_acquire(&d->status->changes) == load_relaxed(&d->changes_seen))
-		rc = d->be->daemon_sleep(d, ns);
+		rc = sleep_cancelled(d, ns);
 	serve_enter(d);
 	return rc;
 }
@@ -220,6 +243,7 @@ static int wait_sleep(void *w, int64_t ns)
 static const struct venom_wait_ops daemon_wait = {
 	.ready = wait_ready,
 	.beat = wait_beat,
+	.cancel_point = wait_cancel_point,
 	.arm = wait_arm,
 	.disarm = wait_disarm,
 	.sleep = wait_sleep,

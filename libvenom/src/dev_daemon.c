@@ -309,7 +309,9 @@ static int daemon_fd(struct venom_daemon *d)
 
 static int daemon_sleep(struct venom_daemon *d, int64_t ns)
 {
-	return epoll_sleep(daemon_fd(d), ns) != 0;
+	int rc = epoll_sleep(daemon_fd(d), ns);
+
+	return rc < 0 ? rc : rc != 0;
 }
 
 static void daemon_bell(struct venom_daemon *d)

@@ -31,15 +31,22 @@ void venom_peer_make(struct venom_peer *p, uint32_t id, uint32_t generation, con
 }
 
 /* What the shell says of itself: any numbers it likes. */
-void venom_peer_counts(struct venom_peer *p, const struct venom_commands *cmd, const struct venom_responses *rsp)
+void venom_peer_numbers(struct venom_peer *p, const struct venom_shell_counts *counts, uint64_t received,
+			uint64_t responses)
 {
-	const uint64_t *from = (const uint64_t *)&cmd->counts;
+	const uint64_t *from = (const uint64_t *)counts;
 	uint64_t *to = (uint64_t *)&p->shell;
 
-	p->received = load_relaxed(&rsp->cursor);
-	p->responses = load_relaxed(&rsp->responses);
+	_Static_assert(sizeof(p->shell) == sizeof(*counts), "the same counters, in the same order");
+	p->received = received;
+	p->responses = responses;
 	for (size_t i = 0; i < sizeof(p->shell) / sizeof(*to); i++)
 		to[i] = load_relaxed(&from[i]);
+}
+
+void venom_peer_counts(struct venom_peer *p, const struct venom_commands *cmd, const struct venom_responses *rsp)
+{
+	venom_peer_numbers(p, &cmd->counts, load_relaxed(&rsp->cursor), load_relaxed(&rsp->responses));
 }
 
 void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,

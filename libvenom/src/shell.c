@@ -10,7 +10,7 @@
 #include <limits.h>
 #include "wait.h"
 
-#define ARM_NS	    10000000000 /* how long the daemon's process may take to note that we wait for state */
+#define ARM_NS	    100000000 /* how long venom_shell_arm() waits for the broker, once */
 #define UNFENCED_NS 1000000 /* without membarrier(2): a sleeper in a full lane looks again so often */
 #define CHECK_NS    2000000 /* where death isn't told: a spinning shell asks the kernel so often */
 
@@ -19,6 +19,7 @@
 VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 {
 	struct venom_shell *s;
+	NO_CANCEL;
 	int rc;
 
 	venom_errmsg_clear();
@@ -27,7 +28,8 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 		return rc;
 	s = calloc(1, sizeof(*s));
 	if (!s)
-		return -ENOMEM;
+		return venom_fail(-ENOMEM, "out of memory");
+	s->forks = venom_forks();
 	memcpy(s->name, name, strlen(name));
 	venom_spin_set(&s->spin, VENOM_SPIN_ADAPTIVE);
 	rc = venom_backend_connect(s);
@@ -40,7 +42,7 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, s->geo.resp_size);
 	/* A read may copy some MiB in vain, whatever the size, but always tries a few times. */
 	s->max_tries = 8 + (1U << 20) / (1 + s->geo.data_size / 64);
-	s->open = calloc(s->in.mask + 1UL, sizeof(*s->open));
+	s->open = venom_zeroes(s->in.mask + 1UL, sizeof(*s->open));
 	if (!s->open) {
 		s->be->close(s);
 		rc = -ENOMEM;
@@ -51,14 +53,17 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 
 free_shell:
 	free(s);
-	return rc;
+	return venom_explain(rc, "it can't connect");
 }
 
 VENOM_API void venom_shell_close(struct venom_shell *s)
 {
+	NO_CANCEL;
+
 	if (!s)
 		return;
-	s->be->close(s);
+	if (s->forks == venom_forks()) /* else it is our parent's, and nothing of it is here */
+		s->be->close(s);
 	free(s->open);
 	free(s);
 }
@@ -396,6 +401,12 @@ static void shell_disarm(struct venom_shell *s)
 		s->be->disarm_state(s);
 }
 
+static void wait_cancel_point(void *p)
+{
+	(void)p;
+	pthread_testcancel();
+}
+
 static void wait_arm(void *p)
 {
 	struct shell_wait *w = p;
@@ -406,6 +417,17 @@ static void wait_arm(void *p)
 static void wait_disarm(void *p)
 {
 	shell_disarm(((struct shell_wait *)p)->s);
+}
+
+/* Sleep, and disarm should the thread be cancelled meanwhile.  (On its own: with the cleanup comes a setjmp.) */
+static __attribute__((noinline)) int sleep_cancelled(struct shell_wait *w, int64_t ns)
+{
+	int rc;
+
+	pthread_cleanup_push(wait_disarm, w);
+	rc = w->s->be->shell_sleep(w->s, ns);
+	pthread_cleanup_pop(0);
+	return rc;
 }
 
 static int wait_sleep(void *p, int64_t ns)
@@ -419,7 +441,7 @@ static int wait_sleep(void *p, int64_t ns)
 	count_up(&s->cmd->counts.sleeps, 1);
 	if ((w->what & VENOM_WAIT_ROOM) && s->unfenced && (ns < 0 || ns > UNFENCED_NS))
 		ns = UNFENCED_NS;
-	rc = s->be->shell_sleep(s, ns);
+	rc = sleep_cancelled(w, ns);
 	if (rc == -EPIPE)
 		has_died(s);
 	return rc;
@@ -428,6 +450,7 @@ static int wait_sleep(void *p, int64_t ns)
 static const struct venom_wait_ops shell_wait_ops = {
 	.ready = wait_ready,
 	.beat = wait_beat,
+	.cancel_point = wait_cancel_point,
 	.arm = wait_arm,
 	.disarm = wait_disarm,
 	.sleep = wait_sleep,
@@ -436,6 +459,7 @@ static const struct venom_wait_ops shell_wait_ops = {
 /* See that the publisher looks at our sleeping word; the first time only.  1, or 0 when the time is up. */
 static int watch_state(struct venom_shell *s, int64_t timeout_ns)
 {
+	NO_CANCEL;
 	int rc = s->watching ? 1 : s->be->watch(s, timeout_ns);
 
 	if (rc == 1)
@@ -619,9 +643,9 @@ VENOM_API ssize_t venom_shell_request(struct venom_shell *s, const void *cmd, si
 	if (rc)
 		return rc;
 	s->last_tag = tag;
+	s->held = true; /* and stays so if we are cancelled in there */
 	rc = venom_shell_complete(s, &tag, resp, size, left);
-	if (rc == -EMSGSIZE)
-		s->held = true;
+	s->held = rc == -EMSGSIZE;
 	if (rc == -ETIMEDOUT) {
 		count_up(&s->cmd->counts.timeouts, 1);
 		venom_shell_cancel(s, tag);
@@ -666,10 +690,11 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 		return 1;
 	if (shell_ready(&w))
 		return 1;
-	if (what & VENOM_WAIT_STATE) {
-		rc = watch_state(s, ARM_NS);
-		if (rc <= 0)
-			return shell_ready(&w) ? 1 : rc ? rc : -ETIMEDOUT;
+	/* The first time, the broker notes that we wait.  If it doesn't soon (it may be stopped), the descriptor tells us when. */
+	if ((what & VENOM_WAIT_STATE) || s->watch_asked) {
+		rc = watch_state(s, s->watch_asked ? 0 : ARM_NS);
+		if (rc < 0)
+			return shell_ready(&w) ? 1 : rc;
 	}
 	do {
 		user_disarm(s);

@@ -15,9 +15,11 @@
 struct venom_wait_ops {
 	bool (*ready)(void *w);			/* what is waited for is there */
 	int  (*beat)(void *w, int64_t now);	/* now and then: 0, or why to stop waiting (negative) */
+	void (*cancel_point)(void *w);		/* the same; the thread may be cancelled here, not being armed */
 	void (*arm)(void *w);
 	void (*disarm)(void *w);
-	int  (*sleep)(void *w, int64_t ns);	/* 1 rung, 0 time is up, negative: stop waiting; ns -1: for ever */
+	/* 1 rung, 0 time is up, negative: stop waiting; ns -1: for ever.  One that is cancelled here has disarmed. */
+	int  (*sleep)(void *w, int64_t ns);
 };
 
 #define VENOM_QUICK_POLLS	128		/* before the first look at the clock */
@@ -85,6 +87,7 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 		rc = ops->beat(w, now);
 		if (rc)
 			return ops->ready(w) ? 1 : rc;
+		ops->cancel_point(w);
 		now = now_ns();
 		if (now >= deadline)
 			return ops->ready(w);
