@@ -26,6 +26,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include "proto.h"
@@ -46,6 +47,7 @@ struct broker {
 	struct venom_daemon *d;
 	pthread_t thread;
 	int epfd, listener, quit;
+	int removals; /* an inotify of the place, or -1 */
 	int spare; /* a descriptor kept for turn_away */
 	int server_epfd, server_bell;
 	int status_fd, state_fd;
@@ -66,17 +68,23 @@ struct broker {
 
 static bool in_group(int sock, const struct venom_cred *cred, gid_t gid)
 {
-	gid_t groups[256];
-	socklen_t len = sizeof(groups);
+	gid_t few[64], *groups = few;
+	socklen_t len = sizeof(few);
+	bool found = false;
+	int rc;
 
 	if (cred->gid == gid)
 		return true;
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
-		return false;
-	for (size_t i = 0; i < len / sizeof(gid_t); i++)
-		if (groups[i] == gid)
-			return true;
-	return false;
+	rc = getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len);
+	if (rc && errno == ERANGE) { /* len says how many there are: 65536 at most */
+		groups = malloc(len);
+		rc = groups ? getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len) : -1;
+	}
+	for (size_t i = 0; !rc && !found && i < len / sizeof(gid_t); i++)
+		found = groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
 }
 
 static void conn_rights(struct broker *b, struct conn *c)
@@ -122,14 +130,29 @@ static void lane_evict(struct venom_daemon *d, struct venom_lane *l)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static int free_id(struct broker *b)
+/* Users other than root and the daemon's have half of the ids at the most, each: so none of them keeps the owner out. */
+static bool has_share(struct broker *b, uid_t uid)
+{
+	struct venom_daemon *d = b->d;
+	uint32_t has = 0;
+
+	if (!uid || uid == geteuid())
+		return false;
+	for (uint32_t i = 0; i < d->geo.max_clients; i++)
+		has += d->lanes[i] && d->lanes[i]->cred.uid == uid;
+	for (struct conn *c = b->conns; c; c = c->next)
+		has += !c->attached && c->lane && c->cred.uid == uid;
+	return has >= (d->geo.max_clients + 1) / 2;
+}
+
+static int free_id(struct broker *b, uid_t uid)
 {
 	struct venom_daemon *d = b->d;
 	int id = -EUSERS;
 
 	pthread_mutex_lock(&d->lock);
 	venom_lanes_changed_locked(d); /* what the server has not tidied away yet, if it is out now */
-	for (uint32_t i = 0; i < d->geo.max_clients; i++) {
+	for (uint32_t i = 0; i < d->geo.max_clients && !has_share(b, uid); i++) {
 		if (!d->lanes[i] && !b->reserved[i]) {
 			id = i;
 			break;
@@ -142,7 +165,7 @@ static int free_id(struct broker *b)
 static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd)
 {
 	struct venom_daemon *d = b->d;
-	int id = free_id(b), rc;
+	int id = free_id(b, c->cred.uid), rc;
 	struct venom_lane *l;
 
 	*rsp_fd = *bell_fd = -1;
@@ -156,9 +179,9 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 	l->generation = ++b->generation;
 	l->cred = c->cred;
 	l->may_command = c->may_command;
-	l->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	l->their_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	*bell_fd = epoll_create1(EPOLL_CLOEXEC);
+	l->bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	l->their_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	*bell_fd = venom_own(epoll_create1(EPOLL_CLOEXEC));
 	rc = l->bell < 0 || l->their_bell < 0 || *bell_fd < 0 ? -errno : 0;
 	if (!rc)
 		rc = epoll_watch(*bell_fd, l->bell, EPOLLIN | EPOLLET, NULL);
@@ -171,7 +194,7 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 	l->rsp = l->rsp_map.p;
 	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, b->d->epoch, l->id, l->generation);
 	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
-	l->tags = calloc(l->out.mask + 1UL, sizeof(*l->tags));
+	l->tags = venom_zeroes(l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags) {
 		rc = -ENOMEM;
 		goto fail;
@@ -203,6 +226,14 @@ static void waiters_remove(struct broker *b, struct venom_lane *l)
 		usleep(50);
 }
 
+/* Not just closed: a child that clone(2) made may have the socket, too, and its shell would never hear of our end. */
+static void hang_up(struct conn *c)
+{
+	if (c->sock >= 0)
+		shutdown(c->sock, SHUT_RDWR);
+	close_fd(&c->sock);
+}
+
 static void conn_drop(struct broker *b, struct conn *c)
 {
 	struct venom_daemon *d = b->d;
@@ -219,7 +250,7 @@ static void conn_drop(struct broker *b, struct conn *c)
 		store_relaxed(&d->status->attached, d->status->attached - 1);
 		pthread_mutex_lock(&d->lock);
 		l->sock = -1;
-		close_fd(&c->sock);
+		hang_up(c);
 		store_release(&l->gone, 1);
 		venom_lanes_changed_locked(d); /* the lane may be freed in here */
 		pthread_mutex_unlock(&d->lock);
@@ -230,7 +261,7 @@ static void conn_drop(struct broker *b, struct conn *c)
 			lane_free(d, l);
 		}
 	}
-	close_fd(&c->sock);
+	hang_up(c);
 	close_fd(&c->pidfd);
 	free(c);
 }
@@ -241,7 +272,7 @@ static int refuse(struct broker *b, struct conn *c, int err, enum proto_type typ
 
 	count_up(&b->d->status->refused, 1);
 	venom_log("%s: pid %u, uid %u was not let in: %s", b->d->name, c->cred.pid, c->cred.uid, strerror(-err));
-	proto_send(c->sock, &head, sizeof(head), type, err, NULL, 0);
+	proto_send(c->sock, &head, sizeof(head), type, proto_refusal(err), NULL, 0);
 	return err;
 }
 
@@ -268,7 +299,7 @@ static int conn_hello(struct broker *b, struct conn *c)
 			PROTO_FDS);
 	close_fd(&rsp_fd);
 	close_fd(&bell_fd);
-	return rc;
+	return rc && rc != -EPIPE ? refuse(b, c, rc, PROTO_WELCOME) : rc;
 }
 
 static int conn_attach(struct broker *b, struct conn *c, int fd)
@@ -335,20 +366,31 @@ static int conn_watch(struct broker *b, struct conn *c)
 static int conn_look(struct broker *b, struct conn *c, uint32_t first)
 {
 	struct venom_daemon *d = b->d;
+	struct venom_daemon_stats st;
 	struct proto_looked *looked;
-	struct venom_peer *p;
 	int rc;
 
 	if (!c->may_read)
 		return refuse(b, c, -EACCES, PROTO_LOOKED);
 	looked = calloc(1, sizeof(*looked));
 	if (!looked)
-		return -ENOMEM;
-	venom_daemon_info(d, &looked->info);
-	venom_daemon_stats(d, &looked->stats);
+		return refuse(b, c, -ENOMEM, PROTO_LOOKED);
+	venom_daemon_stats(d, &st);
+	looked->geo = d->geo;
+	looked->epoch = d->epoch;
+	looked->versions = st.versions;
+	looked->commands = st.commands;
+	looked->responses = st.responses;
+	looked->stale = st.stale;
+	looked->wakes = st.wakes;
+	looked->sleeps = st.sleeps;
+	looked->refused = st.refused;
+	looked->evicted = st.evicted;
+	looked->clients = st.clients;
 	pthread_mutex_lock(&d->lock);
 	for (uint32_t i = first; i < d->geo.max_clients; i++) {
 		struct venom_lane *l = d->lanes[i];
+		struct proto_peer *p = &looked->peers[looked->npeers];
 
 		if (!l || load_relaxed(&l->gone))
 			continue;
@@ -356,9 +398,18 @@ static int conn_look(struct broker *b, struct conn *c, uint32_t first)
 			looked->next = i;
 			break;
 		}
-		p = &looked->peers[looked->npeers++];
-		venom_peer_make(p, l->id, l->generation, &l->cred);
-		venom_peer_counts(p, l->cmd, l->rsp);
+		*p = (struct proto_peer){
+			.id = l->id,
+			.generation = l->generation,
+			.pid = l->cred.pid,
+			.uid = l->cred.uid,
+			.gid = l->cred.gid,
+			.received = load_relaxed(&l->rsp->cursor),
+			.responses = load_relaxed(&l->rsp->responses),
+		};
+		for (size_t k = 0; k < sizeof(p->counts) / sizeof(uint64_t); k++)
+			((uint64_t *)&p->counts)[k] = load_relaxed((const uint64_t *)&l->cmd->counts + k);
+		looked->npeers++;
 	}
 	pthread_mutex_unlock(&d->lock);
 	rc = proto_send(c->sock, looked, sizeof(*looked), PROTO_LOOKED, 0, NULL, 0);
@@ -387,8 +438,7 @@ static int conn_message(struct broker *b, struct conn *c)
 		rc = conn_watch(b, c);
 	else if (msg.head.type == PROTO_LOOK && n == sizeof(msg.look) && nfds == 0)
 		rc = conn_look(b, c, msg.look.first);
-	while (nfds)
-		close(fds[--nfds]);
+	proto_close(fds, &nfds);
 	return rc;
 }
 
@@ -411,13 +461,13 @@ static void turn_away(struct broker *b, int err)
 	struct conn c = {.pidfd = -1};
 
 	close_fd(&b->spare);
-	c.sock = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	c.sock = venom_own(accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 	if (c.sock >= 0) {
 		peer_cred(c.sock, &c.cred);
 		refuse(b, &c, err, PROTO_WELCOME);
 		close_fd(&c.sock);
 	}
-	b->spare = fcntl(b->quit, F_DUPFD_CLOEXEC, 0);
+	b->spare = venom_own(fcntl(b->quit, F_DUPFD_CLOEXEC, 0));
 	if (b->spare < 0)
 		usleep(10000); /* somebody else took it: don't spin on a backlog that can't be taken */
 }
@@ -425,7 +475,7 @@ static void turn_away(struct broker *b, int err)
 static void accept_conn(struct broker *b)
 {
 	struct conn *c, *oldest;
-	int sock = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int sock = venom_own(accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 
 	if (sock < 0) {
 		if (errno == EMFILE || errno == ENFILE)
@@ -435,7 +485,7 @@ static void accept_conn(struct broker *b)
 	c = calloc(1, sizeof(*c));
 	if (!c || peer_cred(sock, &c->cred) || epoll_watch(b->epfd, sock, EPOLLIN | EPOLLRDHUP, c)) {
 		free(c);
-		close(sock);
+		close_fd(&sock);
 		return;
 	}
 	c->sock = sock;
@@ -455,6 +505,55 @@ static void accept_conn(struct broker *b)
 		c->next->prev = &c->next;
 	b->conns = c;
 	b->pending++;
+}
+
+/* ---- the place --------------------------------------------------------------------- */
+
+static void watch_place(struct broker *b)
+{
+	close_fd(&b->removals);
+	b->removals = venom_own(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+	if (b->removals >= 0 &&
+	    (inotify_add_watch(b->removals, b->name.place.path, IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_ONLYDIR) < 0 ||
+	     epoll_watch(b->epfd, b->removals, EPOLLIN, &b->removals)))
+		close_fd(&b->removals);
+	if (b->removals < 0)
+		venom_log("%s: its folder can't be watched (%s): what is removed there is not put back", b->d->name,
+			  strerror(errno));
+}
+
+/* Something was removed from the place: if it is ours, put it back. */
+static void place_event(struct broker *b)
+{
+	union {
+		struct inotify_event ev;
+		char bytes[4096];
+	} buf;
+	bool ours = false;
+	ssize_t n;
+	int rc;
+
+	while ((n = read(b->removals, &buf, sizeof(buf))) > 0) {
+		const struct inotify_event *ev;
+
+		for (char *p = buf.bytes; p < buf.bytes + n; p += sizeof(*ev) + ev->len) {
+			ev = (const struct inotify_event *)p;
+			ours |= (ev->mask & (IN_DELETE_SELF | IN_IGNORED | IN_Q_OVERFLOW)) ||
+				(ev->len && name_is_ours(&b->name, ev->name));
+		}
+	}
+	if (!ours)
+		return;
+	rc = name_restore(&b->name, b->d->cfg.mode, &b->listener);
+	if (rc == 1)
+		rc = epoll_watch(b->epfd, b->listener, EPOLLIN, &b->listener);
+	if (rc < 0) {
+		venom_log("%s: somebody has removed its files from %s, and they can't be put back: no shell finds it any more",
+			  b->d->name, b->name.place.path);
+		close_fd(&b->removals);
+	} else {
+		watch_place(b); /* the folder may be another one now */
+	}
 }
 
 static void *broker_main(void *arg)
@@ -480,6 +579,8 @@ static void *broker_main(void *arg)
 			break;
 		if (ev.data.ptr == &b->listener)
 			accept_conn(b);
+		else if (ev.data.ptr == &b->removals)
+			place_event(b);
 		else
 			conn_event(b, ev.data.ptr, ev.events);
 	}
@@ -501,7 +602,7 @@ static int make_state(struct broker *b)
 		venom_geometry_make(&d->geo, &d->cfg, huge);
 		rc = area_make(&d->state_map, &b->state_fd, "state", venom_state_bytes(&d->geo), huge);
 		if (rc && d->cfg.huge == VENOM_HUGE_REQUIRE)
-			return venom_fail_state(rc, &d->cfg, &d->geo);
+			return *venom_errmsg() ? rc : venom_fail_state(rc, &d->cfg, &d->geo);
 		if (rc)
 			venom_log("%s: no huge pages, the state is on base pages", d->name);
 	}
@@ -510,7 +611,7 @@ static int make_state(struct broker *b)
 		rc = area_make(&d->state_map, &b->state_fd, "state", venom_state_bytes(&d->geo), 0);
 	}
 	if (rc)
-		return venom_fail_state(rc, &d->cfg, &d->geo);
+		return rc;
 	d->state = d->state_map.p;
 	venom_state_init(d);
 	venom_ring_init(&d->ring, d->state, &d->geo);
@@ -537,13 +638,13 @@ static int make_epolls(struct broker *b)
 {
 	int rc;
 
-	b->epfd = epoll_create1(EPOLL_CLOEXEC);
-	b->server_epfd = epoll_create1(EPOLL_CLOEXEC);
-	b->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	b->server_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	b->epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
+	b->server_epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
+	b->quit = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	b->server_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (b->epfd < 0 || b->server_epfd < 0 || b->quit < 0 || b->server_bell < 0)
 		return -errno;
-	b->spare = fcntl(b->quit, F_DUPFD_CLOEXEC, 0);
+	b->spare = venom_own(fcntl(b->quit, F_DUPFD_CLOEXEC, 0));
 	if (b->spare < 0)
 		return -errno;
 	rc = epoll_watch(b->epfd, b->quit, EPOLLIN, &b->quit);
@@ -563,6 +664,7 @@ static void broker_free(struct broker *b)
 		if (d->lanes[i])
 			lane_free(d, d->lanes[i]);
 	close_fd(&b->listener);
+	close_fd(&b->removals);
 	close_fd(&b->epfd);
 	close_fd(&b->server_epfd);
 	close_fd(&b->quit);
@@ -594,7 +696,7 @@ static int memfd_create_daemon(struct venom_daemon *d)
 	b->d = d;
 	d->broker = b;
 	b->epfd = b->listener = b->quit = b->spare = b->server_epfd = b->server_bell = -1;
-	b->status_fd = b->state_fd = b->name.lock_fd = -1;
+	b->status_fd = b->state_fd = b->name.lock_fd = b->name.place.fd = b->removals = -1;
 	b->reserved = calloc(d->cfg.max_clients, sizeof(*b->reserved));
 	b->waiters = calloc(d->cfg.max_clients, sizeof(*b->waiters));
 	if (b->reserved && b->waiters)
@@ -607,17 +709,15 @@ static int memfd_create_daemon(struct venom_daemon *d)
 		rc = make_epolls(b);
 	if (rc)
 		goto fail;
-	rc = venom_thread_start(&b->thread, broker_main, b);
-	if (rc)
-		goto fail;
-	/* From here on others see it; nothing can fail any more but the name itself. */
+	watch_place(b); /* before our socket is there: it can't be removed unseen */
+	/* From here on others see it; they wait in the backlog for the broker. */
 	rc = name_listen(&b->name, d->cfg.mode, &b->listener);
 	if (!rc)
 		rc = epoll_watch(b->epfd, b->listener, EPOLLIN, &b->listener);
-	if (rc) {
-		broker_stop(b);
+	if (!rc)
+		rc = venom_thread_start(&b->thread, broker_main, b);
+	if (rc)
 		goto fail;
-	}
 	return 0;
 fail:
 	broker_free(b);
@@ -628,9 +728,9 @@ static void memfd_destroy_daemon(struct venom_daemon *d)
 {
 	struct broker *b = d->broker;
 
-	unlink(b->name.path);
 	store_release(&d->status->daemon, VENOM_DAEMON_GONE);
 	broker_stop(b);
+	name_hide(&b->name);
 	broker_free(b); /* hangs up, which wakes all who sleep */
 }
 
@@ -643,7 +743,9 @@ static int daemon_fd(struct venom_daemon *d)
 
 static int daemon_sleep(struct venom_daemon *d, int64_t ns)
 {
-	return epoll_sleep(daemon_fd(d), ns) != 0;
+	int rc = epoll_sleep(daemon_fd(d), ns);
+
+	return rc < 0 ? rc : rc != 0;
 }
 
 static void daemon_bell(struct venom_daemon *d)

@@ -1,107 +1,221 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: taking a name.
+ * Embedded backend: taking a name, in the place of this user (memfd_path.c).
  *
- *	name_take	lock .NAME.lock: who has the lock has the name; the kernel drops it when the process dies
- *	name_listen	put the listening socket there as NAME, in the place of what a dead daemon may have left
+ *	name_take	see that nobody serves it; lock .NAME.lock; remove what dead daemons left in the place
+ *	name_listen	put the listening socket there as NAME, instead of a dead daemon's; look once more
+ *	name_restore	put both back where something has removed them, as cleaners of /tmp do
+ *
+ * Two questions decide who has a name.  Between processes of one user: who has the lock, which the kernel drops with the
+ * process.  (It is a lock of the open file: another descriptor of it, closed somewhere in the process, does not drop it, and a
+ * second copy of this library in the process does not get it.)  Then, for all: does a process that lives listen there?
+ * Two users who take a name at the same time each make their socket first and then look at all others', so that at
+ * least one of them sees the other, and gives up.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include "proto.h"
 
-/*
- * Names taken by this process: the lock is a process's, and would not tell its own threads apart.
- * (It is that kind because a forked child must not hold on to it.)
- */
-static struct name *names;
-static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
+/* ---- the lock ---- */
 
-/* Take the lock file of the name. */
-static int lock_file(struct name *n)
+static bool same_file(int dir, const char *entry, ino_t ino)
+{
+	struct stat st;
+
+	return !fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == ino;
+}
+
+/* Lock this file of the place: its descriptor, or -EBUSY. */
+static int lock_file(const struct place *p, const char *entry, int flags, ino_t *ino)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	struct stat st, now;
+	struct stat st;
+	int fd, rc;
 
 	for (;;) {
-		n->lock_fd = open(n->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (n->lock_fd < 0)
-			return venom_fail(errno == EROFS ? -EACCES : -errno, "%s can't be opened: %s", n->lock_path,
-					  strerror(errno));
-		if (fcntl(n->lock_fd, F_SETLK, &lock)) {
-			int err = errno;
-
-			close_fd(&n->lock_fd);
-			if (err == EACCES || err == EAGAIN)
-				return venom_fail(-EBUSY, "a living daemon has the name");
-			return -err;
+		fd = venom_own(openat(p->fd, entry, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600));
+		if (fd < 0)
+			return venom_fail(errno == EROFS || errno == ELOOP ? -EACCES : -errno, "%s/%s can't be opened: %s",
+					  p->path, entry, venom_reason(errno));
+		if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink > 1) {
+			rc = venom_fail(-EACCES, "%s/%s is no lock file of venom's: remove it", p->path, entry);
+			break;
+		}
+		if (fcntl(fd, F_OFD_SETLK, &lock)) {
+			rc = errno;
+			rc = rc == EACCES || rc == EAGAIN
+				     ? venom_fail(-EBUSY, "a living daemon has the name")
+				     : venom_fail(-rc, "%s/%s can't be locked: %s", p->path, entry, venom_reason(rc));
+			break;
 		}
 		/* Its last owner may have removed it between our open and our lock. */
-		if (!fstat(n->lock_fd, &st) && !lstat(n->lock_path, &now) && st.st_ino == now.st_ino)
-			break;
-		close_fd(&n->lock_fd);
+		if (same_file(p->fd, entry, st.st_ino)) {
+			*ino = st.st_ino;
+			return fd;
+		}
+		close_fd(&fd);
 	}
-	n->dev = st.st_dev;
-	n->ino = st.st_ino;
-	return 0;
+	close_fd(&fd);
+	return rc;
 }
 
 /* The epoch is kept in the lock file: that stays when a daemon is killed, and goes when it ends. */
-static int count_epoch(struct name *n, uint64_t *epoch)
+static int write_epoch(struct name *n)
 {
-	if (pread(n->lock_fd, epoch, sizeof(*epoch), 0) != sizeof(*epoch))
-		*epoch = 0;
-	++*epoch;
-	return pwrite(n->lock_fd, epoch, sizeof(*epoch), 0) == sizeof(*epoch) ? 0 : -errno;
+	int rc = venom_file_for("lock file", sizeof(n->epoch));
+
+	if (!rc && pwrite(n->lock_fd, &n->epoch, sizeof(n->epoch), 0) != sizeof(n->epoch))
+		rc = venom_fail(-errno, "%s/%s can't be written: %s", n->place.path, n->lock, venom_reason(errno));
+	return rc;
 }
+
+/* ---- who else has the name ---- */
+
+struct others {
+	const struct name *n;
+	bool all; /* other users' places, too */
+};
+
+static int busy_in(const struct place *p, void *user)
+{
+	struct others *o = user;
+	uid_t uid;
+
+	if (p->owner != geteuid() && !o->all)
+		return 0;
+	if (o->n->sock_ino && !strcmp(p->path, o->n->place.path))
+		return 0; /* that is us */
+	if (!name_lives(p, o->n->name, &uid))
+		return 0;
+	return venom_fail(-EBUSY, "a living daemon has the name: user %u's, in %s", uid, p->path);
+}
+
+/* A private channel of this user is nobody else's affair, and nobody else can keep its name from him. */
+static int busy(const struct name *n)
+{
+	struct others o = {.n = n, .all = n->shared || place_forced()};
+
+	if (place_each(busy_in, &o) == -EBUSY)
+		return -EBUSY;
+	venom_errmsg_clear(); /* a folder that can't be looked through is no obstacle */
+	return 0;
+}
+
+/* ---- what the dead leave ---- */
+
+/* The channel that this lock file, .NAME.lock, is of; false if it is none. */
+static bool lock_of(const char *entry, char name[VENOM_NAME_MAX + 1])
+{
+	size_t len = strlen(entry), tail = strlen(".lock");
+
+	if (*entry != '.' || len <= 1 + tail || len - 1 - tail > VENOM_NAME_MAX || strcmp(entry + len - tail, ".lock"))
+		return false;
+	memcpy(name, entry + 1, len - 1 - tail);
+	name[len - 1 - tail] = 0;
+	return true;
+}
+
+static void remove_dead(const struct place *p, const char *name, const char *lock)
+{
+	char fresh[VENOM_NAME_MAX + 8];
+	ino_t ino;
+	uid_t uid;
+	int fd = lock_file(p, lock, 0, &ino);
+
+	if (fd < 0)
+		return;
+	if (!name_lives(p, name, &uid)) {
+		snprintf(fresh, sizeof(fresh), ".%s.new", name);
+		unlinkat(p->fd, fresh, 0);
+		unlinkat(p->fd, name, 0);
+		unlinkat(p->fd, lock, 0);
+	}
+	close_fd(&fd);
+}
+
+/* All but this name's, whose epoch goes on. */
+static void sweep(const struct name *n)
+{
+	char name[VENOM_NAME_MAX + 1];
+	struct dirent *e;
+	DIR *d = opendir(n->place.path);
+
+	while (d && (e = readdir(d)))
+		if (lock_of(e->d_name, name) && strcmp(name, n->name))
+			remove_dead(&n->place, name, e->d_name);
+	if (d)
+		closedir(d);
+	venom_errmsg_clear();
+}
+
+/* ---- taking it ---- */
 
 int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 {
-	char dir[VENOM_PATH_MAX];
-	struct stat st;
+	char path[VENOM_PATH_MAX];
+	uid_t uid;
 	int rc;
 
-	rc = path_own(dir, sizeof(dir), mode & 077);
+	snprintf(n->name, sizeof(n->name), "%s", name);
+	snprintf(n->sock, sizeof(n->sock), "%s", name);
+	snprintf(n->lock, sizeof(n->lock), ".%s.lock", name);
+	snprintf(n->fresh, sizeof(n->fresh), ".%s.new", name);
+	n->shared = mode & 077;
+	rc = place_make(&n->place, n->shared);
 	if (!rc)
-		rc = path_join(n->path, dir, name, "");
+		rc = path_join(path, &n->place, n->fresh);
 	if (!rc)
-		rc = path_join(n->lock_path, dir, name, ".lock");
-	if (!rc)
-		rc = path_join(n->new_path, dir, name, ".new");
+		rc = busy(n);
 	if (rc)
-		return rc;
-	pthread_mutex_lock(&names_lock);
-	for (struct name *o = names; o; o = o->next)
-		if (!lstat(n->lock_path, &st) && st.st_dev == o->dev && st.st_ino == o->ino)
-			rc = venom_fail(-EBUSY, "a living daemon has the name: it is in this process");
-	if (!rc)
-		rc = lock_file(n);
-	if (!rc)
-		rc = count_epoch(n, epoch);
-	if (!rc) {
-		n->next = names;
-		names = n;
+		goto close;
+	n->lock_fd = lock_file(&n->place, n->lock, O_CREAT, &n->lock_ino);
+	if (n->lock_fd < 0) {
+		rc = n->lock_fd;
+		goto close;
 	}
-	pthread_mutex_unlock(&names_lock);
+	/* Its lock file may have been removed, and the daemon live. */
+	if (name_lives(&n->place, name, &uid)) {
+		rc = venom_fail(-EBUSY, "a living daemon has the name: user %u's, in %s", uid, n->place.path);
+		close_fd(&n->lock_fd);
+		goto close;
+	}
+	if (pread(n->lock_fd, &n->epoch, sizeof(n->epoch), 0) != sizeof(n->epoch))
+		n->epoch = 0;
+	*epoch = ++n->epoch;
+	rc = write_epoch(n);
+	if (rc) {
+		name_give_back(n);
+		return rc;
+	}
+	sweep(n);
+	flock(n->place.fd, LOCK_SH | LOCK_NB); /* systemd-tmpfiles leaves a locked folder alone; else see name_restore */
+	return 0;
+close:
+	close_fd(&n->place.fd);
 	return rc;
+}
+
+/* Only what is ours: where it was removed, another daemon may have its own there by now. */
+void name_hide(struct name *n)
+{
+	if (n->sock_ino && same_file(n->place.fd, n->lock, n->lock_ino) &&
+	    same_file(n->place.fd, n->sock, n->sock_ino))
+		unlinkat(n->place.fd, n->sock, 0);
+	n->sock_ino = 0;
 }
 
 void name_give_back(struct name *n)
 {
-	if (n->lock_fd < 0)
-		return;
-	pthread_mutex_lock(&names_lock);
-	for (struct name **p = &names; *p; p = &(*p)->next) {
-		if (*p == n) {
-			*p = n->next;
-			break;
-		}
-	}
-	unlink(n->lock_path);
+	name_hide(n);
+	if (n->lock_fd >= 0 && same_file(n->place.fd, n->lock, n->lock_ino))
+		unlinkat(n->place.fd, n->lock, 0);
 	close_fd(&n->lock_fd);
-	pthread_mutex_unlock(&names_lock);
+	close_fd(&n->place.fd);
 }
 
 /* The socket appears under its name only when it listens; what a dead daemon left there is replaced in the same step. */
@@ -110,20 +224,76 @@ int name_listen(struct name *n, uint32_t mode, int *listener)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	/* To connect takes w on the socket: whoever may do anything gets that, and what he may is asked at HELLO. */
 	mode_t bits = 0600 | (mode & 060 ? 0060 : 0) | (mode & 006 ? 0006 : 0);
+	int dir = n->place.fd, sock, rc;
 	struct stat st;
-	int rc;
 
-	strcpy(addr.sun_path, n->new_path);
-	*listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (*listener < 0)
+	rc = path_join(addr.sun_path, &n->place, n->fresh);
+	if (rc)
+		return rc;
+	sock = venom_own(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	if (sock < 0)
 		return -errno;
-	unlink(n->new_path);
-	if (bind(*listener, (struct sockaddr *)&addr, sizeof(addr)) || chmod(n->new_path, bits) ||
-	    listen(*listener, 128) || stat(n->new_path, &st) || rename(n->new_path, n->path)) {
-		rc = -errno;
-		unlink(n->new_path);
-		return venom_fail(rc, "%s can't be made: %s", n->path, strerror(-rc));
+	unlinkat(dir, n->fresh, 0);
+	/* Only bind takes a path.  That it led to our place is seen by the socket being there. */
+	if (bind(sock, (struct sockaddr *)&addr, sizeof(addr)) || fchmodat(dir, n->fresh, bits, 0) || listen(sock, 128) ||
+	    fstatat(dir, n->fresh, &st, AT_SYMLINK_NOFOLLOW) || renameat(dir, n->fresh, dir, n->sock)) {
+		rc = venom_fail(-errno, "%s/%s can't be made: %s", n->place.path, n->sock, venom_reason(errno));
+		unlinkat(dir, n->fresh, 0);
+		close_fd(&sock);
+		return rc;
 	}
 	n->gid = st.st_gid;
+	n->sock_ino = st.st_ino;
+	rc = busy(n);
+	if (rc) {
+		close_fd(&sock);
+		return rc;
+	}
+	close_fd(listener);
+	*listener = sock;
 	return 0;
+}
+
+/* ---- keeping it ---- */
+
+bool name_is_ours(const struct name *n, const char *entry)
+{
+	return !strcmp(entry, n->sock) || !strcmp(entry, n->lock);
+}
+
+static int restore_lock(struct name *n)
+{
+	int fd;
+
+	if (same_file(n->place.fd, n->lock, n->lock_ino))
+		return 0;
+	fd = lock_file(&n->place, n->lock, O_CREAT, &n->lock_ino);
+	if (fd < 0)
+		return fd;
+	close_fd(&n->lock_fd);
+	n->lock_fd = fd;
+	return write_epoch(n);
+}
+
+int name_restore(struct name *n, uint32_t mode, int *listener)
+{
+	struct place again;
+	struct stat st;
+	uid_t uid;
+	int rc;
+
+	if (!fstat(n->place.fd, &st) && !st.st_nlink) {
+		rc = place_make(&again, n->shared);
+		if (rc)
+			return rc;
+		close_fd(&n->place.fd);
+		n->place = again;
+		flock(n->place.fd, LOCK_SH | LOCK_NB);
+	}
+	rc = restore_lock(n);
+	if (rc || same_file(n->place.fd, n->sock, n->sock_ino))
+		return rc;
+	if (name_lives(&n->place, n->name, &uid))
+		return venom_fail(-EBUSY, "user %u's daemon has the name now", uid);
+	return name_listen(n, mode, listener) ?: 1;
 }

@@ -2,105 +2,279 @@
 /*
  * Embedded backend: where channels live.
  *
- *	$VENOM_RUNTIME_DIR		all of them, where that is set; else
+ * Folders:
+ *	$VENOM_RUNTIME_DIR		all channels, where that is set; else
  *	$XDG_RUNTIME_DIR/venom		a user's own (mode without bits for group and others)
- *	/tmp/venom-UID			the same where XDG_RUNTIME_DIR is unset; root's are in
+ *	/tmp/venom-UID			the same where XDG_RUNTIME_DIR is unset, or not this user's; root's are in
  *	/run/venom			channels that others may see, too.  Root makes it; who may make channels in it is
  *					the administrator's choice, by the folder's owner and mode
  *
- * A channel NAME is a socket NAME and a lock file .NAME.lock, which its daemon holds; no name starts with '.'.
+ * A channel NAME is a socket NAME and a lock file .NAME.lock in its daemon's *place*: the folder itself where it belongs
+ * to the daemon's user and nobody else can write it, else FOLDER/UID, which does and which nobody else can.  So nobody but
+ * the user and root can touch, replace or prepare an entry, and what another user does to FOLDER itself leads nowhere:
+ * the daemon's side works relative to the place's open descriptor, and a shell asks the kernel for the user of the
+ * process that listens, which has to be the place's owner, or root.
+ *
+ * A shell looks in its own user's places, then in root's, then in all others'.
  */
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include "proto.h"
 
 #define SHARED_DIR "/run/venom"
+#define WRITABLE   022 /* by others than the owner */
 
-static int join(char *to, size_t size, const char *a, const char *b, const char *c)
+static int join(char *to, const char *a, const char *b, const char *c)
 {
-	int n = snprintf(to, size, "%s%s%s", a, b, c);
+	int n = snprintf(to, VENOM_PATH_MAX, "%s%s%s", a, b, c);
 
-	if (n < 0 || (size_t)n >= size)
-		return venom_fail(-ENAMETOOLONG, "the path %s%s%s is longer than a socket's can be", a, b, c);
+	if (n < 0 || n >= VENOM_PATH_MAX)
+		return venom_fail(-ENAMETOOLONG, "the path %s%s%s is longer than a socket's can be (%d bytes)", a, b, c,
+				  VENOM_PATH_MAX - 1);
 	return 0;
 }
 
-static int own_dir(char *dir, size_t size)
+int path_join(char *path, const struct place *p, const char *name)
 {
-	const char *xdg = getenv("XDG_RUNTIME_DIR");
-	char uid[16];
-
-	if (xdg && *xdg == '/')
-		return join(dir, size, xdg, "/venom", "");
-	if (!geteuid())
-		return join(dir, size, SHARED_DIR, "", "");
-	snprintf(uid, sizeof(uid), "%u", geteuid());
-	return join(dir, size, "/tmp/venom-", uid, "");
+	return join(path, p->path, "/", name);
 }
+
+/* ---- folders ---- */
 
 static const char *forced_dir(void)
 {
-	const char *dir = getenv("VENOM_RUNTIME_DIR");
+	const char *dir = secure_getenv("VENOM_RUNTIME_DIR");
 
 	return dir && *dir ? dir : NULL;
 }
 
-/* Nobody else may be able to put channels among a user's own: in /tmp the name could be taken by anyone. */
-static int check_own(const char *dir)
+/* The user's own folder below XDG_RUNTIME_DIR; that may be another's, after su or sudo -E: 0 then. */
+static int xdg_dir(char *dir)
 {
+	const char *xdg = secure_getenv("XDG_RUNTIME_DIR");
 	struct stat st;
 
-	if (lstat(dir, &st))
-		return -errno;
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
-		return venom_fail(-EACCES, "%s isn't a folder that only this user can write", dir);
-	return 0;
+	if (!xdg || *xdg != '/' || stat(xdg, &st) || st.st_uid != geteuid())
+		return 0;
+	return join(dir, xdg, "/venom", "") ?: 1;
 }
 
-int path_own(char *dir, size_t size, bool shared)
+static int tmp_dir(char *dir)
 {
-	const char *forced = forced_dir();
+	char uid[16];
+
+	if (!geteuid())
+		return join(dir, SHARED_DIR, "", "");
+	snprintf(uid, sizeof(uid), "%u", geteuid());
+	return join(dir, "/tmp/venom-", uid, "");
+}
+
+/* The folder of a new channel. */
+static int folder_for(char *dir, bool shared)
+{
 	int rc;
 
-	if (forced)
-		rc = join(dir, size, forced, "", "");
-	else if (shared)
-		rc = join(dir, size, SHARED_DIR, "", "");
-	else
-		rc = own_dir(dir, size);
-	if (rc)
-		return rc;
-	if (mkdir(dir, !strcmp(dir, SHARED_DIR) ? 0755 : 0700) && errno != EEXIST) {
-		rc = errno == EROFS || errno == EPERM ? -EACCES : -errno;
-		if (!strcmp(dir, SHARED_DIR))
-			return venom_fail(rc,
-					  "%s can't be made: channels for other users need it; as root: "
-					  "install -d -m 2775 -g GROUP %s",
-					  dir, dir);
-		return venom_fail(rc, "%s can't be made: %s", dir, strerror(errno));
-	}
-	if (!forced && strcmp(dir, SHARED_DIR))
-		return check_own(dir);
-	return 0;
+	if (forced_dir())
+		return join(dir, forced_dir(), "", "");
+	if (shared)
+		return join(dir, SHARED_DIR, "", "");
+	rc = xdg_dir(dir);
+	return rc ? (rc < 0 ? rc : 0) : tmp_dir(dir);
 }
 
-int path_look(char dirs[2][VENOM_PATH_MAX])
+/* All folders to look in; returns how many. */
+static int folders(char dirs[3][VENOM_PATH_MAX])
 {
-	const char *forced = forced_dir();
-	int n = 0;
+	int n = 0, rc;
 
-	if (forced)
-		return !join(dirs[0], VENOM_PATH_MAX, forced, "", "");
-	if (!own_dir(dirs[0], VENOM_PATH_MAX) && strcmp(dirs[0], SHARED_DIR) && !check_own(dirs[0]))
+	if (forced_dir())
+		return join(dirs[0], forced_dir(), "", "") ?: 1;
+	rc = xdg_dir(dirs[0]);
+	if (rc < 0)
+		return rc;
+	n += rc;
+	tmp_dir(dirs[n]);
+	if (strcmp(dirs[n], SHARED_DIR))
 		n++;
 	strcpy(dirs[n], SHARED_DIR);
 	return n + 1;
 }
 
-int path_join(char *path, const char *dir, const char *name, const char *suffix)
-{
-	char tail[VENOM_NAME_MAX + 16];
+/* ---- the daemon's side ---- */
 
-	snprintf(tail, sizeof(tail), "/%s%s%s", *suffix ? "." : "", name, suffix);
-	return join(path, VENOM_PATH_MAX, dir, tail, "");
+static int access_err(int err)
+{
+	return err == -EROFS || err == -EPERM ? -EACCES : err;
+}
+
+static int bad_folder(int err, const char *path, const char *what)
+{
+	return venom_fail(access_err(err), "%s %s: %s", path, what, venom_reason(-err));
+}
+
+/* Open the folder PATH below `at`; make it if it is missing, with just these bits whatever the umask. */
+static int open_folder(int at, const char *path, mode_t bits, int flags, struct stat *st)
+{
+	bool made = !mkdirat(at, path, 0700);
+	int fd, rc = 0;
+
+	if (!made && errno != EEXIST)
+		return -errno;
+	fd = venom_own(openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags));
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, st))
+		rc = -errno;
+	if (!rc && made && st->st_uid == geteuid()) {
+		st->st_mode = bits | (st->st_mode & S_ISGID);
+		rc = fchmod(fd, st->st_mode) ? -errno : 0;
+	}
+	if (rc)
+		close_fd(&fd);
+	return rc ? rc : fd;
+}
+
+int place_make(struct place *p, bool shared)
+{
+	bool forced = forced_dir(), common;
+	char dir[VENOM_PATH_MAX], uid[16];
+	struct stat st;
+	int folder, rc = folder_for(dir, shared);
+
+	p->fd = -1;
+	p->owner = geteuid();
+	if (rc)
+		return rc;
+	common = !strcmp(dir, SHARED_DIR);
+	folder = open_folder(AT_FDCWD, dir, common ? 0755 : 0700, forced || common ? 0 : O_NOFOLLOW, &st);
+	if (folder < 0 && common)
+		return venom_fail(access_err(folder), "%s can't be used: %s; channels for other users need it, as root: "
+				  "install -d -m 3775 -g GROUP %s", dir, venom_reason(-folder), dir);
+	if (folder < 0)
+		return bad_folder(folder, dir, "can't be used");
+	if (st.st_uid == p->owner && !(st.st_mode & WRITABLE)) {
+		p->fd = folder;
+		return join(p->path, dir, "", "");
+	}
+	/* In /tmp anyone could have made it first. */
+	if (!forced && !common) {
+		close_fd(&folder);
+		return venom_fail(-EACCES, "%s has to be a folder that only this user can write", dir);
+	}
+	snprintf(uid, sizeof(uid), "%u", p->owner);
+	rc = join(p->path, dir, "/", uid);
+	if (!rc) {
+		p->fd = open_folder(folder, uid, 0755, O_NOFOLLOW, &st);
+		if (p->fd < 0)
+			rc = bad_folder(p->fd, p->path, "can't be used for this user's channels");
+	}
+	close_fd(&folder);
+	if (!rc && (st.st_uid != p->owner || (st.st_mode & WRITABLE))) {
+		close_fd(&p->fd);
+		rc = venom_fail(-EACCES, "%s has to be a folder of user %u that only this user can write; it is user %u's, "
+				"with mode 0%o", p->path, p->owner, st.st_uid, st.st_mode & 07777);
+	}
+	return rc;
+}
+
+/* ---- the shell's side ---- */
+
+/* The decimal number that this name is all of, or -1. */
+static int64_t uid_of(const char *name)
+{
+	uint64_t uid = 0;
+	size_t n = strspn(name, "0123456789");
+
+	if (!n || n > 10 || name[n] || (*name == '0' && n > 1))
+		return -1;
+	while (*name)
+		uid = uid * 10 + (uint64_t)(*name++ - '0');
+	return uid < UINT32_MAX ? (int64_t)uid : -1;
+}
+
+/* The place of this user in the folder, or the folder itself (-1), if it is one. */
+static int visit_place(const char *dir, int64_t uid, place_fn fn, void *user)
+{
+	struct place p = {.fd = -1};
+	char name[16] = "";
+	struct stat st;
+	int rc;
+
+	if (uid >= 0)
+		snprintf(name, sizeof(name), "/%u", (uint32_t)uid);
+	rc = join(p.path, dir, name, "");
+	if (rc)
+		return rc;
+	if (uid >= 0 ? lstat(p.path, &st) : stat(p.path, &st))
+		return 0;
+	if (!S_ISDIR(st.st_mode) || (st.st_mode & WRITABLE) || (uid >= 0 && st.st_uid != (uid_t)uid))
+		return 0;
+	p.owner = st.st_uid;
+	return fn(&p, user);
+}
+
+/* *err: why not all of the folder could be seen. */
+static int visit_folder(const char *dir, place_fn fn, void *user, int *err)
+{
+	struct dirent *e;
+	struct stat st;
+	DIR *d;
+	int rc;
+
+	/* Without x nothing in it can be reached, and all that follows would say that nothing is there. */
+	if (stat(dir, &st) || faccessat(AT_FDCWD, dir, X_OK, AT_EACCESS)) {
+		*err = -errno;
+		return 0;
+	}
+	rc = visit_place(dir, -1, fn, user);
+	if (!rc)
+		rc = visit_place(dir, geteuid(), fn, user);
+	if (!rc && geteuid())
+		rc = visit_place(dir, 0, fn, user);
+	if (rc)
+		return rc;
+	d = opendir(dir);
+	if (!d) {
+		*err = -errno;
+		return 0;
+	}
+	while (!rc && (e = readdir(d))) {
+		int64_t uid = uid_of(e->d_name);
+
+		if (uid > 0 && (uid_t)uid != geteuid())
+			rc = visit_place(dir, uid, fn, user);
+	}
+	closedir(d);
+	return rc;
+}
+
+int place_each(place_fn fn, void *user)
+{
+	char dirs[3][VENOM_PATH_MAX];
+	int n = folders(dirs), rc = 0, err, bad = 0, bad_err = 0;
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n && !rc; i++) {
+		struct stat st;
+
+		/* A folder of one's own that another has taken is not looked into. */
+		if (!forced_dir() && strcmp(dirs[i], SHARED_DIR) && !lstat(dirs[i], &st) &&
+		    (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & WRITABLE)))
+			continue;
+		err = 0;
+		rc = visit_folder(dirs[i], fn, user, &err);
+		if (!bad_err && err != -ENOENT && err != -ENOTDIR) {
+			bad = i;
+			bad_err = err;
+		}
+	}
+	return rc || !bad_err ? rc : bad_folder(bad_err, dirs[bad], "can't be looked through");
+}
+
+bool place_forced(void)
+{
+	return forced_dir();
 }

@@ -36,9 +36,20 @@ int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error
 		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * nfds);
 	}
 	/* A peer that doesn't read its few messages is no reason to wait. */
-	if (sendmsg(sock, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
-		return errno == EAGAIN || errno == EPIPE || errno == ECONNRESET ? -EPIPE : -errno;
-	return 0;
+	if (sendmsg(sock, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size)
+		return 0;
+	if (errno == EAGAIN || errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
+		return -EPIPE;
+	if (errno == ETOOMANYREFS)
+		return venom_fail(-ETOOMANYREFS, "this user has more descriptors in flight over sockets than the limit of "
+				  "descriptors (ulimit -n) allows");
+	return venom_fail(-errno, "a message can't be sent: %s", venom_reason(errno));
+}
+
+void proto_close(int *fds, int *nfds)
+{
+	while (*nfds)
+		close_fd(&fds[--*nfds]);
 }
 
 /* Receive whatever comes: its length, and up to PROTO_FDS descriptors. */
@@ -62,18 +73,23 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 	/* The other end was closed before it had read all of ours: told once, ahead of what it still said. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
+		return errno == ECONNRESET || errno == ENOTCONN
+			       ? -EPIPE
+			       : venom_fail(-errno, "a message can't be received: %s", venom_reason(errno));
 	for (c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		/* The control buffer is rounded up: it may hold more than it was made for. */
 		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			fd = venom_own(fd);
 			if (*nfds < PROTO_FDS) {
 				fds[(*nfds)++] = fd;
 			} else {
-				close(fd);
+				close_fd(&fd);
 				crowded = true;
 			}
 		}
@@ -83,32 +99,55 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 	else if (crowded)
 		n = venom_fail(-EPROTO, "a message came with more than %d descriptors", PROTO_FDS);
 	else if (mh.msg_flags & MSG_CTRUNC)
-		n = venom_fail(-EMFILE, "out of descriptors: raise the limit (ulimit -n)");
+		n = venom_fail(-EMFILE, "this process is out of descriptors: raise its limit (ulimit -n)");
 	else if ((size_t)n < sizeof(msg->head) || (mh.msg_flags & MSG_TRUNC) || msg->head.magic != PROTO_MAGIC)
 		n = venom_fail(-EPROTO, "the other side doesn't speak venom's protocol");
 	else if (msg->head.abi != VENOM_ABI)
 		n = venom_fail(-EPROTO, "the other side has ABI version %u, this library speaks %u", msg->head.abi,
 			       VENOM_ABI);
 	if (n < 0)
-		while (*nfds)
-			close(fds[--*nfds]);
+		proto_close(fds, nfds);
 	return n;
 }
 
-/* What a broker may refuse with; any other number is a liar's, and the caller would take it for an errno of ours. */
-static int refusal(int error)
+/*
+ * Why a broker may say no, as it says it, as it is told to the caller, and in a sentence.  Any other number is a liar's,
+ * and the caller would take it for an errno of this side.
+ */
+static const struct refusal {
+	int error, rc;
+	const char *why;
+} refusals[] = {
+	{-EACCES, -EACCES, "the channel's mode does not let this user read"},
+	{-EUSERS, -EUSERS, "max_clients shells are attached already, or half of them for other users than the daemon's"},
+	{-EMFILE, -EMFILE, "the daemon is out of descriptors: raise its limit (ulimit -n)"},
+	{-ENFILE, -ENFILE, "the daemon is out of descriptors: the system's limit is reached"},
+	{-ETOOMANYREFS, -EMFILE, "the daemon's user has too many descriptors in flight over sockets (its limit: ulimit -n)"},
+	{-ENOMEM, -ENOMEM, "the daemon is out of memory, or of what its limits or its cgroup allow"},
+	{-EPROTO, -EPROTO, "the daemon can't accept what this side sent: another version, or a broken message"},
+	{-EIO, -EIO, "the daemon failed at a call of its own; with VENOM_LOG=1 it says which"},
+};
+
+static const struct refusal *refusal_of(int error)
 {
-	switch (error) {
-	case -EACCES:
-	case -EUSERS:
-	case -EMFILE:
-	case -ENFILE:
-	case -ENOMEM:
-	case -EPROTO:
-		return error;
-	default:
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
+		if (refusals[i].error == error)
+			return &refusals[i];
+	return NULL;
+}
+
+int proto_refusal(int err)
+{
+	return refusal_of(err) ? err : -EIO;
+}
+
+static int refused(int error)
+{
+	const struct refusal *r = refusal_of(error);
+
+	if (!r)
 		return venom_fail(-EPROTO, "the daemon refuses with error %d, which is none of its", error);
-	}
+	return venom_fail(r->rc, "%s", r->why);
 }
 
 int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
@@ -120,15 +159,14 @@ int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds,
 	if (n < 0)
 		return n;
 	if (any.head.error < 0)
-		rc = refusal(any.head.error);
+		rc = refused(any.head.error);
 	else if ((size_t)n != size || any.head.type != type || ngot != nfds)
 		rc = venom_fail(
 			-EPROTO,
 			"the daemon's message is type %u with %zd bytes and %d descriptors, not %u with %zu and %d",
 			any.head.type, n, ngot, type, size, nfds);
 	if (rc) {
-		while (ngot)
-			close(got[--ngot]);
+		proto_close(got, &ngot);
 		return rc;
 	}
 	memcpy(msg, &any, size);
@@ -154,7 +192,7 @@ int peer_pidfd(int sock, const struct venom_cred *cred)
 	int fd;
 
 	if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
-		return fd;
+		return venom_own(fd);
 	/* Another process may have got the pid since; its life then hides nothing that the socket's end shows. */
-	return cred->pid ? syscall(SYS_pidfd_open, cred->pid, 0) : -1;
+	return cred->pid ? venom_own((int)syscall(SYS_pidfd_open, cred->pid, 0)) : -1;
 }

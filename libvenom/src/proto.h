@@ -61,14 +61,26 @@ struct proto_look {
 	uint32_t reserved;
 };
 
+/* Who is asked sends what the layout has, and no struct of the library's API, which may grow. */
+struct proto_peer {
+	uint32_t id, generation;
+	uint32_t pid, uid, gid;
+	uint32_t reserved;
+	struct venom_shell_counts counts;
+	uint64_t received, responses;
+};
+
 #define PROTO_PEERS 16
 struct proto_looked {
 	struct proto_head head;
-	struct venom_info info;
-	struct venom_daemon_stats stats;
+	struct venom_geometry geo;
+	uint64_t epoch;
+	uint64_t versions, commands, responses, stale, wakes, sleeps, refused, evicted;
+	uint32_t clients;
+	uint32_t reserved;
 	uint32_t npeers;
 	uint32_t next;		/* look again from here; 0: that was all */
-	struct venom_peer peers[PROTO_PEERS];
+	struct proto_peer peers[PROTO_PEERS];
 };
 
 union proto_any {
@@ -98,6 +110,9 @@ int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error
  */
 int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
 ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds);
+void proto_close(int *fds, int *nfds);
+/* What the broker says for this errno of its own. */
+int proto_refusal(int err);
 int peer_cred(int sock, struct venom_cred *cred);
 /* A pidfd of the other end's process, or -1 where that can't be had (it is then its socket alone that tells). */
 int peer_pidfd(int sock, const struct venom_cred *cred);
@@ -106,28 +121,51 @@ int peer_pidfd(int sock, const struct venom_cred *cred);
 
 #define VENOM_PATH_MAX 108	/* sockaddr_un.sun_path */
 
-/* The folder of this user's own channels (shared: of those that others may see), made if need be. */
-int path_own(char *dir, size_t size, bool shared);
-/* The folders to look for channels in, in this order; returns how many. */
-int path_look(char dirs[2][VENOM_PATH_MAX]);
-int path_join(char *path, const char *dir, const char *name, const char *suffix);
+/* Where one user's channels are; see there. */
+struct place {
+	char path[VENOM_PATH_MAX];
+	uid_t owner;
+	int fd;			/* place_make()'s: the open folder; else -1 */
+};
+
+/* This user's place for a new channel (shared: for one that others may see), made if need be. */
+int place_make(struct place *p, bool shared);
+/*
+ * All places where channels may be looked for, in this order, until fn gives something other than 0, which is returned.
+ * Or, after the last, an errno if not all could be seen.
+ */
+typedef int (*place_fn)(const struct place *p, void *user);
+int place_each(place_fn fn, void *user);
+/* Whether one folder has all channels, private and shared. */
+bool place_forced(void);
+int path_join(char *path, const struct place *p, const char *name);
 
 /* ---- memfd_name.c -------------------------------------------------------------- */
 
 struct name {
-	struct name *next;
+	struct place place;
+	bool shared;
+	uint64_t epoch;
 	int lock_fd;		/* -1: not taken */
-	dev_t dev;		/* the lock file's */
-	ino_t ino;
+	ino_t lock_ino, sock_ino;	/* of what is ours in the place */
 	gid_t gid;		/* the socket's: the group that the mode speaks of */
-	char path[VENOM_PATH_MAX], lock_path[VENOM_PATH_MAX], new_path[VENOM_PATH_MAX];
+	char name[VENOM_NAME_MAX + 1];
+	char sock[VENOM_NAME_MAX + 1], lock[VENOM_NAME_MAX + 8], fresh[VENOM_NAME_MAX + 8];
 };
 
 int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch);
+void name_hide(struct name *n);	/* no shell finds it any more; the name is still taken */
 void name_give_back(struct name *n);
 int name_listen(struct name *n, uint32_t mode, int *listener);
+/* Whether this entry of the place is one that we need. */
+bool name_is_ours(const struct name *n, const char *entry);
+/* Put back what has been removed from the place: 0 if nothing was, 1 with another listener, or why the name is lost. */
+int name_restore(struct name *n, uint32_t mode, int *listener);
 
 /* ---- memfd_shell.c ------------------------------------------------------------- */
+
+/* Whether a process that lives listens under this name in the place: its user in *uid. */
+bool name_lives(const struct place *p, const char *name, uid_t *uid);
 
 int memfd_connect(struct venom_shell *s);
 void memfd_close(struct venom_shell *s);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -215,26 +216,29 @@ static unsigned int call_point(void *from, const char *name)
 
 CALL(int, accept4, (int s, struct sockaddr *a, socklen_t *l, int f), (s, a, l, f))
 CALL(int, bind, (int s, const struct sockaddr *a, socklen_t l), (s, a, l))
-CALL(int, chmod, (const char *p, mode_t m), (p, m))
 CALL(int, close, (int fd), (fd))
 CALL(int, connect, (int s, const struct sockaddr *a, socklen_t l), (s, a, l))
 CALL(int, epoll_ctl, (int e, int op, int fd, struct epoll_event *ev), (e, op, fd, ev))
 CALL(int, eventfd, (unsigned int n, int f), (n, f))
 CALL(int, fallocate, (int fd, int m, off_t o, off_t l), (fd, m, o, l))
+CALL(int, fchmodat, (int d, const char *p, mode_t m, int f), (d, p, m, f))
 CALL(int, fcntl, (int fd, int c, long a), (fd, c, a))
 CALL(int, ftruncate, (int fd, off_t l), (fd, l))
+CALL(int, inotify_add_watch, (int fd, const char *p, uint32_t m), (fd, p, m))
 CALL(int, ioctl, (int fd, unsigned long c, void *a), (fd, c, a))
 CALL(int, listen, (int s, int n), (s, n))
 CALL(int, memfd_create, (const char *n, unsigned int f), (n, f))
+CALL(int, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
 CALL(void *, mmap, (void *p, size_t l, int pr, int f, int fd, off_t o), (p, l, pr, f, fd, o))
 CALL(int, munmap, (void *p, size_t l), (p, l))
 CALL(int, open, (const char *p, int f, mode_t m), (p, f, m))
+CALL(int, openat, (int d, const char *p, int f, mode_t m), (d, p, f, m))
 CALL(ssize_t, pwrite, (int fd, const void *b, size_t n, off_t o), (fd, b, n, o))
 CALL(ssize_t, recvmsg, (int s, struct msghdr *m, int f), (s, m, f))
-CALL(int, rename, (const char *a, const char *b), (a, b))
+CALL(int, renameat, (int d, const char *a, int e, const char *b), (d, a, e, b))
 CALL(ssize_t, sendmsg, (int s, const struct msghdr *m, int f), (s, m, f))
 CALL(int, shutdown, (int s, int h), (s, h))
 CALL(int, socket, (int d, int t, int p), (d, t, p))
 CALL(long, syscall, (long n, long a, long b, long c, long d, long e, long f), (n, a, b, c, d, e, f))
-CALL(int, unlink, (const char *p), (p))
+CALL(int, unlinkat, (int d, const char *p, int f), (d, p, f))
 CALL(ssize_t, write, (int fd, const void *b, size_t n), (fd, b, n))
