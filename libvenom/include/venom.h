@@ -34,11 +34,23 @@
  *   others do; "lock-free" may retry, a bounded number of times, only because
  *   another got on; "blocking" may sleep.  Sleeps and waits end when the peer
  *   dies, whatever the time-out.
- * - Areas are not inherited by fork: a child must not use its parent's handles
- *   (not even to close them), but connects or creates for itself.
+ * - fork(): the child has neither its parent's areas nor its descriptors, so it hides no death and holds no memory.
+ *   It connects or creates for itself; of its parent's handles it may only free the memory, by close or destroy.
+ *   A child made by clone(2) without the C library keeps the descriptors until it execs.
+ * - pthread_cancel(): a thread is cancelled only while it waits in receive, wait, room, request or complete,
+ *   asleep or spinning.  The handle stays good for another thread; a request that was waited for is given up with
+ *   the shell's next request().  All other calls end first.  Cancellation must be deferred, as it is by default.
+ * - Time stamps are CLOCK_MONOTONIC of the process that makes them.  Between processes in different time namespaces
+ *   (time_namespaces(7)) they differ by the namespaces' offset, and VENOM_ORDER_ARRIVAL does not see which came first.
+ * - Errors of the kernel: where a call fails with an errno that is not listed, a system call was refused to the process
+ *   (-EPERM, -ENOSYS, -EACCES: seccomp, a security module) or its descriptors were closed under the library (-EBADF).
  */
 #ifndef VENOM_H
 #define VENOM_H
+
+#if !defined(__LP64__)
+#error "venom needs a 64-bit program: sizes, versions and positions are 64-bit words that both sides store at once"
+#endif
 
 #include <stddef.h>
 #include <stdint.h>
@@ -105,22 +117,23 @@ struct venom_config {
 
 #define VENOM_NODE_ANY		(-1)
 
-#define VENOM_CONFIG_INIT {			\
-	.size = sizeof(struct venom_config),	\
-	.flags = 0,				\
-	.data_size = 4096,			\
-	.versions = 4,				\
-	.cmd_slots = 64,			\
-	.cmd_size = 256,			\
-	.resp_size = 256,			\
-	.max_clients = 64,			\
-	.mode = 0600,				\
-	.huge = VENOM_HUGE_PREFER,		\
-	.reserved = 0,				\
-	.huge_size = 0,				\
-	.spin_ns = VENOM_SPIN_ADAPTIVE,		\
-	.node = VENOM_NODE_ANY,			\
-	.reserved2 = 0,				\
+/* Without designators, which C++ has only since C++20. */
+#define VENOM_CONFIG_INIT {							\
+	sizeof(struct venom_config),	/* size */				\
+	0,				/* flags */				\
+	4096,				/* data_size */				\
+	4,				/* versions */				\
+	64,				/* cmd_slots */				\
+	256,				/* cmd_size */				\
+	256,				/* resp_size */				\
+	64,				/* max_clients */			\
+	0600,				/* mode */				\
+	VENOM_HUGE_PREFER,		/* huge */				\
+	0,				/* reserved */				\
+	0,				/* huge_size */				\
+	VENOM_SPIN_ADAPTIVE,		/* spin_ns */				\
+	VENOM_NODE_ANY,			/* node */				\
+	0				/* reserved2 */				\
 }
 
 /* venom_command.flags */
@@ -160,14 +173,22 @@ struct venom_command {
  * huge and node).  Where there is nothing to resume, and always on the embedded backend, it is a new channel, with
  * version 0; so a daemon that can go on may always ask for it.
  *
- *	-EINVAL		name or a field of cfg can't be; venom_errmsg() says which
- *	-EBUSY		a living daemon has the name
+ * The library's own thread, one for each daemon, is of the class SCHED_OTHER and runs on any CPU that the cpuset allows,
+ * whatever its maker's scheduling is: a daemon may spin for ever on its CPU, under SCHED_FIFO too.  That thread lets shells
+ * in and notes their deaths; where no CPU is left to it, nobody can connect.
+ *
+ * venom_errmsg() explains each failure.
+ *
+ *	-EINVAL		name or a field of cfg is invalid; venom_errmsg() says which
+ *	-EBUSY		a living daemon has the name, on this backend or on the other
  *	-EEXIST		the module keeps the name for a daemon of another user, or RESUME's cfg is another
- *	-EPROTO		RESUME: what the dead daemon left of the state can't be
- *	-EACCES		the place of the channel can't be written by this user; /dev/venom can't be opened
- *	-ENOMEM		not enough memory; not enough huge pages and huge is REQUIRE
+ *	-EPROTO		RESUME: what the dead daemon left of the state is invalid
+ *	-EACCES		this user can't make channels in that place; /dev/venom is there, and can't be opened
+ *	-ENAMETOOLONG	the path of the place and the name is longer than a socket's can be
+ *	-ENOMEM		not enough memory; not enough huge pages and huge is REQUIRE; a limit on memory, locked memory, threads or
+ *			the size of files (memfds count for it), or the memory cgroup's
  *	-EDQUOT		the module's limit for this user is reached
- *	-EMFILE		out of descriptors; a daemon needs about 10, and embedded 4 for each shell
+ *	-EMFILE, -ENFILE  out of descriptors; a daemon needs about 10, and embedded 4 for each shell
  *	-ENODEV		VENOM_BACKEND names a backend that isn't here
  */
 VENOM_API int venom_daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg);
@@ -210,6 +231,7 @@ VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d);
  * Commands of a shell that has since closed or died are still delivered.
  *
  *	-ECANCELED	venom_daemon_stop() was called
+ *	-EBADF		its descriptors were closed by somebody else in the process
  */
 VENOM_API int venom_daemon_receive(struct venom_daemon *d, struct venom_command *cmd, int64_t timeout_ns);
 
@@ -264,14 +286,21 @@ VENOM_API int venom_daemon_set_spin(struct venom_daemon *d, int64_t spin_ns);
  * Attach to the channel `name`.  Blocking: gets an answer from the daemon's
  * process (not from the thread that serves), which takes it 100 us or so.
  *
- *	-EINVAL		name can't be; see venom_daemon_create()
+ * venom_errmsg() explains each failure, and says whose limit it is where one is reached.
+ *
+ *	-EINVAL		name is invalid; see venom_daemon_create()
  *	-ENOENT		no living daemon has the name
- *	-EACCES		the channel's mode does not let this user read
- *	-EUSERS		max_clients shells are attached; one that has gone counts until its commands have been received
- *	-EPROTO		the other side speaks another ABI version, or what it gave can't be; venom_errmsg() names the field
+ *	-EEXIST		two living daemons have the name, of two users other than this one and root
+ *	-EACCES		the channel's mode does not let this user read; a folder where channels are can't be searched;
+ *			/dev/venom is there, and can't be opened
+ *	-EUSERS		max_clients shells are attached; one that has gone counts until its commands have been received.
+ *			Or this user's have half of max_clients, and it is neither root nor the daemon's user
+ *	-EPROTO		the other side speaks another ABI version, or what it gave is invalid; venom_errmsg() names the field
  *	-ETIMEDOUT	the daemon's process did not answer for 10 s (it may be stopped)
  *	-EDQUOT		the module's limit for this user is reached
- *	-EMFILE, -ENOMEM  out of descriptors (a shell needs 4), out of memory
+ *	-EMFILE, -ENFILE, -ENOMEM  out of descriptors (a shell needs 4), out of memory or over a limit on it, on either side
+ *	-EIO		the daemon's process failed at a call of its own
+ *	-ENAMETOOLONG, -ENODEV  see venom_daemon_create()
  *
  * With the module a daemon that dies may be followed by one that resumes the channel (VENOM_RESUME): until then calls
  * fail with -EPIPE as below, and then they work again; nothing needs to be done here.  Requests that were open
@@ -336,7 +365,8 @@ VENOM_API uint64_t venom_shell_version(const struct venom_shell *s);
  * Blocking.
  *
  *	-EPIPE		there is none, and never will be: the daemon has gone
- *	-EPROTO		what the daemon says can't be
+ *	-EPROTO		what the daemon says is invalid
+ *	-EBADF		the shell's descriptors were closed by somebody else in the process; so also of all other waits
  */
 VENOM_API int venom_shell_wait(struct venom_shell *s, uint64_t version, int64_t timeout_ns);
 
@@ -403,7 +433,8 @@ VENOM_API int venom_shell_alive(struct venom_shell *s);
 
 /*
  * A descriptor for poll, epoll or IORING_OP_POLL_ADD; see venom_daemon_fd().  Arm with what
- * you wait for, before each sleep.  arm returns 1 if it is there already (a version newer than `version`,
+ * you wait for, before each sleep.  The first arm for state asks the daemon's process, and waits 100 ms at most for it;
+ * where it answers later, the descriptor turns readable then, too.  arm returns 1 if it is there already (a version newer than `version`,
  * an answer to any open request, room for a command), 0 when armed, -EPIPE when the daemon has gone: the descriptor
  * then stays readable.  -EPROTO as wait; -ENOSYS: VENOM_WAIT_ROOM needs membarrier(2); use venom_shell_room().
  * Any wait or complete disarms and clears it.
@@ -437,7 +468,7 @@ struct venom_info {
 	uint64_t lane_bytes;	/* memory for each shell: its commands and its answers */
 	uint64_t epoch;		/* 1, and one more for each daemon that took the name over from a dead one */
 	uint32_t pid, uid, gid;	/* the daemon's, as the kernel tells */
-	uint32_t alive;
+	uint32_t alive;		/* 1: its process lives */
 };
 VENOM_API int venom_daemon_info(const struct venom_daemon *d, struct venom_info *info);
 VENOM_API int venom_shell_info(struct venom_shell *s, struct venom_info *info);
@@ -473,9 +504,12 @@ struct venom_shell_stats {
 VENOM_API int venom_shell_stats(const struct venom_shell *s, struct venom_shell_stats *st);
 
 /*
- * Names of the channels that this user can see, each given to fn; those whose
- * daemon is dead too (alive 0, the rest of info 0 but for the name).  fn returns 0 to go on.
- * Returns how many were given, or fn's value.
+ * The channels that this user can see, each given to fn; those whose daemon is dead too (alive 0, the rest of info 0
+ * but for the name), until a daemon of the same user removes what it left.  Of a daemon that does not answer within 0.3 s (it
+ * may be stopped) alive is 1, abi 0, and only name, pid, uid and gid are known.  fn returns 0 to go on; it must not
+ * leave by longjmp or an exception.  Blocking, 0.3 s for each 64 channels at most.
+ * Returns how many were given, or fn's value; or, after all others were given, a negative errno where a folder or the
+ * device can't be read: venom_errmsg() names it.
  */
 VENOM_API int venom_list(int (*fn)(const struct venom_info *info, void *user), void *user);
 
