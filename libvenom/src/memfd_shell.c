@@ -582,7 +582,7 @@ static int list_ask(struct list *l, const struct place *p, const char *name)
 	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
 		return 0;
 	*a = (struct asked){.k = {.sock = -1, .pidfd = -1, .daemon = {.uid = st.st_uid, .gid = st.st_gid}}};
-	snprintf(a->name, sizeof(a->name), "%s", name);
+	snprintf(a->name, sizeof(a->name), "%.*s", VENOM_NAME_MAX, name);
 	rc = dial_place(&a->k, p, name, 0);
 	a->silent = rc == -EAGAIN;
 	if (!rc)
