@@ -11,7 +11,7 @@
 
 #define PER_SHELL	 4 /* descriptors, in its process */
 #define PER_SHELL_DAEMON 5 /* and in the daemon's */
-#define DAEMON_S_OWN	 9 /* "about 8" */
+#define DAEMON_S_OWN	 11
 
 FIXTURE(clients)
 {

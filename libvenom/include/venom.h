@@ -188,7 +188,7 @@ struct venom_command {
  *	-ENOMEM		not enough memory; not enough huge pages and huge is REQUIRE; a limit on memory, locked memory, threads or
  *			the size of files (memfds count for it), or the memory cgroup's
  *	-EDQUOT		the module's limit for this user is reached
- *	-EMFILE, -ENFILE  out of descriptors; a daemon needs about 10, and embedded 4 for each shell
+ *	-EMFILE, -ENFILE  out of descriptors; a daemon needs 11 embedded, and 4 for each shell
  *	-ENODEV		VENOM_BACKEND names a backend that isn't here
  */
 VENOM_API int venom_daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg);
