@@ -329,6 +329,76 @@ printf '"\\\303\251\t\n' >in
 through --every --json -- --versions 2
 ok "sub --json quotes what must be" says '"length": 5, .*"data": "\\"\\\\é\\u0009"}'
 
+# ---- descriptors 0 to 2, and limits -----------------------------------------
+bg serve --rate 100 box
+server=$pid
+up box
+: >out
+timeout -k 5 60 "$venom" pub closed <&- 2>err
+status=$?
+# The note about huge pages aside.
+ok "pub without standard input: one sentence" eval 'is 1 && grep -q "closed: standard input: Bad file descriptor" err'
+timeout -k 5 60 "$venom" req box - <&- 2>err
+status=$?
+ok "req - without standard input: one sentence" error "box: standard input: Bad file descriptor"
+for args in "sub --once box" "sub box" "sub --json --count 3 box" "req box ping" "req --count 3 box ping" "req --count 1000000000 box ping" \
+	ls "ls --json" "stat box" "stat --interval 0.01 --json box" --help "pub --help" --version; do
+	timeout -k 5 60 "$venom" $args >&- 2>err
+	status=$?
+	ok "$args without standard output: a sentence" eval 'is 1 && grep -q "standard output: Bad file descriptor" err'
+done
+for args in ls "stat box" "req --count 2 box ping" "sub --count 2 box"; do
+	timeout -k 5 60 "$venom" $args >out 2>&-
+	status=$?
+	ok "$args without standard error works" eval 'is 0 && [ -s out ]'
+done
+timeout -k 5 60 "$venom" req nobody ping <&- >&- 2>&-
+status=$?
+ok "without any of them it fails as it should" is 1
+# Where they are closed, no file of venom's is in their place: not in the verb's process, nor in its children.
+nulls=$(printf '/dev/null\n%.0s' 0 1 2)
+stdio() { [ "$(readlink "/proc/$1/fd/0" "/proc/$1/fd/1" "/proc/$1/fd/2")" = "$nulls" ]; }
+"$venom" pub --linger forever quiet </dev/null 2>/dev/null &
+quiet=$!
+mine+=("$quiet")
+up quiet
+for args in "serve closed" "pub --linger forever closed" "sub quiet" "demo --seconds 60"; do
+	(exec "$venom" $args <&- >&- 2>&- 3>&-) &
+	pid=$!
+	mine+=("$pid")
+	case $args in *closed) up closed ;; sub*) until_true shells quiet 1 ;; demo*) until_true shells "demo-$pid" 4 ;; esac
+	ok "$args without any of them: nothing of it in their place" stdio $pid
+	[ "$args" != "demo --seconds 60" ] || for child in $(cat /proc/$pid/task/$pid/children); do
+		ok "nor in a child's" stdio $child
+	done
+	kill "$pid"
+	wait "$pid" 2>/dev/null
+done
+kill "$quiet"
+wait "$quiet"
+until_true eval '! "$venom" stat closed'
+# What it has to say then goes nowhere, least of all into a file of its own.
+echo long >in
+(exec "$venom" pub --data-size 1 --linger forever closed <in 2>&- 3>&-) &
+pid=$!
+mine+=("$pid")
+up closed
+v req closed hello
+ok "pub without standard error answers, and its files have none of its words" eval 'is 0 && ! grep -rqa venom "$VENOM_RUNTIME_DIR"'
+kill "$pid"
+wait "$pid"
+(trap '' CHLD; exec "$venom" demo --seconds 0.5) >out 2>err
+status=$?
+ok "demo learns of its children's ends where the parent ignores SIGCHLD" eval 'is 0 && says "^Good: "'
+truncate -s 1000K large
+(ulimit -f 1000; exec timeout -k 5 60 "$venom" sub --once box) >>large 2>err # its memory counts, too
+status=$?
+rm large
+: >out
+ok "sub to a file over ulimit -f: one sentence" error "standard output: File too large"
+kill "$server"
+wait "$server"
+
 # ---- bench ------------------------------------------------------------------
 if [ ! -x "${venom}-bench" ] || [ "$(nproc)" -lt 2 ]; then
 	for name in list rows cpus json sides table leaves dies; do

@@ -18,7 +18,7 @@ pid_t child(int (*fn)(void *), void *arg)
 	pid_t parent = getpid();
 	pid_t pid;
 
-	fflush(NULL); /* or the child would print our unprinted text a second time */
+	flush_out(); /* or the child would print our unprinted text a second time */
 	pid = fork();
 	if (pid)
 		return pid;

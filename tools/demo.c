@@ -139,7 +139,7 @@ static void live(struct demo *d, struct venom_shell *s, double at, const struct 
 		(figure(text, "mem_total_kb") - figure(text, "mem_avail_kb")) / 1048576,
 		figure(text, "mem_total_kb") / 1048576, (now->versions - was->versions) / sec,
 		(now->reads - was->reads) / sec, (now->requests - was->requests) / sec, tty ? "\033[K" : "\n");
-	fflush(out);
+	flush_out();
 }
 
 static bool watch(struct demo *d)
@@ -314,7 +314,7 @@ static int perform(struct demo *d)
 		printf("A daemon publishes this machine's figures %.0f times a second as '%s'; %u shells read them\n"
 		       "and send requests for %g seconds.\n",
 		       d->b->rate, d->b->name, d->b->shells, d->seconds);
-	fflush(stdout);
+	flush_out();
 	hold_signals();
 	choose_cpus(d);
 	well = start(d) && watch(d);

@@ -39,7 +39,7 @@ static int req_request(struct req *r)
 		if (!n || r->answer[n - 1] != '\n')
 			putchar('\n');
 	}
-	return 0;
+	return !out_good(); /* finish() says why */
 }
 
 static int req_send(struct req *r)
@@ -62,7 +62,7 @@ static void summary(const struct req *r)
 
 	for (size_t i = 0; i < ARRAY_SIZE(q); i++)
 		human_ns(t[i], hist_quantile(&r->hist, q[i]));
-	fflush(stdout);
+	flush_out();
 	fprintf(stderr, "%llu answers; p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", (unsigned long long)r->hist.count,
 		t[0], t[1], t[2], t[3], t[4]);
 }

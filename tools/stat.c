@@ -152,8 +152,8 @@ static int run(int argc, char **argv)
 		if (rc < 0)
 			return fail(name, rc);
 		(as_json ? json : text)(l, was);
-		if (++n == count || fflush(stdout))
-			return 0;
+		if (++n == count || !flush_out())
+			return 0; /* finish() says why it failed */
 		nap(interval);
 		if (!as_json)
 			putchar('\n');

@@ -93,12 +93,14 @@ static int follow(struct sub *s)
 
 		if (rc == 1 && s->count && s->printed >= s->count)
 			return s->missed > 0;
+		if (rc == 1 && !out_good())
+			return 1; /* finish() says why */
 		if (rc == 1 && s->every) /* perhaps there is more, without a look at the clock */
 			continue;
 		if (rc >= 0) {
 			/* Who reads us shall have all of it before we sleep. */
-			if (fflush(stdout))
-				return 1; /* finish() says why */
+			if (!flush_out())
+				return 1;
 			/* Told that there is news, and yet nothing could be read: a writer is long at its one buffer. */
 			if (told && !rc)
 				nap(100000);

@@ -13,6 +13,26 @@
 
 static const char *opt_name; /* the long option that option() gave last */
 
+/* ---- standard output ---------------------------------------------------- */
+
+static int out_errno; /* why it failed first; 0: it has not */
+
+/* Whether all that was printed could be written; to be called right after printing, while errno is the print's. */
+bool out_good(void)
+{
+	if (!out_errno && ferror(stdout))
+		out_errno = errno;
+	return !out_errno;
+}
+
+/* Write what is still in our buffer; the same answer. */
+bool flush_out(void)
+{
+	errno = EIO; /* if a print has failed unseen */
+	fflush(stdout);
+	return out_good();
+}
+
 /* ---- messages ----------------------------------------------------------- */
 
 /* "venom VERB: NAME: text", in one piece: processes that share a terminal must not speak into one another. */
@@ -22,7 +42,7 @@ static void say(const char *name, const char *fmt, va_list ap)
 
 	if (vasprintf(&text, fmt, ap) < 0)
 		return;
-	fflush(stdout); /* so that the two streams keep their order on a terminal */
+	flush_out(); /* so that the two streams keep their order on a terminal */
 	fprintf(stderr, "venom%s%s%s%s: %s\n", verb ? " " : "", verb ? verb->name : "", name ? ": " : "",
 		name ? name : "", text);
 	free(text);
@@ -103,8 +123,8 @@ int fail(const char *name, int err)
 /* The last word on stdout: a full disk must not look like success. */
 int finish(int status)
 {
-	if (fflush(stdout) || ferror(stdout))
-		return complain(NULL, "standard output: %s", strerror(errno));
+	if (!flush_out())
+		return complain(NULL, "standard output: %s", strerror(out_errno));
 	return status;
 }
 

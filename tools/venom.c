@@ -2,8 +2,11 @@
 /*
  * venom: one command, many verbs.  This file only finds the verb; each is in its own file.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -23,13 +26,34 @@ static int help(void)
 	return finish(0);
 }
 
+/*
+ * Descriptors 0 to 2 that the parent has closed would go to the next files that are opened: a socket or a lock would be
+ * standard output.  An O_PATH descriptor keeps the number, and reads and writes of it fail with EBADF as before.
+ */
+static int reserve_stdio(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_PATH) != fd)
+			return complain(NULL, "descriptor %d is closed, and /dev/null can't take its place: %s", fd,
+					strerror(errno));
+	return 0;
+}
+
+/* The signals as we need them, whatever the parent has made of them. */
+static void reset_signals(void)
+{
+	signal(SIGPIPE, SIG_DFL); /* a closed standard output ends us, as it does every filter */
+	signal(SIGCHLD, SIG_DFL); /* ignored, the demo could not learn how its children ended */
+	signal(SIGXFSZ, SIG_IGN); /* a file over `ulimit -f` is then EFBIG, an error with a sentence */
+}
+
 int main(int argc, char **argv)
 {
 	char name[32];
 
-	/* Who closes our stdout wants no more: end as every filter does, even where a parent had it ignored. */
-	signal(SIGPIPE, SIG_DFL);
-
+	if (reserve_stdio())
+		return 1;
+	reset_signals();
 	if (argc < 2)
 		usage("a verb is missing");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
