@@ -124,7 +124,7 @@ man: $(man)
 
 # The benchmark is a program of its own: it is linked with what it is compared to, as far as that is installed.
 bench_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/bench/*.c)) $(patsubst %.cc,$B/%.o,$(wildcard tools/bench/*.cc)) \
-	     $(patsubst %,$B/tools/%.o,util child hist bounce json)
+	     $(patsubst %,$B/tools/%.o,util text child hist bounce json)
 H := \#
 have  = $(shell echo '$Hinclude <$1>' | $(CC) -E - >/dev/null 2>&1 && echo $2)
 peers = $(call have,zmq.h,-lzmq) $(call have,nng/nng.h,-lnng) $(call have,ck_ring.h,ck) $(call have,boost/version.hpp,boost)

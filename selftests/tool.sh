@@ -329,6 +329,43 @@ printf '"\\\303\251\t\n' >in
 through --every --json -- --versions 2
 ok "sub --json quotes what must be" says '"length": 5, .*"data": "\\"\\\\é\\u0009"}'
 
+# ---- what others say is not sent to the terminal ----------------------------
+raw() { LC_ALL=C grep -q $'[\001-\010\013-\037\177-\237]\|\342\200\256' out err; } # of all UTF-8 only what is used below
+for bad in $'\e[31mred' $'a\177' $'a\nb' $'a\23331m' $'a\302\23331m' $'a\342\200\256b'; do
+	for args in "serve --mode 0" "pub --mode 0" "sub --once" "req --timeout 0" stat; do
+		timeout -k 5 60 "$venom" $args --huge "$bad" >out 2>err
+		status=$?
+		ok "$args: a bad option's value is escaped" eval 'is 2 && ! raw'
+		word=ping
+		[[ $args == req* ]] || word=
+		timeout -k 5 60 "$venom" $args -- "$bad/" $word >out 2>err
+		status=$?
+		ok "$args: a bad name is escaped" eval '[ $status != 0 ] && ! raw && grep -q "\\\\x[0-9a-f][0-9a-f]" err'
+	done
+	for args in "" "ls" "ls --" "ls --json=" "demo --"; do
+		timeout -k 5 60 "$venom" ${args% *} "${args##* }$bad" >out 2>err
+		status=$?
+		ok "'$args': a bad word is escaped" eval 'is 2 && ! raw'
+	done
+done
+# A name may have such, as far as it is no control character of ASCII.
+for name in $'a\23331m' $'a\302\23331m' $'a\342\200\256b' grö plain; do
+	bg pub --linger forever "$name" </dev/null
+	up "$name"
+done
+v ls
+ok "ls escapes names" eval 'is 0 && ! raw && says "^a.x9b31m +alive" && says "^a.xc2.x9b31m +alive" && says "^a.xe2.x80.xaeb +alive"'
+ok "and its columns are straight" \
+	eval '[ "$(LC_ALL=C tr -d "\200-\277" <out | awk "{ print index(\$0, NR == 1 ? \"STATE\" : \"alive\") }" | sort -u | wc -l)" = 1 ]'
+v ls --json
+ok "ls --json, too" eval 'is 0 && ! raw && says "\"a.u009b31m\"" && says "\"a.u202eb\"" && says "\"a.ufffd31m\"" && says grö'
+v stat $'a\302\23331m'
+ok "stat, too" eval 'is 0 && ! raw && says "^a.xc2.x9b31m: alive"'
+v stat --json $'a\302\23331m'
+ok "stat --json, too" eval 'is 0 && ! raw && says "\"a.u009b31m\""'
+kill "${mine[@]}" 2>/dev/null
+wait
+
 # ---- descriptors 0 to 2, and limits -----------------------------------------
 bg serve --rate 100 box
 server=$pid
@@ -368,7 +405,8 @@ for args in "serve closed" "pub --linger forever closed" "sub quiet" "demo --sec
 	mine+=("$pid")
 	case $args in *closed) up closed ;; sub*) until_true shells quiet 1 ;; demo*) until_true shells "demo-$pid" 4 ;; esac
 	ok "$args without any of them: nothing of it in their place" stdio $pid
-	[ "$args" != "demo --seconds 60" ] || for child in $(cat /proc/$pid/task/$pid/children); do
+	children=$(cat "/proc/$pid/task/$pid/children")
+	[ "$args" != "demo --seconds 60" ] || for child in $children; do
 		ok "nor in a child's" stdio $child
 	done
 	kill "$pid"

@@ -7,27 +7,12 @@
 
 #include "tool.h"
 
-/* Length of the UTF-8 sequence at p, 0 if it is none: overlong forms and surrogates aren't. */
-static size_t utf8(const unsigned char *p, size_t len)
-{
-	size_t n = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
-
-	if (!n || n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
-	    (*p == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-/* A quoted string.  A byte that is not UTF-8 becomes U+FFFD: names may have such. */
+/* A quoted string.  A byte that is not UTF-8 becomes U+FFFD: names may have such.  No character of it controls a terminal. */
 void json_string(const void *text, size_t len)
 {
 	const unsigned char *p = text;
 	const unsigned char *end = p + len;
+	unsigned int code;
 
 	putchar('"');
 	while (p < end) {
@@ -37,8 +22,8 @@ void json_string(const void *text, size_t len)
 			printf("\\ufffd");
 		else if (*p == '"' || *p == '\\')
 			printf("\\%c", *p);
-		else if (*p < ' ' || *p == 0x7f)
-			printf("\\u%04x", *p);
+		else if (control(p, n, &code))
+			printf("\\u%04x", code);
 		else
 			fwrite(p, 1, n, stdout);
 		p += n ? n : 1;
@@ -49,6 +34,12 @@ void json_string(const void *text, size_t len)
 void json_name(const char *name)
 {
 	json_string(name, strlen(name));
+}
+
+/* The same of a text that ends with a zero, or else with the `size` bytes that it has room in. */
+void json_field(const char *text, size_t size)
+{
+	json_string(text, strnlen(text, size));
 }
 
 static bool printable(const unsigned char *p, size_t len)

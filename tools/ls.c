@@ -3,7 +3,6 @@
  * venom ls: the channels that this user can see, the dead ones too.
  */
 #include <pwd.h>
-#include <string.h>
 
 #include "tool.h"
 
@@ -15,7 +14,8 @@ struct ls {
 static int measure(const struct venom_info *info, void *user)
 {
 	struct ls *ls = user;
-	int n = strlen(info->name);
+	char name[ESCAPED(sizeof(info->name))];
+	int n = escape(name, info->name, sizeof(info->name));
 
 	if (n > ls->width)
 		ls->width = n;
@@ -38,30 +38,38 @@ static int row(const struct venom_info *info, void *user)
 {
 	struct passwd *pw = info->alive ? getpwuid(info->uid) : NULL;
 	struct ls *ls = user;
+	char name[ESCAPED(sizeof(info->name))], backend[ESCAPED(sizeof(info->backend))];
 	char owner[16], data[16], page[16];
+	int n;
 
 	if (ls->json) {
 		printf("{\"name\": ");
-		json_name(info->name);
+		json_field(info->name, sizeof(info->name));
 		printf(", \"alive\": %s", info->alive ? "true" : "false");
-		if (info->alive)
-			printf(", \"backend\": \"%s\", \"pid\": %u, \"uid\": %u, \"gid\": %u, \"mode\": \"%03o\", "
+		if (info->alive) {
+			printf(", \"backend\": ");
+			json_field(info->backend, sizeof(info->backend));
+			printf(", \"pid\": %u, \"uid\": %u, \"gid\": %u, \"mode\": \"%03o\", "
 			       "\"data_size\": %llu, \"versions\": %u, \"page_size\": %llu, \"cmd_size\": %u, "
 			       "\"resp_size\": %u, \"max_clients\": %u, \"epoch\": %llu",
-			       info->backend, info->pid, info->uid, info->gid, info->mode,
-			       (unsigned long long)info->data_size, info->versions, (unsigned long long)info->page_size,
-			       info->cmd_size, info->resp_size, info->max_clients, (unsigned long long)info->epoch);
+			       info->pid, info->uid, info->gid, info->mode, (unsigned long long)info->data_size,
+			       info->versions, (unsigned long long)info->page_size, info->cmd_size, info->resp_size,
+			       info->max_clients, (unsigned long long)info->epoch);
+		}
 		printf("}\n");
 		return 0;
 	}
+	n = escape(name, info->name, sizeof(info->name));
+	escape(backend, info->backend, sizeof(info->backend));
+	printf("%s%*s", name, ls->width > n ? ls->width - n : 0, "");
 	if (!info->alive) {
-		printf("%-*s  dead\n", ls->width, info->name);
+		printf("  dead\n");
 		return 0;
 	}
 	snprintf(owner, sizeof(owner), "%u", info->uid);
-	printf("%-*s  %-5s  %-7s  %7u  %-8s  %04o  %6s  %8u  %4s  %5llu\n", ls->width, info->name, "alive",
-	       info->backend, info->pid, pw ? pw->pw_name : owner, info->mode, human_size(data, info->data_size),
-	       info->versions, human_size(page, info->page_size), (unsigned long long)info->epoch);
+	printf("  %-5s  %-7s  %7u  %-8s  %04o  %6s  %8u  %4s  %5llu\n", "alive", backend, info->pid,
+	       pw ? pw->pw_name : owner, info->mode, human_size(data, info->data_size), info->versions,
+	       human_size(page, info->page_size), (unsigned long long)info->epoch);
 	return 0;
 }
 

@@ -44,9 +44,12 @@ static void text(const struct look *l, const struct look *was)
 {
 	const struct venom_info *i = &l->info;
 	double seconds = was ? (l->time_ns - was->time_ns) / 1e9 : 0;
+	char name[ESCAPED(sizeof(i->name))], backend[ESCAPED(sizeof(i->backend))];
 
+	escape(name, i->name, sizeof(i->name));
+	escape(backend, i->backend, sizeof(i->backend));
 	printf("%s: %s, %s, daemon pid %u, epoch %llu; state %llu bytes, %u versions, pages of %llu; %u of %u shells\n",
-	       i->name, i->alive ? "alive" : "dead", i->backend, i->pid, (unsigned long long)i->epoch,
+	       name, i->alive ? "alive" : "dead", backend, i->pid, (unsigned long long)i->epoch,
 	       (unsigned long long)i->data_size, i->versions, (unsigned long long)i->page_size, l->daemon.clients,
 	       i->max_clients);
 	for (const struct counter *c = daemon_counters; c->name; c++) {
@@ -94,12 +97,13 @@ static void json(const struct look *l, const struct look *was)
 	double seconds = was ? (l->time_ns - was->time_ns) / 1e9 : 0;
 
 	printf("{\"name\": ");
-	json_name(i->name);
-	printf(", \"alive\": %s, \"backend\": \"%s\", \"pid\": %u, \"uid\": %u, \"epoch\": %llu, \"data_size\": %llu, "
+	json_field(i->name, sizeof(i->name));
+	printf(", \"alive\": %s, \"backend\": ", i->alive ? "true" : "false");
+	json_field(i->backend, sizeof(i->backend));
+	printf(", \"pid\": %u, \"uid\": %u, \"epoch\": %llu, \"data_size\": %llu, "
 	       "\"versions_kept\": %u, \"page_size\": %llu, \"clients\": %u, \"max_clients\": %u, ",
-	       i->alive ? "true" : "false", i->backend, i->pid, i->uid, (unsigned long long)i->epoch,
-	       (unsigned long long)i->data_size, i->versions, (unsigned long long)i->page_size, l->daemon.clients,
-	       i->max_clients);
+	       i->pid, i->uid, (unsigned long long)i->epoch, (unsigned long long)i->data_size, i->versions,
+	       (unsigned long long)i->page_size, l->daemon.clients, i->max_clients);
 	if (was)
 		printf("\"seconds\": %.3f, ", seconds);
 	object(daemon_counters, &l->daemon, was ? &was->daemon : NULL, seconds);

@@ -98,9 +98,16 @@ struct counter {
 extern const struct counter daemon_counters[], shell_counters[]; /* end with name NULL */
 uint64_t counter(const struct counter *c, const void *stats);
 
+/* text.c */
+#define ESCAPED(len) (4 * (len) + 1)
+size_t utf8(const unsigned char *p, size_t len);
+bool control(const unsigned char *p, size_t n, unsigned int *code);
+size_t escape(char *to, const char *text, size_t len);
+
 /* json.c */
 void json_string(const void *text, size_t len);
 void json_name(const char *name);
+void json_field(const char *text, size_t size);
 void json_data(const void *data, size_t len);
 
 /* child.c: processes that die with their parent. */

@@ -38,14 +38,24 @@ bool flush_out(void)
 /* "venom VERB: NAME: text", in one piece: processes that share a terminal must not speak into one another. */
 static void say(const char *name, const char *fmt, va_list ap)
 {
-	char *text;
+	char *text, *line, *shown;
+	int len;
 
 	if (vasprintf(&text, fmt, ap) < 0)
 		return;
-	flush_out(); /* so that the two streams keep their order on a terminal */
-	fprintf(stderr, "venom%s%s%s%s: %s\n", verb ? " " : "", verb ? verb->name : "", name ? ": " : "",
-		name ? name : "", text);
+	len = asprintf(&line, "venom%s%s%s%s: %s", verb ? " " : "", verb ? verb->name : "", name ? ": " : "",
+		       name ? name : "", text);
 	free(text);
+	if (len < 0)
+		return;
+	shown = malloc(ESCAPED(len));
+	if (shown) {
+		escape(shown, line, len);
+		flush_out(); /* so that the two streams keep their order on a terminal */
+		fprintf(stderr, "%s\n", shown);
+	}
+	free(shown);
+	free(line);
 }
 
 __attribute__((noreturn)) static void hint(void)
@@ -130,14 +140,26 @@ int finish(int status)
 
 /* ---- options ------------------------------------------------------------ */
 
+__attribute__((noreturn)) static void bad_option(int c, const char *arg)
+{
+	if (c == ':')
+		usage("option '%s' wants an argument", arg);
+	if (strncmp(arg, "--", 2))
+		usage("there is no option '-%c'", optopt);
+	if (optopt)
+		usage("option '%s' takes no argument", arg);
+	usage("there is no option '%s', or it is short for several", arg);
+}
+
 /* The next option, -1 after the last.  --help prints and exits here, and so does a wrong one. */
 int option(int argc, char **argv, const struct option *opts)
 {
-	int i = 0;
-	int c = getopt_long(argc, argv, "h", opts, &i);
+	int i = 0, c;
 
-	if (c == '?')
-		hint();
+	opterr = 0; /* getopt would print the argument as it is */
+	c = getopt_long(argc, argv, ":h", opts, &i);
+	if (c == ':' || c == '?')
+		bad_option(c, argv[optind - 1]);
 	if (c == 'h') {
 		printf("usage: venom %s\n", verb->help);
 		exit(finish(0));

@@ -36,6 +36,23 @@ static size_t unbase64(uint8_t *to, const char *from)
 	return n;
 }
 
+static size_t unescape(uint8_t *to, unsigned int code)
+{
+	if (code < 0x80) {
+		*to = (uint8_t)code;
+		return 1;
+	}
+	if (code < 0x800) {
+		to[0] = (uint8_t)(0xc0 | code >> 6);
+		to[1] = (uint8_t)(0x80 | (code & 0x3f));
+		return 2;
+	}
+	to[0] = (uint8_t)(0xe0 | code >> 12);
+	to[1] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
+	to[2] = (uint8_t)(0x80 | (code & 0x3f));
+	return 3;
+}
+
 static size_t unquote(uint8_t *to, const char *from)
 {
 	unsigned int code;
@@ -46,8 +63,8 @@ static size_t unquote(uint8_t *to, const char *from)
 		if (*from != '\\') {
 			to[n++] = (uint8_t)*from;
 		} else if (*++from == 'u') {
-			FUZZ_CHECK(sscanf(from + 1, "%4x", &code) == 1 && code < 0x80);
-			to[n++] = (uint8_t)code;
+			FUZZ_CHECK(sscanf(from + 1, "%4x", &code) == 1);
+			n += unescape(to + n, code);
 			from += 4;
 		} else {
 			FUZZ_CHECK(*from == '"' || *from == '\\');
