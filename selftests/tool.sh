@@ -195,6 +195,40 @@ ok "stat --interval --count" eval 'is 0 && [ "$(grep -cE "^versions " out)" = 3 
 v stat --interval 0.05 --count 2 --json machine
 ok "stat --interval --json" eval 'is 0 && [ "$(grep -c "\"rates\": {\"versions\": [0-9.]*, " out)" = 1 ] && [ "$(wc -l <out)" = 2 ]'
 
+# One that is stopped doesn't answer; the module needs no answer.
+bg serve stopped
+up stopped
+kill -STOP "$pid"
+v ls
+if [ "${VENOM_BACKEND-}" = dev ]; then
+	ok "ls shows a stopped daemon" eval 'is 0 && says "^machine +alive " && says "^stopped +alive +dev +$pid "'
+else
+	ok "ls shows a stopped daemon as silent" eval 'is 0 && says "^machine +alive " && says "^stopped +silent .* $pid "'
+	v ls --json
+	ok "ls --json, too" eval 'is 0 && says "^\{\"name\": \"stopped\", \"alive\": true, \"silent\": true, \"pid\": $pid, \"uid\": [0-9]+, \"gid\": [0-9]+\}$"'
+fi
+kill -CONT "$pid"
+v req stopped ping
+ok "and when it goes on it answers" eval 'is 0 && prints pong'
+kill "$pid"
+ended "$pid"
+# A folder that can't be read, by somebody who isn't root.
+chmod 711 .
+cp "$venom" copy
+mkdir -m 700 sealed
+as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+if [ "$(id -u)" != 0 ]; then
+	as=()
+	chmod 0 sealed
+fi
+if [ "${VENOM_BACKEND-}" != dev ] && "${as[@]}" ./copy --version >/dev/null 2>&1; then
+	VENOM_BACKEND=memfd VENOM_RUNTIME_DIR=$dir/sealed timeout -k 5 60 "${as[@]}" ./copy ls >out 2>err
+	status=$?
+	ok "ls of a folder that can't be read: one sentence" error "sealed.*Permission denied"
+else
+	ok "ls of a folder that can't be read # SKIP with the module, or no setpriv" true
+fi
+
 # ---- life and death ---------------------------------------------------------
 v serve machine
 ok "serve: a living daemon has the name" error "machine: "
@@ -204,10 +238,14 @@ ok "and it still answers" eval 'is 0 && prints pong'
 ended "$subscriber"
 ok "sub is told of the daemon's death" eval 'is 1 && [ "$(wc -l <err)" = 1 ] && grep -q "machine: .*gone" err'
 v ls
+ok "ls doesn't show the dead" eval 'is 0 && [ ! -s out ] && [ ! -s err ]'
+v ls --all
 if [ "${VENOM_BACKEND-}" = dev ]; then
-	ok "ls has no trace of the dead whom nobody holds" eval 'is 0 && ! says "^machine "'
+	ok "ls --all has no trace of the dead whom nobody holds" eval 'is 0 && ! says "^machine "'
 else
-	ok "ls shows the dead" eval 'is 0 && says "^machine +dead"'
+	ok "ls --all shows the dead" eval 'is 0 && says "^machine +dead$"'
+	v ls --all --json
+	ok "ls --all --json" eval 'is 0 && says "^\{\"name\": \"machine\", \"alive\": false\}$"'
 fi
 v req machine ping
 ok "req to the dead: one sentence" error "machine: "
