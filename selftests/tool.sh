@@ -4,7 +4,7 @@
 # tool.sh: every verb of the `venom` command, for real, with what it prints and its exit status.
 # TAP on stdout.  B names the build folder.  Nothing here depends on how fast anything is.
 #
-# shellcheck disable=SC2016,SC2086 # conditions are for eval; words are meant to be split
+# shellcheck disable=SC2016,SC2086,SC1090 # conditions are for eval; words are meant to be split
 set -u
 cd "$(dirname "$0")/.." || exit 1
 venom=$PWD/${B:-build}/venom
@@ -15,6 +15,7 @@ dir=$(mktemp -d)
 export VENOM_RUNTIME_DIR=$dir/run
 unset VENOM_LOG
 mkdir "$VENOM_RUNTIME_DIR"
+completion=$PWD/tools/venom.bash-completion
 cd "$dir" || exit 1
 mine=()
 cleanup() {
@@ -388,7 +389,7 @@ for bad in $'\e[31mred' $'a\177' $'a\nb' $'a\23331m' $'a\302\23331m' $'a\342\200
 done
 # A name may have such, as far as it is no control character of ASCII.
 for name in $'a\23331m' $'a\302\23331m' $'a\342\200\256b' grö plain; do
-	bg pub --linger forever "$name" </dev/null
+	bg pub --linger forever "$name" # with no input: a job of a script has none
 	up "$name"
 done
 v ls
@@ -403,6 +404,39 @@ v stat --json $'a\302\23331m'
 ok "stat --json, too" eval 'is 0 && ! raw && says "\"a.u009b31m\""'
 kill "${mine[@]}" 2>/dev/null
 wait
+
+# ---- completion -------------------------------------------------------------
+# tab VERB... WORD: what TAB offers after WORD, in out
+tab() {
+	COMP_WORDS=(venom "$@")
+	COMP_CWORD=$#
+	_venom "$venom" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}" 2>err
+	status=$?
+	printf '%s\n' "${COMPREPLY[@]}" >out
+}
+if [ ! -e "$completion" ]; then
+	ok "completion # SKIP not here" true
+else
+	. "$completion"
+	evil='$(touch${IFS}evil)'
+	for name in box bore "$evil"; do
+		bg pub --linger forever "$name" # with no input: a job of a script has none
+		up "$name"
+	done
+	tab se
+	ok "completion of a verb" prints serve
+	tab sub --j
+	ok "completion of an option" prints --json
+	tab sub --spin f
+	ok "completion of an option's value" prints forever
+	tab sub bo
+	ok "completion of a name" eval '[ "$(sort out | tr "\n" " ")" = "bore box " ]'
+	tab sub ""
+	ok "a name that is a command is not run" eval '[ ! -e evil ] && [ "$(wc -l <out)" = 3 ]'
+	ok "nor when it has been completed" eval '[ "$(eval "echo $(grep touch out)")" = "$evil" ] && [ ! -e evil ]'
+	kill "${mine[@]}" 2>/dev/null
+	wait
+fi
 
 # ---- descriptors 0 to 2, and limits -----------------------------------------
 bg serve --rate 100 box
