@@ -48,9 +48,9 @@ v() {
 	timeout -k 5 60 "$venom" "$@" >out 2>err
 	status=$?
 }
-# bg ARGUMENT...: run venom beside us; its pid is in $pid, its output in out.$pid and err.$pid.
+# bg ARGUMENT...: run venom beside us, with the file $input as its input, or none; its pid is in $pid, its output in out.$pid and err.$pid.
 bg() {
-	(exec "$venom" "$@" >"out.$BASHPID" 2>"err.$BASHPID" 3>&-) &
+	(exec "$venom" "$@" <"${input:-/dev/null}" >"out.$BASHPID" 2>"err.$BASHPID" 3>&-) &
 	pid=$!
 	mine+=("$pid")
 }
@@ -110,7 +110,7 @@ v ls a
 ok "ls: a name is a usage error" misuse "'a'"
 for bad in "serve --rate 0" "serve --rate x" "serve --mode 8" "serve --mode 7777" "serve --spin often" \
 	"serve --huge maybe" "serve --versions 0" "serve --versions -1" "pub --frame-size 0" "pub --data-size 99999999999G" \
-	"pub --wait 9 --clients 8" "sub --count 0" "sub --timeout never" "sub --raw --json" "stat --count 2" "req --count 1.5"; do
+	"pub --wait 9 --clients 8" "pub --frame-size 8 --data-size 9" "sub --count 0" "sub --timeout never" "sub --raw --json" "stat --count 2" "req --count 1.5"; do
 	v $bad name
 	ok "$bad is a usage error" misuse "--"
 done
@@ -265,6 +265,33 @@ for signal in TERM INT; do
 	[ $signal = INT ] || { bg serve machine; server=$pid; up machine; }
 done
 ok "serve notes base pages, or has huge ones" eval 'grep -q "note: no huge pages" err || [ "$(awk "/^HugePages_Free/ {print \$2}" /proc/meminfo)" -gt 0 ]'
+# With the module a daemon goes on with a dead one's channel, if a shell is still on it: here one that is halted meanwhile.
+if [ "${VENOM_BACKEND-}" = dev ]; then
+	seq 5 >in
+	for args in "serve --rate 50" "pub --linger forever"; do
+		last() { grep -c . "out.$reader"; } # each version is a line
+		input=in bg $args --versions 4096 phoenix
+		server=$pid
+		up phoenix
+		bg sub --every --json phoenix
+		reader=$pid
+		until_true eval '[ "$(last)" -ge 5 ]'
+		kill -STOP "$reader"
+		{ kill -9 "$server"; wait "$server"; } 2>/dev/null
+		input=in bg $args --versions 4096 --resume phoenix
+		server=$pid
+		up phoenix
+		v ls --json
+		ok "$args --resume goes on with the channel" says '"name": "phoenix", .*"pid": '"$server"', .*"epoch": 2\}$'
+		before=$(last)
+		kill -CONT "$reader"
+		ok "its shell gets the new versions" until_true eval '[ "$(last)" -ge $((before + 5)) ]'
+		kill "$server"
+		ended "$server"
+		ended "$reader"
+		ok "each once, in their order" eval 'is 0 && cmp <(sed -E "s/.*\"version\": ([0-9]+).*/\1/" out) <(seq "$(wc -l <out)")'
+	done
+fi
 bg serve --rate 50 --versions 8 --mode 640 --spin none --huge never --clients 3 options
 server=$pid
 up options
@@ -389,7 +416,7 @@ for bad in $'\e[31mred' $'a\177' $'a\nb' $'a\23331m' $'a\302\23331m' $'a\342\200
 done
 # A name may have such, as far as it is no control character of ASCII.
 for name in $'a\23331m' $'a\302\23331m' $'a\342\200\256b' grö plain; do
-	bg pub --linger forever "$name" # with no input: a job of a script has none
+	bg pub --linger forever "$name"
 	up "$name"
 done
 v ls
@@ -420,7 +447,7 @@ else
 	. "$completion"
 	evil='$(touch${IFS}evil)'
 	for name in box bore "$evil"; do
-		bg pub --linger forever "$name" # with no input: a job of a script has none
+		bg pub --linger forever "$name"
 		up "$name"
 	done
 	tab se
@@ -465,8 +492,7 @@ timeout -k 5 60 "$venom" req nobody ping <&- >&- 2>&-
 status=$?
 ok "without any of them it fails as it should" is 1
 # Where they are closed, no file of venom's is in their place: not in the verb's process, nor in its children.
-nulls=$(printf '/dev/null\n%.0s' 0 1 2)
-stdio() { [ "$(readlink "/proc/$1/fd/0" "/proc/$1/fd/1" "/proc/$1/fd/2")" = "$nulls" ]; }
+stdio() { for fd in 0 1 2; do [ "$(readlink "/proc/$1/fd/$fd")" = /dev/null ] || return; done; }
 "$venom" pub --linger forever quiet </dev/null 2>/dev/null &
 quiet=$!
 mine+=("$quiet")

@@ -96,7 +96,7 @@ int demo_daemon(void *arg)
 	cfg.data_size = DEMO_STATE;
 	cfg.cmd_size = cfg.resp_size = DEMO_ORDER;
 	cfg.max_clients = DEMO_SHELLS_MAX + 8; /* whoever likes may watch */
-	cfg.flags = VENOM_STAMP;
+	cfg.flags |= VENOM_STAMP;
 	rc = figures_open(&figures);
 	if (rc)
 		return complain(b->name, "/proc can't be read: %s", strerror(-rc));

@@ -166,7 +166,7 @@ static int run(int argc, char **argv)
 	struct venom_config cfg = VENOM_CONFIG_INIT;
 	struct pub p = {0};
 	struct service *service;
-	uint64_t frame = 0, wait = 0;
+	uint64_t frame = 0, line = 0, wait = 0;
 	int64_t linger = 0;
 	int c, rc, status = 1;
 
@@ -176,7 +176,7 @@ static int run(int argc, char **argv)
 		else if (c == 'f')
 			frame = opt_number(1, INT64_MAX);
 		else if (c == 'd')
-			cfg.data_size = opt_number(1, INT64_MAX);
+			line = opt_number(1, INT64_MAX);
 		else if (c == 'w')
 			wait = opt_number(0, VENOM_CLIENTS_MAX);
 		else if (c == 'l')
@@ -188,11 +188,13 @@ static int run(int argc, char **argv)
 	if (wait > cfg.max_clients)
 		usage("--wait: %llu shells will never be there, --clients allows %u", (unsigned long long)wait,
 		      cfg.max_clients);
-	if (frame)
-		cfg.data_size = frame;
+	if (frame && line)
+		usage("--frame-size and --data-size exclude each other");
+	if (frame || line)
+		cfg.data_size = frame ? frame : line;
 	p.size = cfg.data_size;
 
-	cfg.flags = VENOM_STAMP;
+	cfg.flags |= VENOM_STAMP;
 	hold_signals();
 	if (daemon_create(&p.d, p.name, &cfg))
 		return 1;

@@ -84,7 +84,7 @@ static int run(int argc, char **argv)
 
 	cfg.data_size = FIGURES_MAX;
 	cfg.cmd_size = cfg.resp_size = WORDS;
-	cfg.flags = VENOM_STAMP;
+	cfg.flags |= VENOM_STAMP;
 	hold_signals();
 	rc = figures_open(&figures);
 	if (rc)
