@@ -346,6 +346,40 @@ wait "$pub"
 status=$?
 ok "pub that lingers ends with a signal" eval 'is 0 && silent pub.err && [ -z "$("$venom" ls)" ]'
 
+# Both sides at once, the shell first.
+v sub --await 0 --once late
+ok "sub --await 0 of a missing channel: one sentence" error "late: no living daemon"
+v stat --await 0.1 late
+ok "stat --await of a channel that doesn't come: one sentence" error "late: no living daemon"
+bg sub --every --await 60 late
+subscriber=$pid
+bg req --await 60 late hello
+asker=$pid
+bg stat --await 60 late
+looker=$pid
+sleep 0.3
+v sub --await never late
+ok "sub --await of no number is a usage error" misuse "--await"
+kill -0 "$subscriber" "$asker" "$looker" 2>/dev/null
+ok "sub, req and stat --await wait" [ $? = 0 ]
+seq 5 >in
+input=in bg pub --versions 8 --wait 1 --linger forever late
+server=$pid
+ended "$asker"
+ok "req --await gets its answer" eval 'is 0 && prints "error: this daemon only publishes"'
+ended "$looker"
+ok "stat --await gets its look" eval 'is 0 && says "^late: alive"'
+until_true grep -qx 5 "out.$subscriber"
+kill "$server"
+ended "$server"
+ended "$subscriber"
+ok "sub --await gets every version" eval 'is 0 && cmp in out'
+bg sub --await 60 late
+sleep 0.1
+kill "$pid"
+ended "$pid"
+ok "a signal ends it" is 143
+
 # A subscriber that can't keep up: it is stopped while 1000 versions go through a ring of 4.
 mkfifo lines
 "$venom" pub --versions 4 gaps <lines &

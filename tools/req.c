@@ -128,9 +128,11 @@ static int run(int argc, char **argv)
 					     {"one-way", no_argument, NULL, 'o'},
 					     {"json", no_argument, NULL, 'j'},
 					     {"spin", required_argument, NULL, 's'},
+					     AWAIT_OPTION,
 					     {0}};
 	static struct req r = {.timeout = 5 * NSEC_PER_SEC, .count = 1};
 	int64_t spin = VENOM_SPIN_ADAPTIVE;
+	uint64_t deadline = 0;
 	int c, rc;
 
 	while ((c = option(argc, argv, opts)) != -1) {
@@ -138,6 +140,8 @@ static int run(int argc, char **argv)
 			r.timeout = opt_seconds();
 		else if (c == 'c')
 			r.count = opt_number(1, UINT64_MAX);
+		else if (c == 'a')
+			deadline = now_ns() + opt_seconds();
 		else if (c == 's')
 			spin = opt_spin();
 		else if (c == 'o')
@@ -149,7 +153,9 @@ static int run(int argc, char **argv)
 	if (optind == argc)
 		usage("the WORDS of the command are missing");
 
-	rc = venom_shell_connect(&r.s, r.name);
+	do
+		rc = venom_shell_connect(&r.s, r.name);
+	while (await_daemon(rc, deadline));
 	if (rc)
 		return fail(r.name, rc);
 	rc = venom_shell_set_spin(r.s, spin);
@@ -165,7 +171,7 @@ const struct verb verb_req = {
 		"Send the words, a space between them, as one command, and print the daemon's answer; a newline\n"
 		"is added where there is none.  '-' as the only word sends standard input, up to its end.  Words\n"
 		"that begin with '-' go after '--'.\n\n"
-		"  --timeout S       fail without an answer in S seconds; default 5\n"
+		"  --timeout S       fail without an answer in S seconds; default 5\n" AWAIT_HELP
 		"  --count N         do it N times, and tell the latencies on stderr\n"
 		"  --one-way         await no answer\n"
 		"  --json            an object for each answer: latency_ns, length, data or base64\n"

@@ -124,9 +124,10 @@ static int run(int argc, char **argv)
 					     {"json", no_argument, NULL, 'j'},
 					     {"interval", required_argument, NULL, 'i'},
 					     {"count", required_argument, NULL, 'c'},
+					     AWAIT_OPTION,
 					     {0}};
 	static struct look looks[2];
-	uint64_t count = 0;
+	uint64_t count = 0, deadline = 0;
 	int64_t interval = 0;
 	bool as_json = false;
 	const char *name;
@@ -135,6 +136,8 @@ static int run(int argc, char **argv)
 	while ((c = option(argc, argv, opts)) != -1) {
 		if (c == 'i')
 			interval = opt_real(0.001, 1e9) * NSEC_PER_SEC;
+		else if (c == 'a')
+			deadline = now_ns() + opt_seconds();
 		else if (c == 'c')
 			count = opt_number(1, UINT64_MAX);
 		else
@@ -150,9 +153,11 @@ static int run(int argc, char **argv)
 		struct look *l = &looks[n % 2], *was = n ? &looks[(n + 1) % 2] : NULL;
 		int rc;
 
-		l->peers = 0;
-		l->time_ns = now_ns();
-		rc = venom_stat(name, &l->info, &l->daemon, keep, l);
+		do {
+			l->peers = 0;
+			l->time_ns = now_ns();
+			rc = venom_stat(name, &l->info, &l->daemon, keep, l);
+		} while (!n && await_daemon(rc, deadline));
 		if (rc < 0)
 			return fail(name, rc);
 		(as_json ? json : text)(l, was);
@@ -170,7 +175,6 @@ const struct verb verb_stat = {
 	.help = "stat [OPTIONS] NAME\n\n"
 		"Show what a channel is and its counters, the daemon's and each shell's, without attaching to it.\n\n"
 		"  --interval S      again every S seconds, with what each counter grew by in a second\n"
-		"  --count N         end after N times\n"
-		"  --json            an object a line",
+		"  --count N         end after N times\n" AWAIT_HELP "  --json            an object a line",
 	.run = run,
 };

@@ -129,9 +129,11 @@ static int run(int argc, char **argv)
 					     {"raw", no_argument, NULL, 'r'},
 					     {"json", no_argument, NULL, 'j'},
 					     {"spin", required_argument, NULL, 's'},
+					     AWAIT_OPTION,
 					     {0}};
 	struct sub s = {.timeout = -1};
 	int64_t spin = VENOM_SPIN_ADAPTIVE;
+	uint64_t deadline = 0;
 	struct venom_info info;
 	int c, rc;
 
@@ -149,6 +151,9 @@ static int run(int argc, char **argv)
 		case 't':
 			s.timeout = opt_seconds();
 			break;
+		case 'a':
+			deadline = now_ns() + opt_seconds();
+			break;
 		case 's':
 			spin = opt_spin();
 			break;
@@ -160,7 +165,9 @@ static int run(int argc, char **argv)
 	}
 	s.name = take_name(argc, argv, false);
 
-	rc = venom_shell_connect(&s.s, s.name);
+	do
+		rc = venom_shell_connect(&s.s, s.name);
+	while (await_daemon(rc, deadline));
 	if (rc)
 		return fail(s.name, rc);
 	s.news = !venom_shell_version(s.s);
@@ -186,7 +193,7 @@ const struct verb verb_sub = {
 		"  --every           every version in order, from the oldest still there; gaps are told on stderr\n"
 		"  --count N         end after N versions\n"
 		"  --once            the same as --count 1\n"
-		"  --timeout S       fail when there is nothing new for S seconds\n"
+		"  --timeout S       fail when there is nothing new for S seconds\n" AWAIT_HELP
 		"  --raw             the bytes as they are, nothing added\n"
 		"  --json            an object a line: version, length, time_ns if known, data or base64\n"
 		"  --spin HOW        adaptive (default), forever, none, or nanoseconds to spin before a sleep\n\n"

@@ -54,7 +54,13 @@ uint64_t now_ns(void);
 void hold_signals(void);
 bool nap(uint64_t ns);
 bool await_input(int fd);
+bool await_daemon(int rc, uint64_t deadline);
 const char *human_ns(char buf[16], uint64_t ns);
+
+/* clang-format off */
+#define AWAIT_OPTION {"await", required_argument, NULL, 'a'}
+/* clang-format on */
+#define AWAIT_HELP "  --await S         where no daemon has the name, wait up to S seconds for one\n"
 
 /* daemon.c: what every verb with a daemon needs. */
 /* clang-format off */

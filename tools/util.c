@@ -293,6 +293,12 @@ bool await_input(int fd)
 	return !stopped;
 }
 
+/* Whether to try again after rc: no daemon has the name yet, and there is time left.  Sleeps a bit before it says so. */
+bool await_daemon(int rc, uint64_t deadline)
+{
+	return rc == -ENOENT && now_ns() < deadline && nap(NSEC_PER_SEC / 100);
+}
+
 const char *human_ns(char buf[16], uint64_t ns)
 {
 	if (ns < 10000)
