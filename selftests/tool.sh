@@ -108,14 +108,16 @@ v sub a b
 ok "sub: two names are a usage error" misuse "'b'"
 v ls a
 ok "ls: a name is a usage error" misuse "'a'"
-for bad in "serve --rate 0" "serve --rate x" "serve --mode 8" "serve --mode 7777" "serve --spin often" \
+for bad in "serve --rate 0" "serve --rate x" "serve --mode 8" "serve --mode 7777" "serve --mode 40000000666" "serve --spin often" \
 	"serve --huge maybe" "serve --versions 0" "serve --versions -1" "pub --frame-size 0" "pub --data-size 99999999999G" \
 	"pub --wait 9 --clients 8" "pub --frame-size 8 --data-size 9" "sub --count 0" "sub --timeout never" "sub --raw --json" "stat --count 2" "req --count 1.5"; do
 	v $bad name
 	ok "$bad is a usage error" misuse "--"
 done
-v demo --cpus 1
-ok "demo --cpus 1 is a usage error" misuse "--cpus"
+for bad in 1 0,0 0,1,2 0,-1 4294967296,1; do
+	v demo --cpus "$bad"
+	ok "demo --cpus $bad is a usage error" misuse "--cpus"
+done
 
 # ---- names ------------------------------------------------------------------
 for verb in sub stat "req --timeout 1"; do

@@ -15,13 +15,15 @@ bool config_option(int c, struct venom_config *cfg)
 {
 	static const char *const huge[] = {
 		[VENOM_HUGE_PREFER] = "prefer", [VENOM_HUGE_REQUIRE] = "require", [VENOM_HUGE_NEVER] = "never"};
+	unsigned long mode;
 	char *end;
 
 	switch (c) {
 	case 'M':
-		cfg->mode = strtoul(optarg, &end, 8);
-		if (*end || *optarg < '0' || *optarg > '7' || cfg->mode > 0777)
+		mode = strtoul(optarg, &end, 8);
+		if (*end || *optarg < '0' || *optarg > '7' || mode > 0777)
 			usage("--mode: '%s' is not an octal mode such as 600", optarg);
+		cfg->mode = mode;
 		return true;
 	case 'S':
 		cfg->spin_ns = opt_spin();
@@ -101,14 +103,14 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* Serve commands with fn in a thread of its own. */
+/* Serve commands with fn in a thread of its own.  0, or 1 after it has said what was wrong. */
 int service_start(struct service **out, struct venom_daemon *d, venom_handler fn, void *user)
 {
 	struct service *sv = calloc(1, sizeof(*sv));
 	int err;
 
 	if (!sv)
-		return -ENOMEM;
+		return complain(NULL, "%s", strerror(ENOMEM));
 	sv->d = d;
 	sv->fn = fn;
 	sv->user = user;
@@ -116,13 +118,13 @@ int service_start(struct service **out, struct venom_daemon *d, venom_handler fn
 	err = pthread_create(&sv->thread, NULL, serve, sv);
 	if (err) {
 		free(sv);
-		return -err;
+		return complain(NULL, "no thread can be started to answer commands: %s", strerror(err));
 	}
 	*out = sv;
 	return 0;
 }
 
-/* Stop it, and tell how it went: 0, or the error that ended it. */
+/* Stop it.  0, or 1 after it has said what had ended it before. */
 int service_end(struct service *sv)
 {
 	int rc;
@@ -131,5 +133,5 @@ int service_end(struct service *sv)
 	pthread_join(sv->thread, NULL);
 	rc = sv->rc;
 	free(sv);
-	return rc;
+	return rc ? complain(NULL, "commands can't be answered any more: %s", strerror(-rc)) : 0;
 }

@@ -70,8 +70,10 @@ static bool start(struct demo *d)
 	uint64_t deadline = now_ns() + 10 * NSEC_PER_SEC;
 
 	d->daemon = child(demo_daemon, b);
-	if (d->daemon < 0)
-		return fail(NULL, -errno), false;
+	if (d->daemon < 0) {
+		d->daemon = 0;
+		return complain(NULL, "fork: %s", strerror(errno)), false;
+	}
 	while (!b->ready)
 		if (!all_there(d) || now_ns() > deadline || !nap(1000000))
 			return false;
@@ -80,7 +82,7 @@ static bool start(struct demo *d)
 		d->shell[i] = child(demo_shell, &d->part[i]);
 		if (d->shell[i] < 0) {
 			d->shell[i] = 0;
-			return fail(NULL, -errno), false;
+			return complain(NULL, "fork: %s", strerror(errno)), false;
 		}
 	}
 	for (unsigned int i = 0; i < b->shells; i++)
@@ -345,6 +347,21 @@ static int perform(struct demo *d)
 	return 0;
 }
 
+/* "0,1" */
+static bool two_cpus(const char *text, int cpus[2])
+{
+	for (int i = 0; i < 2; i++) {
+		char *end;
+		unsigned long cpu = strtoul(text, &end, 10);
+
+		if (end == text || *end != (i ? 0 : ',') || cpu >= CPU_SETSIZE)
+			return false;
+		cpus[i] = cpu;
+		text = end + 1;
+	}
+	return cpus[0] != cpus[1];
+}
+
 static int run(int argc, char **argv)
 {
 	static const struct option opts[] = {{"help", no_argument, NULL, 'h'},
@@ -354,12 +371,12 @@ static int run(int argc, char **argv)
 					     {"cpus", required_argument, NULL, 'c'},
 					     {"json", no_argument, NULL, 'j'},
 					     {0}};
-	static struct demo d = {.seconds = 5, .cpu_daemon = -1, .cpu_shell = -1};
+	static struct demo d = {.seconds = 5};
 	struct board *b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int c, end;
+	int c, cpus[2] = {-1, -1};
 
 	if (b == MAP_FAILED)
-		return fail(NULL, -errno);
+		return complain(NULL, "no memory for the demo: %s", strerror(errno));
 	d.b = b;
 	b->shells = 3;
 	b->rate = 2000;
@@ -372,13 +389,13 @@ static int run(int argc, char **argv)
 			b->rate = opt_real(1, 1e5);
 		else if (c == 'j')
 			d.json = true;
-		else if (sscanf(optarg, "%d,%d%n", &d.cpu_daemon, &d.cpu_shell, &end) != 2 || optarg[end] ||
-			 d.cpu_daemon < 0 || d.cpu_shell < 0 || d.cpu_daemon >= CPU_SETSIZE ||
-			 d.cpu_shell >= CPU_SETSIZE || d.cpu_daemon == d.cpu_shell)
+		else if (!two_cpus(optarg, cpus))
 			usage("--cpus: '%s' is not two CPUs such as 0,1", optarg);
 	}
 	if (optind < argc)
 		usage("'%s' is too much; the demo names its channel itself", argv[optind]);
+	d.cpu_daemon = cpus[0];
+	d.cpu_shell = cpus[1];
 	snprintf(b->name, sizeof(b->name), "demo-%d", getpid());
 	return perform(&d);
 }

@@ -99,13 +99,14 @@ int demo_daemon(void *arg)
 	cfg.flags |= VENOM_STAMP;
 	rc = figures_open(&figures);
 	if (rc)
-		return complain(b->name, "/proc can't be read: %s", strerror(-rc));
+		return complain(b->name, "the machine's figures can't be read from /proc: %s", strerror(-rc));
 	rc = venom_daemon_create(&d, b->name, &cfg);
 	if (rc)
 		return fail(b->name, rc);
-	rc = service_start(&service, d, answer, NULL);
-	if (rc)
-		return fail(b->name, rc);
+	if (service_start(&service, d, answer, NULL)) {
+		venom_daemon_destroy(d);
+		return 1;
+	}
 	b->ready = 1;
 	pace = pace_start(b->rate);
 	do {
@@ -116,10 +117,10 @@ int demo_daemon(void *arg)
 		rc = venom_daemon_write_commit(d, len + SUM_LEN);
 	} while (!rc && pace_wait(&pace) && !b->stop_daemon);
 	end = service_end(service);
-	rc = rc ? rc : end ? end : venom_daemon_stats(d, &b->daemon);
+	venom_daemon_stats(d, &b->daemon);
 	venom_daemon_destroy(d);
 	figures_close(figures);
-	return rc ? fail(b->name, rc) : 0;
+	return rc ? complain(b->name, "no version can be published: %s", strerror(-rc)) : end;
 }
 
 /* Read the latest and see that it is whole, and not older than what we know. */
@@ -190,7 +191,7 @@ int demo_shell(void *arg)
 		if (rc >= 0)
 			rc = order(s, me, part->nr);
 		if (rc < 0)
-			return fail(name, rc);
+			return fail_attached(name, rc);
 	}
 	venom_shell_close(s);
 	return 0;

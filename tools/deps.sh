@@ -45,6 +45,7 @@ for group in "$@"; do
 		need command -v dkms -- dkms
 		need command -v sparse -- sparse
 		need command -v cppcheck -- cppcheck
+		need command -v strace -- strace
 		need perl -MTerm::ANSIColor -e 1 -- perl # perl-base has it not
 		need command -v systemd-sysusers -- systemd-standalone-sysusers
 		need "$(header liburing.h)" -- liburing-dev

@@ -54,7 +54,7 @@ static int daemon_part(void *arg)
 		kind = *(const char *)cmd.data;
 		rc = venom_daemon_respond(d, &cmd, cmd.data, cmd.len);
 		if (rc)
-			return fail(st->name, rc);
+			return complain(st->name, "no answer can be given: %s", strerror(-rc));
 	}
 	venom_daemon_destroy(d);
 	return 0;
@@ -70,7 +70,7 @@ static int ask(struct venom_shell *s, const char *name, char kind)
 	memcpy(order + 8, &number, sizeof(number));
 	n = venom_shell_request(s, order, sizeof(order), answer, sizeof(answer), 5 * NSEC_PER_SEC);
 	if (n < 0)
-		return fail(name, n);
+		return fail_attached(name, n);
 	if (n != MESSAGE || memcmp(order, answer, MESSAGE))
 		return complain(name, "request %llu got another one's answer", (unsigned long long)number);
 	return 0;
@@ -91,7 +91,9 @@ static int shell_part(void *arg)
 	struct venom_shell *s;
 	int rc = pin_to_cpu(du->cpu_shell);
 
-	if (rc || !line || !request)
+	if (!line || !request)
+		return complain(NULL, "%s", strerror(ENOMEM));
+	if (rc)
 		return complain(NULL, "no process can be put on CPU %d: %s", du->cpu_shell, strerror(-rc));
 	while (!st->ready)
 		nap(1000000); /* the parent ends us should this never come */
@@ -135,7 +137,7 @@ int duet_run(struct duet *du, uint64_t time_ns)
 	bool well;
 
 	if (st == MAP_FAILED)
-		return fail(NULL, -errno);
+		return complain(NULL, "no memory for the duet: %s", strerror(errno));
 	snprintf(st->name, sizeof(st->name), "duet-%d", getpid());
 	st->du = *du;
 	st->du.clock_ns = clock_cost();

@@ -40,6 +40,12 @@ static int input_failed(struct pub *p)
 	return complain(p->name, "standard input: %s", strerror(errno));
 }
 
+static int pub_failed(struct pub *p, int err)
+{
+	return complain(p->name, "version %llu can't be published: %s", (unsigned long long)p->count + 1,
+			strerror(-err));
+}
+
 /* Before each version but the first; false when it is time to stop. */
 static bool beat(struct pub *p)
 {
@@ -60,7 +66,7 @@ static int pub_line(struct pub *p, const char *line, size_t len)
 		return -1;
 	rc = venom_daemon_publish(p->d, line, len);
 	if (rc)
-		return fail(p->name, rc);
+		return pub_failed(p, rc);
 	p->count++;
 	return 0;
 }
@@ -74,7 +80,7 @@ static int pub_lines(struct pub *p)
 	int rc = 0;
 
 	if (!buf)
-		return fail(p->name, -ENOMEM);
+		return complain(p->name, "no memory for a line of %zu bytes", p->size);
 	while (!rc) {
 		ssize_t n = input(buf + have, room - have);
 		char *line = buf, *scan = buf + have, *nl;
@@ -129,7 +135,7 @@ static int pub_frames(struct pub *p)
 				(unsigned long long)p->count + 1, have, p->size);
 		rc = venom_daemon_write_commit(p->d, p->size);
 		if (rc)
-			return fail(p->name, rc);
+			return pub_failed(p, rc);
 		p->count++;
 	}
 }
@@ -168,7 +174,7 @@ static int run(int argc, char **argv)
 	struct service *service;
 	uint64_t frame = 0, line = 0, wait = 0;
 	int64_t linger = 0;
-	int c, rc, status = 1;
+	int c, status = 1;
 
 	while ((c = option(argc, argv, opts)) != -1) {
 		if (c == 'r')
@@ -198,16 +204,15 @@ static int run(int argc, char **argv)
 	hold_signals();
 	if (daemon_create(&p.d, p.name, &cfg))
 		return 1;
-	rc = service_start(&service, p.d, refuse, NULL);
-	if (!rc) {
+	if (!service_start(&service, p.d, refuse, NULL)) {
 		await_shells(p.d, wait);
 		status = stopped ? 0 : frame ? pub_frames(&p) : pub_lines(&p);
 		if (linger)
 			nap(linger);
-		rc = service_end(service);
+		status |= service_end(service);
 	}
 	venom_daemon_destroy(p.d);
-	return rc ? fail(p.name, rc) : status;
+	return status;
 }
 
 const struct verb verb_pub = {

@@ -28,7 +28,7 @@ static int req_request(struct req *r)
 	uint64_t took = now_ns() - start;
 
 	if (n < 0)
-		return fail(r->name, n);
+		return fail_attached(r->name, n);
 	hist_add(&r->hist, took);
 	if (r->json) {
 		printf("{\"latency_ns\": %llu, \"length\": %zd, ", (unsigned long long)took, n);
@@ -49,10 +49,10 @@ static int req_send(struct req *r)
 	while ((rc = venom_shell_send(r->s, r->cmd, r->len)) == -EAGAIN) {
 		rc = venom_shell_room(r->s, r->timeout);
 		if (rc <= 0)
-			return rc ? fail(r->name, rc)
+			return rc ? fail_attached(r->name, rc)
 				  : complain(r->name, "the lane is full, and the daemon took nothing in time");
 	}
-	return rc ? fail(r->name, rc) : 0;
+	return rc ? fail_attached(r->name, rc) : 0;
 }
 
 static void summary(const struct req *r)
@@ -106,7 +106,8 @@ static int talk(struct req *r, int argc, char **argv)
 	r->answer = malloc(r->room);
 	r->cmd = cmd = command(argc, argv, info.cmd_size, &r->len);
 	if (!r->answer || !cmd)
-		rc = fail(r->name, -ENOMEM);
+		rc = complain(r->name, "no memory for a command of %u bytes and an answer of %zu", info.cmd_size,
+			      r->room);
 	else if (ferror(stdin))
 		rc = complain(r->name, "standard input: %s", strerror(errno));
 	else if (r->len > info.cmd_size)

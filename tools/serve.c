@@ -75,7 +75,7 @@ static int run(int argc, char **argv)
 	struct pace pace;
 	double rate = 1000;
 	const char *name;
-	int c, rc, end;
+	int c, rc, status = 1;
 
 	while ((c = option(argc, argv, opts)) != -1)
 		if (!config_option(c, &cfg))
@@ -88,13 +88,12 @@ static int run(int argc, char **argv)
 	hold_signals();
 	rc = figures_open(&figures);
 	if (rc)
-		return complain(name, "/proc can't be read: %s", strerror(-rc));
+		return complain(name, "the machine's figures can't be read from /proc: %s", strerror(-rc));
 	if (daemon_create(&d, name, &cfg)) {
 		figures_close(figures);
 		return 1;
 	}
-	rc = service_start(&service, d, answer, NULL);
-	if (!rc) {
+	if (!service_start(&service, d, answer, NULL)) {
 		pace = pace_start(rate);
 		do {
 			size_t size;
@@ -103,12 +102,13 @@ static int run(int argc, char **argv)
 			rc = venom_daemon_write_commit(d,
 						       figures_text(figures, venom_daemon_version(d) + 1, buf, size));
 		} while (!rc && pace_wait(&pace));
-		end = service_end(service);
-		rc = rc ? rc : end;
+		status = service_end(service);
+		if (rc)
+			status = complain(name, "no version can be published: %s", strerror(-rc));
 	}
 	venom_daemon_destroy(d);
 	figures_close(figures);
-	return rc ? fail(name, rc) : 0;
+	return status;
 }
 
 const struct verb verb_serve = {

@@ -115,7 +115,7 @@ static int follow(struct sub *s)
 			return s->count || s->missed;
 		}
 		if (rc < 0)
-			return fail(s->name, rc);
+			return fail_attached(s->name, rc);
 	}
 }
 
@@ -176,9 +176,10 @@ static int run(int argc, char **argv)
 		rc = venom_shell_set_spin(s.s, spin);
 	s.size = rc ? 0 : info.data_size;
 	s.buf = malloc(s.size ?: 1);
-	if (!rc && !s.buf)
-		rc = -ENOMEM;
-	rc = rc ? fail(s.name, rc) : follow(&s);
+	if (rc)
+		rc = fail(s.name, rc);
+	else
+		rc = s.buf ? follow(&s) : complain(s.name, "no memory for a state of %zu bytes", s.size);
 	free(s.buf);
 	venom_shell_close(s.s);
 	return rc;

@@ -41,9 +41,10 @@ int64_t opt_seconds(void);
 int64_t opt_spin(void);
 __attribute__((noreturn, format(printf, 1, 2))) void usage(const char *fmt, ...);
 
-/* util.c: messages and standard output.  complain() and fail() return 1, the exit status. */
+/* util.c: messages and standard output.  complain(), fail() and fail_attached() return 1, the exit status. */
 __attribute__((format(printf, 2, 3))) int complain(const char *name, const char *fmt, ...);
 int fail(const char *name, int err);
+int fail_attached(const char *name, int err);
 bool out_good(void);
 bool flush_out(void);
 int finish(int status);

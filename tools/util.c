@@ -84,50 +84,37 @@ int complain(const char *name, const char *fmt, ...)
 	return 1;
 }
 
-static const char *sentence(int err)
-{
-	switch (err) {
-	case EINVAL:
-		return "the name, or something asked for, can't be";
-	case ENOENT:
-		return "no living daemon has this name; `venom ls` shows which are there";
-	case EBUSY:
-		return "a living daemon has this name";
-	case EACCES:
-		return "not allowed for this user; the channel's mode says who may read and who may command";
-	case EUSERS:
-		return "every place for a shell is taken";
-	case EPIPE:
-		return "the daemon has gone";
-	case ECONNRESET:
-		return "the daemon took the command and has gone without an answer";
-	case ETIMEDOUT:
-		return "no answer in time";
-	case EAGAIN:
-		return "the lane is full: the daemon has not taken the earlier commands yet";
-	case EMSGSIZE:
-		return "the message is too large for this channel";
-	case EOWNERDEAD:
-		return "the daemon died while it wrote the only version";
-	case EPROTO:
-		return "the daemon speaks another version of venom, or wrote what can't be";
-	case ENOMEM:
-		return "not enough memory";
-	case EMFILE:
-		return "out of file descriptors; see `ulimit -n`";
-	case ENODEV:
-		return "the backend that VENOM_BACKEND names is not here";
-	default:
-		return strerror(err);
-	}
-}
-
-/* Say in one sentence why the library refused. */
+/* Say why a channel can't be created, attached to or looked at: the library has the sentence. */
 int fail(const char *name, int err)
 {
 	const char *msg = venom_errmsg();
 
-	return complain(name, "%s", *msg ? msg : sentence(-err));
+	return complain(name, "%s", *msg ? msg : strerror(-err));
+}
+
+/* Say why a read or a command of an attached shell failed.  venom_errmsg() may be of an earlier call here. */
+int fail_attached(const char *name, int err)
+{
+	switch (-err) {
+	case EACCES:
+		return complain(name, "the channel's mode does not let this user command");
+	case EPIPE:
+		return complain(name, "the daemon has gone");
+	case ECONNRESET:
+		return complain(name, "the daemon took the command and has gone without an answer");
+	case ETIMEDOUT:
+		return complain(name, "no answer in time");
+	case EAGAIN:
+		return complain(name, "the lane is full: the daemon has not taken the earlier commands yet");
+	case EMSGSIZE:
+		return complain(name, "the message is too large for this channel");
+	case EOWNERDEAD:
+		return complain(name, "the daemon died while it wrote the only version");
+	case EPROTO:
+		return complain(name, "what the daemon wrote is invalid");
+	default:
+		return complain(name, "%s", strerror(-err));
+	}
 }
 
 /* The last word on stdout: a full disk must not look like success. */
@@ -273,13 +260,21 @@ void hold_signals(void)
 	napping = &open_mask;
 }
 
+/* A sleep that fails, as under a seccomp filter, must not become a spin. */
+static int slept(int rc)
+{
+	if (rc < 0 && errno != EINTR)
+		exit(complain(NULL, "ppoll: %s", strerror(errno)));
+	return rc;
+}
+
 /* Sleep; false when it is time to stop. */
 bool nap(uint64_t ns)
 {
 	struct timespec ts = {.tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC};
 
 	if (!stopped)
-		ppoll(NULL, 0, &ts, napping);
+		slept(ppoll(NULL, 0, &ts, napping));
 	return !stopped;
 }
 
@@ -288,7 +283,7 @@ bool await_input(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
-	while (!stopped && ppoll(&p, 1, NULL, napping) < 0 && errno == EINTR)
+	while (!stopped && slept(ppoll(&p, 1, NULL, napping)) < 0)
 		;
 	return !stopped;
 }
