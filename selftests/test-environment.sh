@@ -32,9 +32,50 @@ verbs=("pub --linger 0.01 mine" "sub --count 2 box" "req --count 2 box ping" "re
 	"stat --interval 0.01 --count 2 box")
 input() { seq 3; }
 
+# Too little of something.  A program that the loader can't start is none of ours.
+for limit in "-f 16" "-f 64" "-v 8000" "-v 16000" "-v 200000" "-n 3" "-n 4" "-n 5" "-n 6" "-n 8" "-n 12" "-s 64" "-l 0" "-d 1024" "-c 0"; do
+	bad=
+	for verb in "${verbs[@]}" "serve mine" "demo --seconds 0.1"; do
+		input | (ulimit -S $limit && exec timeout -s INT -k 20 0.5 "$venom" $verb) >out 2>err
+		status=$?
+		grep -qE 'shared (libraries|object)|run command|cannot execute' err || [ $status = 124 ] || well $status ||
+			bad+="$verb: status $status, $(head -n 1 err); "
+	done
+	echo "$bad" >log
+	[ -z "$bad" ]
+	result $? "ulimit $limit" log
+done 2>/dev/null
+export LANG=xx_YY.nonsense
+for env in "-u HOME" "-u TMPDIR -u PATH" "-i VENOM_RUNTIME_DIR=$VENOM_RUNTIME_DIR"; do
+	bad=
+	for verb in "${verbs[@]}"; do
+		input | timeout -k 5 60 env $env "$venom" $verb >out 2>err
+		status=$?
+		[ $status = 0 ] || bad+="$verb: status $status, $(head -n 1 err); "
+	done
+	echo "$bad" >log
+	[ -z "$bad" ]
+	result $? "env $env, and an odd locale" log
+done
+unset LANG
+if unshare -m true 2>/dev/null; then
+	bad=
+	for verb in "${verbs[@]}" "serve mine" "demo --seconds 0.1"; do
+		input | unshare -m sh -c 'mount -t tmpfs none /proc && exec timeout -s INT -k 20 0.5 "$@"' - "$venom" $verb >out 2>err
+		status=$?
+		[ $status = 124 ] || well $status || bad+="$verb: status $status, $(head -n 1 err); "
+	done
+	echo "$bad" >log
+	[ -z "$bad" ]
+	result $? "without /proc" log
+else
+	skip "without /proc" "no mount namespace"
+fi
+
 if ! strace -qq -o /dev/null true 2>/dev/null; then
-	echo "1..0 # SKIP no strace, or it may not trace"
-	exit 0
+	skip "calls refused" "no strace, or it may not trace"
+	echo "1..$n"
+	exit $failed
 fi
 
 # refused ERRNO CALLS WHEN VERB...: run it so that these calls fail, all from the WHENth on.
