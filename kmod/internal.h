@@ -72,7 +72,7 @@ void venom_uncharge(struct venom_charge *c);
 /* A run of the module's own pages: zeroed, never swapped, never given back while somebody maps them. */
 struct venom_area {
 	struct kref ref;
-	unsigned int nr;
+	unsigned long nr;
 	struct page *pages[];
 };
 

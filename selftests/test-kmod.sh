@@ -56,5 +56,15 @@ result $? "cppcheck"
 grep -ln 'LINUX_VERSION_CODE\|KERNEL_VERSION(' kmod/*.[ch] | grep -v compat.h >"$tmp/log"
 [ ! -s "$tmp/log" ]
 result $? "versions are asked for in compat.h alone"
+# 32 bits say too little; __u64 is aligned otherwise there, too.
+echo '#include <linux/venom_layout.h>' >"$tmp/layout.c"
+as_32="cc -m32 -E -Ikmod/uapi -idirafter /usr/include/$(cc -print-multiarch)"
+if echo '#include <linux/types.h>' | $as_32 - >"$tmp/log" 2>&1; then
+	$as_32 "$tmp/layout.c" >"$tmp/log" 2>&1
+	grep -q '#error "venom needs a 64-bit user space' "$tmp/log"
+	result $? "the headers refuse a 32-bit user space"
+else
+	skip "the headers refuse a 32-bit user space" "no 32-bit compiler"
+fi
 echo "1..$n"
 exit $failed

@@ -36,6 +36,10 @@
 
 #include <linux/types.h>
 
+#if !defined(__KERNEL__) && __BITS_PER_LONG != 64
+#error "venom needs a 64-bit user space: an area may be larger than 32 bits can say"
+#endif
+
 #ifdef __cplusplus
 #define VENOM_ASSERT(what) static_assert(what, #what)
 #else
@@ -289,8 +293,9 @@ VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 /* ---- sizes ---------------------------------------------------------------- */
 
 /*
- * What a geometry comes to, for the kernel and the library alike.  The fields that a user chooses (all up
- * to data_size, but payload) must be in bounds: then nothing here overflows.
+ * What a geometry comes to, for the kernel and the library alike.  All of it is computed in 64 bits: a 32-bit
+ * field is widened before anything is added to it or multiplied with it.  The fields that a user chooses (all up to
+ * data_size, but payload) must be in bounds: then nothing here overflows.
  */
 #define VENOM_PAGE		4096U
 #define VENOM_VERSIONS_MAX	65536
@@ -323,7 +328,7 @@ static __inline__ void venom_geometry_fill(struct venom_geometry *geo, __u64 pag
 
 static __inline__ __u64 venom_state_bytes(const struct venom_geometry *geo)
 {
-	return venom_round_up(geo->first + geo->versions * geo->stride, geo->page_size);
+	return venom_round_up(geo->first + (__u64)geo->versions * geo->stride, geo->page_size);
 }
 
 /* How many slots a ring for n messages has. */
@@ -334,19 +339,21 @@ static __inline__ __u32 venom_slots_ring(__u32 n)
 
 static __inline__ __u64 venom_commands_bytes(const struct venom_geometry *geo)
 {
-	return venom_round_up(VENOM_LANE_FIRST + venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->cmd_size),
+	return venom_round_up(VENOM_LANE_FIRST +
+				      (__u64)venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->cmd_size),
 			      VENOM_PAGE);
 }
 
 static __inline__ __u64 venom_responses_bytes(const struct venom_geometry *geo)
 {
-	return venom_round_up(VENOM_LANE_FIRST + venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->resp_size),
+	return venom_round_up(VENOM_LANE_FIRST +
+				      (__u64)venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->resp_size),
 			      VENOM_PAGE);
 }
 
 static __inline__ __u64 venom_status_bytes(__u32 max_clients)
 {
-	return venom_round_up(sizeof(struct venom_status) + max_clients * sizeof(struct venom_status_shell),
+	return venom_round_up(sizeof(struct venom_status) + (__u64)max_clients * sizeof(struct venom_status_shell),
 			      VENOM_PAGE);
 }
 
