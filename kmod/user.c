@@ -28,7 +28,7 @@ static DEFINE_SPINLOCK(users_lock);
 static bool over_limit(const struct venom_user *u, unsigned int channels, u64 bytes)
 {
 	unsigned long mib = READ_ONCE(mib_per_user);
-	u64 most = mib ? (u64)mib << 20 : (u64)totalram_pages() << (PAGE_SHIFT - 1);
+	u64 most = mib ? (u64)min(mib, ULONG_MAX >> 20) << 20 : (u64)totalram_pages() << (PAGE_SHIFT - 1);
 
 	return (channels && u->channels + channels > READ_ONCE(channels_per_user)) || bytes > most ||
 	       u->bytes > most - bytes;

@@ -205,6 +205,17 @@ TEST_F(limits, memory)
 	EXPECT_EQ(0, vt_stop(&other));
 }
 
+/* More than any machine has is no limit, and no small one either. */
+TEST_F(limits, more_than_there_is)
+{
+	static const long mib[] = {1L << 43, 1L << 44, (1L << 44) + 1, LONG_MAX};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(mib); i++) {
+		ASSERT_TRUE(km_write_long(MIB, mib[i]));
+		EXPECT_EQ(0, vt_call(&self->user, w_large, vt_name(), 600)) TH_LOG("%ld MiB", mib[i]);
+	}
+}
+
 /* A small state on huge pages. */
 static long w_huge(long name, long huge, long huge_size)
 {
