@@ -189,6 +189,7 @@ void venom_lane_put(struct venom_lane *l);
 int venom_lane_done(struct venom_channel *ch, const struct venom_ioc_lane *arg);
 int venom_lane_peer(struct venom_channel *ch, const struct venom_lane *l, struct venom_ioc_peer *p);
 void venom_lanes_free_dead_locked(struct venom_channel *ch);
+void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l, u32 life);
 
 /* ---- wake.c ---- */
 

@@ -80,15 +80,15 @@ static void head_init(struct venom_area *a, const struct venom_lane *l, u32 kind
 	};
 }
 
-/* The word of shell `id`; whoever sees it sees its generation. */
-static void life_set_locked(struct venom_channel *ch, u32 id, u32 generation, u32 life)
+/* The word of the lane's shell: a reader that sees it sees its generation. */
+void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l, u32 life)
 {
-	struct venom_status_shell *word = &ch->status->shell[id];
+	struct venom_status_shell *word = &ch->status->shell[l->id];
 
-	lockdep_assert_held(&venom_lock);
 	lockdep_assert_held(&ch->lock);
-	WRITE_ONCE(word->generation, generation);
-	smp_store_release(&word->life, life); /* pairs with the acquire in sync_lanes(), dev_daemon.c */
+	WRITE_ONCE(word->generation, l->generation);
+	/* Pairs with the acquire in sync_lanes(), dev_daemon.c, and in death_told(). */
+	smp_store_release(&word->life, life);
 }
 
 /* A shell has come or gone: count, and tell the daemon. */
@@ -125,7 +125,7 @@ static void attach_locked(struct venom_channel *ch, struct venom_lane *l)
 	l->alive = true;
 	ch->lanes[l->id] = l;
 	ch->attached++;
-	life_set_locked(ch, l->id, l->generation, VENOM_SHELL_ALIVE);
+	venom_life_set_locked(ch, l, VENOM_SHELL_ALIVE);
 	count_locked(ch);
 	spin_unlock(&ch->lock);
 }
@@ -202,7 +202,7 @@ static void lane_die_locked(struct venom_channel *ch, struct venom_lane *l)
 	venom_disarm_locked(ch, l);
 	if (l->watching)
 		WRITE_ONCE(ch->status->state_waiters, --ch->nwaiters);
-	life_set_locked(ch, l->id, l->generation, VENOM_SHELL_GONE);
+	venom_life_set_locked(ch, l, VENOM_SHELL_GONE);
 	count_locked(ch);
 	/* It may be one that is thrown out, and sleeps. */
 	venom_ring_locked(l->bells, VENOM_BELL_WAKE);
@@ -225,7 +225,7 @@ static void forget_locked(struct venom_channel *ch, struct venom_lane *l)
 	lockdep_assert_held(&venom_lock);
 	spin_lock(&ch->lock);
 	ch->lanes[l->id] = NULL;
-	life_set_locked(ch, l->id, l->generation, VENOM_SHELL_NONE);
+	venom_life_set_locked(ch, l, VENOM_SHELL_NONE);
 	spin_unlock(&ch->lock);
 	venom_lane_put(l);
 }

@@ -68,7 +68,7 @@ void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l)
 		return;
 	list_del_init(&l->armed);
 	WRITE_ONCE(ch->status->state_sleepers, --ch->nsleepers);
-	WRITE_ONCE(ch->status->shell[l->id].life, VENOM_SHELL_ALIVE);
+	venom_life_set_locked(ch, l, VENOM_SHELL_ALIVE);
 }
 
 /* model: wake-module */
@@ -77,7 +77,7 @@ static void arm_locked(struct venom_channel *ch, struct venom_lane *l)
 	if (!list_empty(&l->armed))
 		return;
 	list_add_tail(&l->armed, &ch->sleepers);
-	WRITE_ONCE(ch->status->shell[l->id].life, VENOM_SHELL_ALIVE | VENOM_SHELL_ARMED);
+	venom_life_set_locked(ch, l, VENOM_SHELL_ALIVE | VENOM_SHELL_ARMED);
 	WRITE_ONCE(ch->status->state_sleepers, ++ch->nsleepers);
 }
 
