@@ -255,19 +255,21 @@ struct venom_shell {
 /*
  * Death.  status->daemon tells of an ending daemon, and on the module of a dead one; status->owner of a killed one: the
  * kernel marks that word when the owner exits (see memfd_broker.c).  The epoch tells that another has come in the
- * meantime, and our own word in shell[] that we were thrown out.  All are read without a system call.  But a marked
- * owner's other threads may still run for some microseconds: only the backend's alive() says that it can write no
- * more, so the news is confirmed there before anybody acts on it.  Where owner is 0 nothing is told, and waits
- * ask now and then.
+ * meantime, and our own word in shell[] that we were thrown out: its `life` does, or its generation, if the id is another
+ * shell's by now.  All are read without a system call.  But a marked owner's other threads may still run for some
+ * microseconds: only the backend's alive() says that it can write no more, so the news is confirmed there before
+ * anybody acts on it.  Where owner is 0 nothing is told, and waits ask now and then.
  * model: takeover
  */
 static inline bool death_told(const struct venom_shell *s)
 {
 	const struct venom_status *st = s->status;
+	const struct venom_status_shell *own = &st->shell[s->id];
 
 	return s->dead || load_acquire(&st->daemon) != VENOM_DAEMON_ALIVE ||
 	       (load_relaxed(&st->owner) & VENOM_OWNER_DIED) || load_relaxed(&st->epoch) != s->epoch ||
-	       !(load_relaxed(&st->shell[s->id].life) & VENOM_SHELL_ALIVE);
+	       !(load_acquire(&own->life) & VENOM_SHELL_ALIVE) || /* pairs with the release in conn_attach */
+	       load_relaxed(&own->generation) != s->generation;
 }
 
 static inline bool death_will_be_told(const struct venom_shell *s)
