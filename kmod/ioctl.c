@@ -17,6 +17,17 @@ union venom_args {
 	struct venom_ioc_end end;
 };
 
+/* Where an answer goes: the caller's struct, as far as the caller knows it and we do. */
+struct venom_out {
+	void __user *to;
+	size_t size;
+};
+
+static int answer(const struct venom_out *out, const void *from)
+{
+	return copy_to_user(out->to, from, out->size) ? -EFAULT : 0;
+}
+
 /* vf is somebody from now on: what venom_role() lets through sees all of it. */
 static void become(struct venom_file *vf, enum venom_role role, struct venom_channel *ch, u64 epoch,
 		   struct venom_lane *lane)
@@ -34,27 +45,28 @@ static void become(struct venom_file *vf, enum venom_role role, struct venom_cha
  * What others see can't be taken back unseen, so CREATE and CONNECT make sure first that the answer can be given.  A
  * caller that unmaps its struct meanwhile ends what it made.
  */
-static int do_create(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_create(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	struct venom_ioc_create *c = &a->create;
 	struct venom_channel *ch;
 	int rc;
 
-	if (fault_in_safe_writeable(out, sizeof(*c)))
+	if (fault_in_safe_writeable(out->to, out->size))
 		return -EFAULT;
 	rc = venom_channel_create(c, &ch);
 	if (rc)
 		return rc;
-	if (copy_to_user(out, c, sizeof(*c))) {
+	rc = answer(out, c);
+	if (rc) {
 		venom_channel_die(ch, c->epoch, !c->resumed);
 		venom_channel_put(ch);
-		return -EFAULT;
+		return rc;
 	}
 	become(vf, VENOM_DAEMON, ch, c->epoch, NULL);
 	return 0;
 }
 
-static int do_connect(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_connect(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	struct venom_ioc_connect *c = &a->connect;
 	struct venom_lane *lane = NULL;
@@ -63,7 +75,7 @@ static int do_connect(struct venom_file *vf, union venom_args *a, void __user *o
 
 	if (c->flags & ~VENOM_CONNECT_LOOK || c->reserved)
 		return -EINVAL;
-	if (fault_in_safe_writeable(out, sizeof(*c)))
+	if (fault_in_safe_writeable(out->to, out->size))
 		return -EFAULT;
 	rc = venom_name_check(c->name);
 	if (rc)
@@ -72,8 +84,8 @@ static int do_connect(struct venom_file *vf, union venom_args *a, void __user *o
 	if (!ch)
 		return -ENOENT;
 	rc = venom_lane_connect(ch, c, &lane);
-	if (!rc && copy_to_user(out, c, sizeof(*c)))
-		rc = -EFAULT;
+	if (!rc)
+		rc = answer(out, c);
 	if (!rc) {
 		become(vf, lane ? VENOM_SHELL : VENOM_LOOKER, ch, 0, lane);
 		return 0;
@@ -86,46 +98,46 @@ static int do_connect(struct venom_file *vf, union venom_args *a, void __user *o
 	return rc;
 }
 
-static int do_eventfd(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_eventfd(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	return venom_bell_set(vf, &a->eventfd);
 }
 
-static int do_wake(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_wake(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	return venom_wake(vf, &a->wake);
 }
 
-static int do_sleep(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_sleep(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	if (a->sleep.flags || a->sleep.reserved || a->sleep.what > VENOM_SLEEP_DISARM)
 		return -EINVAL;
 	return venom_sleep(vf->ch, vf->lane, a->sleep.what);
 }
 
-static int do_lane(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_lane(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	return venom_lane_done(vf->ch, &a->lane);
 }
 
-static int do_peer(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_peer(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	int rc = venom_lane_peer(vf->ch, vf->lane, &a->peer);
 
-	return !rc && copy_to_user(out, &a->peer, sizeof(a->peer)) ? -EFAULT : rc;
+	return rc ?: answer(out, &a->peer);
 }
 
-static int do_info(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_info(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	int rc;
 
 	if (a->info.flags || a->info.reserved)
 		return -EINVAL;
 	rc = venom_channel_info(&a->info);
-	return !rc && copy_to_user(out, &a->info, sizeof(a->info)) ? -EFAULT : rc;
+	return rc ?: answer(out, &a->info);
 }
 
-static int do_end(struct venom_file *vf, union venom_args *a, void __user *out)
+static int do_end(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	if (a->end.flags)
 		return -EINVAL;
@@ -143,30 +155,31 @@ struct venom_call {
 	unsigned int size;		/* of the struct as it is now */
 	unsigned int min;		/* as its first version was */
 	unsigned int roles;
-	int (*fn)(struct venom_file *vf, union venom_args *a, void __user *out);
+	int (*fn)(struct venom_file *vf, union venom_args *a, const struct venom_out *out);
 };
 
-#define CALL(name, field, roles_, fn_) {                       \
+/* last: the last field of the struct's first version. */
+#define CALL(name, arg, last, roles_, fn_) {                   \
 	.cmd = name,                                           \
-	.size = sizeof_field(union venom_args, field),         \
-	.min = sizeof_field(union venom_args, field),          \
+	.size = sizeof_field(union venom_args, arg),           \
+	.min = offsetofend(struct venom_ioc_##arg, last),      \
 	.roles = roles_,                                       \
 	.fn = fn_,                                             \
 }
 
 static const struct venom_call calls[] = {
-	CALL(VENOM_IOC_CREATE, create, NOBODY, do_create),
-	CALL(VENOM_IOC_CONNECT, connect, NOBODY, do_connect),
-	CALL(VENOM_IOC_EVENTFD, eventfd, DAEMON | SHELL, do_eventfd),
-	CALL(VENOM_IOC_WAKE, wake, DAEMON | SHELL, do_wake),
-	CALL(VENOM_IOC_SLEEP, sleep, SHELL, do_sleep),
-	CALL(VENOM_IOC_LANE, lane, DAEMON, do_lane),
-	CALL(VENOM_IOC_PEER, peer, DAEMON | SHELL | LOOKER, do_peer),
-	CALL(VENOM_IOC_INFO, info, NOBODY | DAEMON | SHELL | LOOKER, do_info),
-	CALL(VENOM_IOC_END, end, DAEMON, do_end),
+	CALL(VENOM_IOC_CREATE, create, status_size, NOBODY, do_create),
+	CALL(VENOM_IOC_CONNECT, connect, responses_size, NOBODY, do_connect),
+	CALL(VENOM_IOC_EVENTFD, eventfd, bell, DAEMON | SHELL, do_eventfd),
+	CALL(VENOM_IOC_WAKE, wake, id, DAEMON | SHELL, do_wake),
+	CALL(VENOM_IOC_SLEEP, sleep, reserved, SHELL, do_sleep),
+	CALL(VENOM_IOC_LANE, lane, reserved, DAEMON, do_lane),
+	CALL(VENOM_IOC_PEER, peer, reserved, DAEMON | SHELL | LOOKER, do_peer),
+	CALL(VENOM_IOC_INFO, info, reserved, NOBODY | DAEMON | SHELL | LOOKER, do_info),
+	CALL(VENOM_IOC_END, end, flags, DAEMON, do_end),
 };
 
-static int run(struct venom_file *vf, const struct venom_call *call, union venom_args *a, void __user *out)
+static int run(struct venom_file *vf, const struct venom_call *call, union venom_args *a, const struct venom_out *out)
 {
 	int role = venom_role(vf);
 
@@ -180,7 +193,7 @@ static int run(struct venom_file *vf, const struct venom_call *call, union venom
 long venom_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct venom_file *vf = file->private_data;
-	void __user *user = (void __user *)arg;
+	struct venom_out out = { .to = (void __user *)arg };
 	const struct venom_call *call = calls;
 	union venom_args a = {};
 	u32 size;
@@ -189,22 +202,23 @@ long venom_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	while (call->cmd != cmd)
 		if (++call == calls + ARRAY_SIZE(calls))
 			return -ENOTTY;
-	if (get_user(size, (u32 __user *)user))
+	if (get_user(size, (u32 __user *)out.to))
 		return -EFAULT;
 	if (size < call->min)
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	rc = copy_struct_from_user(&a, call->size, user, size);
+	rc = copy_struct_from_user(&a, call->size, out.to, size);
 	if (rc)
 		return rc;
+	out.size = min(size, call->size);
 	if (call->roles != NOBODY)
-		return run(vf, call, &a, user);
+		return run(vf, call, &a, &out);
 	/* What becomes something does so alone. */
 	rc = mutex_lock_interruptible(&vf->lock);
 	if (rc)
 		return rc;
-	rc = run(vf, call, &a, user);
+	rc = run(vf, call, &a, &out);
 	mutex_unlock(&vf->lock);
 	return rc;
 }

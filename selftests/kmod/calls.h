@@ -36,20 +36,23 @@ union arg {
 	char bytes[LONGEST];
 };
 
+#define END_OF(type, field) \
+	(offsetof(struct venom_ioc_##type, field) + sizeof(((struct venom_ioc_##type *)0)->field))
 static const struct call {
 	unsigned long cmd;
 	unsigned int size;
+	unsigned int least; /* the size of its first version */
 	bool answers; /* in the struct */
 } calls[] = {
-	{VENOM_IOC_CREATE, sizeof(struct venom_ioc_create), true},
-	{VENOM_IOC_CONNECT, sizeof(struct venom_ioc_connect), true},
-	{VENOM_IOC_EVENTFD, sizeof(struct venom_ioc_eventfd), false},
-	{VENOM_IOC_WAKE, sizeof(struct venom_ioc_wake), false},
-	{VENOM_IOC_SLEEP, sizeof(struct venom_ioc_sleep), false},
-	{VENOM_IOC_LANE, sizeof(struct venom_ioc_lane), false},
-	{VENOM_IOC_PEER, sizeof(struct venom_ioc_peer), true},
-	{VENOM_IOC_INFO, sizeof(struct venom_ioc_info), true},
-	{VENOM_IOC_END, sizeof(struct venom_ioc_end), false},
+	{VENOM_IOC_CREATE, sizeof(struct venom_ioc_create), END_OF(create, status_size), true},
+	{VENOM_IOC_CONNECT, sizeof(struct venom_ioc_connect), END_OF(connect, responses_size), true},
+	{VENOM_IOC_EVENTFD, sizeof(struct venom_ioc_eventfd), END_OF(eventfd, bell), false},
+	{VENOM_IOC_WAKE, sizeof(struct venom_ioc_wake), END_OF(wake, id), false},
+	{VENOM_IOC_SLEEP, sizeof(struct venom_ioc_sleep), END_OF(sleep, reserved), false},
+	{VENOM_IOC_LANE, sizeof(struct venom_ioc_lane), END_OF(lane, reserved), false},
+	{VENOM_IOC_PEER, sizeof(struct venom_ioc_peer), END_OF(peer, reserved), true},
+	{VENOM_IOC_INFO, sizeof(struct venom_ioc_info), END_OF(info, reserved), true},
+	{VENOM_IOC_END, sizeof(struct venom_ioc_end), END_OF(end, flags), false},
 };
 
 static inline const struct call *call(unsigned long cmd)

@@ -95,13 +95,19 @@ TEST_F(ioctl, too_short)
 {
 	union arg a = self->a;
 
-	for (unsigned int n = 0; n < call(variant->cmd)->size; n++) {
+	for (unsigned int n = 0; n < call(variant->cmd)->least; n++) {
 		a.size = n;
 		ASSERT_TRUE(
 			refused(&self->r, -EINVAL, right_fd(&self->r, variant->roles), variant->cmd, &a, variant->name))
 		TH_LOG("size %u", n);
 	}
 	EXPECT_TRUE(works(&self->r));
+	/* An older caller's: the struct ends at a page that isn't there, so an answer must not be longer. */
+	for (unsigned int n = call(variant->cmd)->least; n < call(variant->cmd)->size; n++) {
+		a = self->a;
+		a.size = n;
+		EXPECT_LE(0, right(&self->r, variant, &a)) TH_LOG("size %u", n);
+	}
 	EXPECT_LE(0, right(&self->r, variant, &self->a));
 }
 
