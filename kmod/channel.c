@@ -36,6 +36,12 @@ static struct vfsmount *venom_ns(void)
 	return current->nsproxy->ipc_ns->mq_mnt;
 }
 
+/* Root, that is, of the IPC namespace. */
+bool venom_ipc_owner(void)
+{
+	return ns_capable(current->nsproxy->ipc_ns->user_ns, CAP_IPC_OWNER);
+}
+
 /* 4: may read, 2: may command. */
 unsigned int venom_rights(const struct venom_channel *ch)
 {
@@ -46,7 +52,7 @@ unsigned int venom_rights(const struct venom_channel *ch)
 	else if (in_egroup_p(ch->gid))
 		bits >>= 3;
 	bits &= 6;
-	if (bits != 6 && ns_capable(current->nsproxy->ipc_ns->user_ns, CAP_IPC_OWNER))
+	if (bits != 6 && venom_ipc_owner())
 		bits = 6;
 	return bits;
 }

@@ -178,6 +178,7 @@ void venom_channel_put(struct venom_channel *ch);
 struct venom_channel *venom_channel_get(const char *name);
 int venom_channel_info(struct venom_ioc_info *info);
 int venom_name_check(const char *name);
+bool venom_ipc_owner(void);
 unsigned int venom_rights(const struct venom_channel *ch);
 void venom_channel_settle_locked(struct venom_channel *ch);
 

@@ -100,19 +100,37 @@ static void count_locked(struct venom_channel *ch)
 	venom_ring_locked(ch->bells, VENOM_BELL_LIFE);
 }
 
-static int free_id_locked(const struct venom_channel *ch)
+/* One user may not keep all others out: but for the channel's owner and CAP_IPC_OWNER, each has half of the ids at most. */
+static bool has_half_locked(const struct venom_channel *ch, kuid_t uid, unsigned int holds)
 {
-	bool again = false;
+	return holds >= DIV_ROUND_UP(ch->geo.max_clients, 2) && !uid_eq(uid, ch->uid) && !venom_ipc_owner();
+}
+
+/* An id for a shell of this user.  A dead one has its id until the daemon has read its commands. */
+static int free_id_locked(const struct venom_channel *ch, kuid_t uid)
+{
+	bool again = false, again_own = false;
+	unsigned int holds = 0;
+	int free = -EUSERS;
 	u32 id;
 
 	for (id = 0; id < ch->geo.max_clients; id++) {
 		const struct venom_lane *l = ch->lanes[id];
 
-		if (!l)
-			return id;
-		again |= !l->alive && !l->kept;
+		if (!l) {
+			if (free < 0)
+				free = id;
+			continue;
+		}
+		holds += uid_eq(l->uid, uid);
+		if (!l->alive && !l->kept) {
+			again = true;
+			again_own |= uid_eq(l->uid, uid);
+		}
 	}
-	return again ? -EAGAIN : -EUSERS;
+	if (has_half_locked(ch, uid, holds))
+		return again_own ? -EAGAIN : -EUSERS;
+	return free < 0 && again ? -EAGAIN : free;
 }
 
 static void attach_locked(struct venom_channel *ch, struct venom_lane *l)
@@ -145,7 +163,7 @@ static int lane_connect(struct venom_channel *ch, bool may_command, struct venom
 	if (IS_ERR(l))
 		return PTR_ERR(l);
 	mutex_lock(&venom_lock);
-	rc = ch->alive ? free_id_locked(ch) : -ENOENT;
+	rc = ch->alive ? free_id_locked(ch, l->uid) : -ENOENT;
 	if (rc >= 0) {
 		l->id = rc;
 		attach_locked(ch, l);

@@ -10,11 +10,8 @@
  *
  * No map is inherited by fork, grown, executed, or written to a core file.
  */
-#include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/hugetlb.h>
-#include <linux/ipc_namespace.h>
-#include <linux/nsproxy.h>
 
 #include "internal.h"
 
@@ -115,7 +112,7 @@ static int map_state(struct file *state, struct vm_area_struct *vma)
 
 static bool looker_may(const struct venom_channel *ch)
 {
-	return uid_eq(current_euid(), ch->uid) || ns_capable(current->nsproxy->ipc_ns->user_ns, CAP_IPC_OWNER);
+	return uid_eq(current_euid(), ch->uid) || venom_ipc_owner();
 }
 
 /* Whether this role may map areas of this kind of shell id, and as a writer. */

@@ -87,7 +87,7 @@ int dev_why_not(int rc)
 	case -EACCES:
 		return venom_fail(rc, "the channel's mode does not let this user read");
 	case -EUSERS:
-		return venom_fail(rc, "max_clients shells are attached already");
+		return venom_fail(rc, "max_clients shells are attached already, or half of them by this user");
 	case -EDQUOT:
 		return venom_fail(rc, "this user's limit is reached: see the parameters of venom.ko in venom(4)");
 	default:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one user may take: channels and memory, by the module's parameters.
+ * What one user may take: channels and memory, by the module's parameters; the ids of a channel.
  */
 #include "lib/harness.h"
 #include "kmod/somebody.h"
@@ -203,6 +203,106 @@ TEST_F(limits, memory)
 	EXPECT_EQ(0, vt_stop(&shell));
 	EXPECT_EQ(0, vt_stop(&root));
 	EXPECT_EQ(0, vt_stop(&other));
+}
+
+/* ---- ids ---- */
+
+/* Shells of this process, as many more as there are ids for, n at most; -EAGAIN if it is told to try again. */
+static long w_seats(long name, long n, long c)
+{
+	struct venom_ioc_connect con, before;
+	int rc;
+
+	for (long i = 0; i < n; i++) {
+		con = before = dev_connect_init((const char *)name);
+		own_fd[n_own] = dev_open();
+		rc = dev_call(own_fd[n_own], VENOM_IOC_CONNECT, &con);
+		if (rc) {
+			VT_CHECK(rc == -EUSERS || rc == -EAGAIN);
+			VT_CHECK(!memcmp(&con, &before, sizeof(con)));
+			close(own_fd[n_own]);
+			return rc == -EAGAIN ? rc : i;
+		}
+		answer->connect = con;
+		n_own++;
+	}
+	return n + c;
+}
+
+/* An owner's channel for `clients` shells of anybody. */
+static long w_open_to_all(long name, long clients, long c)
+{
+	struct venom_ioc_create create = dev_create_init((const char *)name);
+
+	w_open(0, 0, 0);
+	create.geo.mode = 0666;
+	create.geo.max_clients = (unsigned int)clients;
+	return dev_call(fd, VENOM_IOC_CREATE, &create) + c;
+}
+
+static long w_lane(long id, long generation, long what)
+{
+	return dev_lane(fd, (unsigned int)id, (unsigned int)generation, (unsigned int)what);
+}
+
+/* No user but the owner and root keeps all others out. */
+TEST_F(limits, half_of_the_ids)
+{
+	static const struct who may = USER(.uid = 1002, .gid = 1002, .caps = CAP(CAP_IPC_OWNER)),
+				but = USER(.uid = 1002, .gid = 1002, .caps = ~CAP(CAP_IPC_OWNER)),
+				owner = USER(.uid = 1003, .gid = 1003);
+	struct vt_peer dm, second, third, self_again, capable;
+	const char *name = vt_name();
+	struct venom_ioc_connect con;
+
+	be(&dm, &owner);
+	be(&self_again, &owner);
+	be(&second, &limited);
+	be(&third, &but);
+	be(&capable, &may);
+	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 5));
+	/* All of a user's processes together. */
+	EXPECT_EQ(2, vt_call(&self->user, w_seats, name, 2));
+	EXPECT_EQ(1, vt_call(&second, w_seats, name, 5));
+	con = answer->connect;
+	EXPECT_EQ(0, vt_call(&self->user, w_seats, name, 1));
+	/* There is room for others. */
+	EXPECT_EQ(1, vt_call(&self->another, w_seats, name, 1));
+	EXPECT_EQ(1, vt_call(&third, w_seats, name, 5));
+	EXPECT_EQ(0, vt_call(&capable, w_seats, name, 1));
+	EXPECT_EQ(0, vt_call(&self_again, w_seats, name, 1));
+	/* A dead one has its id until the daemon has seen to it. */
+	EXPECT_EQ(0, vt_call(&third, w_fewer, 1));
+	EXPECT_EQ(0, vt_call(&dm, w_lane, 4, answer->connect.generation, VENOM_LANE_FREE));
+	EXPECT_EQ(0, vt_call(&second, w_fewer, 1));
+	EXPECT_EQ(-EAGAIN, vt_call(&self->user, w_seats, name, 1));
+	EXPECT_EQ(1, vt_call(&self->another, w_seats, name, 1));
+	EXPECT_EQ(0, vt_call(&dm, w_lane, con.id, con.generation, VENOM_LANE_KEEP));
+	EXPECT_EQ(0, vt_call(&self->user, w_seats, name, 1));
+	EXPECT_EQ(0, vt_call(&dm, w_lane, con.id, con.generation, VENOM_LANE_FREE));
+	EXPECT_EQ(1, vt_call(&self->user, w_seats, name, 2));
+	vt_kill(&dm, SIGKILL);
+	/* The owner and root may have them all. */
+	name = vt_name();
+	be(&dm, &owner);
+	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 4));
+	EXPECT_EQ(4, vt_call(&self_again, w_seats, name, 5));
+	vt_kill(&dm, SIGKILL);
+	name = vt_name();
+	be(&dm, &owner);
+	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 4));
+	EXPECT_EQ(4, vt_call(&capable, w_seats, name, 5));
+	vt_kill(&dm, SIGKILL);
+	/* The only one is for anybody. */
+	name = vt_name();
+	be(&dm, &owner);
+	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 1));
+	EXPECT_EQ(1, vt_call(&third, w_seats, name, 2));
+	EXPECT_EQ(0, vt_stop(&capable));
+	EXPECT_EQ(0, vt_stop(&third));
+	EXPECT_EQ(0, vt_stop(&second));
+	EXPECT_EQ(0, vt_stop(&self_again));
+	EXPECT_EQ(0, vt_stop(&dm));
 }
 
 /* More than any machine has is no limit, and no small one either. */
