@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The module's backend: the device, and who only looks. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -44,6 +45,22 @@ int dev_call(int fd, unsigned int cmd, void *arg)
 		rc = ioctl(fd, cmd, arg);
 	} while (rc < 0 && errno == EINTR);
 	return rc < 0 ? -errno : rc;
+}
+
+/*
+ * CREATE takes all of the state's memory, and a signal makes the kernel give it back: under a timer of a millisecond the
+ * call would be started again for ever.
+ */
+int dev_become(int fd, unsigned int cmd, void *arg)
+{
+	sigset_t all, old;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = dev_call(fd, cmd, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
 }
 
 int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t size, bool write)
@@ -185,7 +202,7 @@ int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stat
 		return rc;
 	memcpy(c.name, name, strlen(name));
 	memcpy(i.name, name, strlen(name));
-	rc = dev_call(fd, VENOM_IOC_CONNECT, &c);
+	rc = dev_become(fd, VENOM_IOC_CONNECT, &c);
 	if (!rc)
 		rc = dev_call(fd, VENOM_IOC_INFO, &i);
 	if (!rc && info)

@@ -11,6 +11,8 @@
 int dev_open(int *fd);
 /* An ioctl; a signal in its midst starts it again.  0 or more, or a negative errno. */
 int dev_call(int fd, unsigned int cmd, void *arg);
+/* The same for CREATE and CONNECT, with all signals held back until it is done. */
+int dev_become(int fd, unsigned int cmd, void *arg);
 int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t size, bool write);
 void dev_unmap(struct venom_map *map);
 int dev_bell(int fd, uint32_t bell, int eventfd);

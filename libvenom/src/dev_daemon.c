@@ -212,7 +212,7 @@ static int become_daemon(struct venom_daemon *d, int dev)
 	venom_geometry_make(&c.geo, &d->cfg, 0);
 	c.geo.payload = 0;
 	c.geo.stride = c.geo.first = 0;
-	rc = dev_call(dev, VENOM_IOC_CREATE, &c);
+	rc = dev_become(dev, VENOM_IOC_CREATE, &c);
 	if (rc)
 		return why_not(d, &c, rc);
 	d->geo = c.geo;

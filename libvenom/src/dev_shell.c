@@ -21,7 +21,7 @@ static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 	*c = (struct venom_ioc_connect){.size = sizeof(*c)};
 	memcpy(c->name, s->name, strlen(s->name));
 	/* All ids taken, some by the dead: their daemon has been told, and is about to look. */
-	while ((rc = dev_call(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < TIDY_NS)
+	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < TIDY_NS)
 		usleep(TIDY_NAP);
 	if (rc == -EAGAIN)
 		return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");

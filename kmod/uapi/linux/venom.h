@@ -29,6 +29,8 @@
  *			them, rounded up, are this user's, who is neither the channel's owner nor has CAP_IPC_OWNER
  *	EDQUOT		the user's limit (module parameters) is reached
  *	ENOMEM		no memory, or no huge pages where they were required
+ *	EINTR		a signal came while memory was taken, which has been given back; under a fast timer it is best
+ *			to block signals for CREATE
  *	EBADF		EVENTFD: not an open descriptor; EINVAL if it is open, but no eventfd
  *	EPIPE		the daemon has gone; for a shell also: it was thrown out
  */
