@@ -112,6 +112,33 @@ int dev_why_not(int rc)
 	}
 }
 
+int dev_silent(void)
+{
+	return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+}
+
+int dev_heads_check(const struct venom_map *status_map, const struct venom_map *state_map)
+{
+	const struct venom_status *status = status_map->p;
+	const struct venom_state *state = state_map->p;
+	int64_t start = now_ns();
+	int rc;
+
+	/* The module's, as those of the lanes are; the state's is the daemon's. */
+	rc = venom_head_check(&status->head, VENOM_AREA_STATUS, status_map->size);
+	if (rc)
+		return rc;
+	/* CREATE comes before the state's head: pairs with the release in venom_state_init. */
+	while (!load_acquire(&state->head.magic)) {
+		if (load_relaxed(&status->daemon) != VENOM_DAEMON_ALIVE)
+			return dev_why_not(-ENOENT);
+		if (now_ns() - start > DEV_PATIENCE_NS)
+			return dev_silent();
+		usleep(DEV_NAP_US);
+	}
+	return venom_head_check(&state->head, VENOM_AREA_STATE, state_map->size);
+}
+
 /* ---- looking ---- */
 
 static void info_make(struct venom_info *info, const struct venom_ioc_info *i)
@@ -178,6 +205,8 @@ static int look(int fd, const struct venom_ioc_connect *c, struct venom_daemon_s
 	rc = dev_map(&status_map, fd, VENOM_AREA_STATUS, 0, c->status_size, false);
 	if (!rc)
 		rc = dev_map(&state_map, fd, VENOM_AREA_STATE, 0, c->state_size, false);
+	if (!rc)
+		rc = dev_heads_check(&status_map, &state_map);
 	if (!rc && st) {
 		venom_ring_init(&ring, state_map.p, &c->geo);
 		venom_stats_make(st, state_map.p, status_map.p, venom_ring_last(&ring));

@@ -223,6 +223,9 @@ static int become_daemon(struct venom_daemon *d, int dev)
 	if (rc)
 		return rc;
 	d->status = d->status_map.p;
+	rc = venom_head_check(&d->status->head, VENOM_AREA_STATUS, d->status_map.size);
+	if (rc)
+		return rc;
 	d->state = d->state_map.p;
 	venom_ring_init(&d->ring, d->state, &d->geo);
 	if (c.resumed)

@@ -10,9 +10,6 @@
 #include <sys/eventfd.h>
 #include "dev.h"
 
-#define TIDY_NS	 10000000000 /* how long the daemon may take to look at the lanes of the dead */
-#define TIDY_NAP 200 /* us */
-
 static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 {
 	int64_t start = now_ns();
@@ -21,10 +18,10 @@ static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 	*c = (struct venom_ioc_connect){.size = sizeof(*c)};
 	memcpy(c->name, s->name, strlen(s->name));
 	/* All ids taken, some by the dead: their daemon has been told, and is about to look. */
-	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < TIDY_NS)
-		usleep(TIDY_NAP);
+	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < DEV_PATIENCE_NS)
+		usleep(DEV_NAP_US);
 	if (rc == -EAGAIN)
-		return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+		return dev_silent();
 	return rc ? dev_why_not(rc) : 0;
 }
 
@@ -54,6 +51,8 @@ static int map_all(struct venom_shell *s, const struct venom_ioc_connect *c)
 		rc = dev_map(&s->cmd_map, s->dev, VENOM_AREA_COMMANDS, s->id, c->commands_size, true);
 	if (!rc)
 		rc = dev_map(&s->rsp_map, s->dev, VENOM_AREA_RESPONSES, s->id, c->responses_size, false);
+	if (!rc)
+		rc = dev_heads_check(&s->status_map, &s->state_map);
 	s->status = s->status_map.p;
 	s->state = s->state_map.p;
 	s->cmd = s->cmd_map.p;
