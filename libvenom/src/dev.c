@@ -14,7 +14,17 @@ static int open_dev(int *fd)
 	*fd = open(DEV, O_RDWR | O_CLOEXEC);
 	if (*fd >= 0)
 		return 0;
-	return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+	switch (errno) {
+	case EPERM: /* a container's rules for devices */
+	case EACCES:
+		return -EACCES;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return -errno;
+	default:
+		return -ENODEV;
+	}
 }
 
 int dev_open(int *fd)
@@ -23,9 +33,10 @@ int dev_open(int *fd)
 
 	if (rc == -ENODEV)
 		return venom_fail(rc, DEV " isn't there: is venom.ko loaded?");
-	if (rc)
-		return venom_fail(rc, DEV " can't be opened: %s", strerror(-rc));
-	return 0;
+	if (rc == -EACCES)
+		return venom_fail(rc, DEV " is not for this user: add it to the group venom (adduser USER venom), or set "
+				      "VENOM_BACKEND=memfd for the embedded backend, which doesn't see the module's channels");
+	return rc ? dev_short_of(rc) : 0;
 }
 
 int dev_check(void)
@@ -35,6 +46,22 @@ int dev_check(void)
 	if (!rc)
 		close(fd);
 	return rc;
+}
+
+int dev_short_of(int rc)
+{
+	switch (rc) {
+	case -EMFILE:
+		return venom_fail(rc, "this process is out of descriptors: raise its limit (ulimit -n)");
+	case -ENFILE:
+		return venom_fail(-EMFILE, "this machine is out of descriptors: raise fs.file-max");
+	case -ENOSPC:
+		return venom_fail(-ENOMEM, "this user is out of epoll watches: raise fs.epoll.max_user_watches");
+	case -ENOMEM:
+		return venom_fail(rc, "the kernel is out of memory");
+	default:
+		return rc;
+	}
 }
 
 int dev_call(int fd, unsigned int cmd, void *arg)
@@ -68,12 +95,18 @@ int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t 
 	/* All pages now: no fault on the way of a message. */
 	map->p = mmap(NULL, size, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED | MAP_POPULATE, fd,
 		      (off_t)VENOM_MMAP_OFFSET(kind, id));
-	if (map->p == MAP_FAILED) {
-		map->p = NULL;
-		return -errno;
+	if (map->p != MAP_FAILED) {
+		map->size = size;
+		return 0;
 	}
-	map->size = size;
-	return 0;
+	map->p = NULL;
+	if (errno == EAGAIN) /* of mlockall(MCL_FUTURE) */
+		return venom_fail(-ENOMEM, "an area of %llu bytes is more than this process may lock: raise its limit "
+					   "(ulimit -l)", (unsigned long long)size);
+	if (errno == ENOMEM)
+		return venom_fail(-ENOMEM, "an area of %llu bytes can't be mapped: this process has too little address "
+					   "space (ulimit -v), or too many maps", (unsigned long long)size);
+	return -errno;
 }
 
 void dev_unmap(struct venom_map *map)
@@ -107,6 +140,14 @@ int dev_why_not(int rc)
 		return venom_fail(rc, "max_clients shells are attached already, or half of them by this user");
 	case -EDQUOT:
 		return venom_fail(rc, "this user's limit is reached: see the parameters of venom.ko in venom(4)");
+	case -ENOMEM:
+		return venom_fail(rc, "the kernel has no memory for the areas");
+	case -EPERM:
+		return venom_fail(-EACCES, "calls of " DEV " are not allowed to this process: a seccomp filter?");
+	case -EINVAL:
+	case -E2BIG:
+	case -ENOTTY:
+		return venom_fail(-EPROTO, DEV " doesn't know this call: venom.ko is of another version than this library");
 	default:
 		return rc;
 	}

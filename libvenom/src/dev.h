@@ -21,6 +21,8 @@ int dev_check(void);
 int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	     int (*fn)(const struct venom_peer *peer, void *user), void *user);
+/* What this process has too little of, in a sentence and as an errno that venom.h has; others as they are. */
+int dev_short_of(int rc);
 /* Where a shell or a looker may not, or nobody is there, say so. */
 int dev_why_not(int rc);
 /* The daemon's process lets us wait for too long. */

@@ -184,7 +184,9 @@ static int why_not(struct venom_daemon *d, const struct venom_ioc_create *c, int
 {
 	switch (rc) {
 	case -EBUSY:
-		return venom_fail(rc, "a living daemon has the name");
+		return venom_fail(rc, c->flags & VENOM_CREATE_RESUME
+					      ? "a living daemon has the name, or a dead one's process still maps its state"
+					      : "a living daemon has the name");
 	case -EEXIST:
 		return venom_fail(rc, "shells still hold the channel of a dead daemon: %s",
 				  c->flags & VENOM_CREATE_RESUME ? "another user's, or of another geometry"
@@ -244,13 +246,13 @@ static int make_bells(struct watcher *w)
 	w->server_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->life_bell = eventfd(0, EFD_CLOEXEC);
 	if (w->server_epfd < 0 || w->server_bell < 0 || w->life_bell < 0)
-		return -errno;
+		return dev_short_of(-errno);
 	rc = epoll_watch(w->server_epfd, w->server_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
 		rc = dev_bell(w->dev, VENOM_BELL_WAKE, w->server_bell);
 	if (!rc)
 		rc = dev_bell(w->dev, VENOM_BELL_LIFE, w->life_bell);
-	return rc;
+	return dev_short_of(rc);
 }
 
 static void watcher_free(struct watcher *w)

@@ -67,13 +67,13 @@ static int make_bell(struct venom_shell *s)
 	s->own_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->their_bell = epoll_create1(EPOLL_CLOEXEC);
 	if (s->own_bell < 0 || s->their_bell < 0)
-		return -errno;
+		return dev_short_of(-errno);
 	rc = epoll_watch(s->their_bell, s->own_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
 		rc = epoll_watch(s->their_bell, s->dev, 0, s); /* a hang-up always counts */
 	if (!rc)
 		rc = dev_bell(s->dev, VENOM_BELL_WAKE, s->own_bell);
-	return rc;
+	return dev_short_of(rc);
 }
 
 int dev_shell_connect(struct venom_shell *s)
