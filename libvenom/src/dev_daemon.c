@@ -80,6 +80,9 @@ static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct
 	l->tags = calloc(l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags)
 		goto unmap;
+	/* All pages now, as of the areas: no fault in daemon_take(). */
+	for (uint32_t i = 0; i <= l->out.mask; i++)
+		store_relaxed(&l->tags[i], 0);
 	l->pos = load_relaxed(&l->rsp->cursor); /* where the daemon before us stopped */
 	if (l->rsp->head.epoch != d->epoch)
 		l->stale = d->geo.cmd_slots + 1; /* what the lane held, and one that its shell was about to write */
