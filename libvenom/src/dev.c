@@ -11,7 +11,7 @@
 
 static int open_dev(int *fd)
 {
-	*fd = open(DEV, O_RDWR | O_CLOEXEC);
+	*fd = venom_own(open(DEV, O_RDWR | O_CLOEXEC));
 	if (*fd >= 0)
 		return 0;
 	switch (errno) {
@@ -43,8 +43,7 @@ int dev_check(void)
 {
 	int fd, rc = open_dev(&fd);
 
-	if (!rc)
-		close(fd);
+	close_fd(&fd);
 	return rc;
 }
 
@@ -52,9 +51,8 @@ int dev_short_of(int rc)
 {
 	switch (rc) {
 	case -EMFILE:
-		return venom_fail(rc, "this process is out of descriptors: raise its limit (ulimit -n)");
 	case -ENFILE:
-		return venom_fail(-EMFILE, "this machine is out of descriptors: raise fs.file-max");
+		return venom_fail(rc, "%s", venom_reason(-rc));
 	case -ENOSPC:
 		return venom_fail(-ENOMEM, "this user is out of epoll watches: raise fs.epoll.max_user_watches");
 	case -ENOMEM:

@@ -77,12 +77,9 @@ static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct
 	l->rsp = l->rsp_map.p;
 	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, d->geo.cmd_size);
 	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
-	l->tags = calloc(l->out.mask + 1UL, sizeof(*l->tags));
+	l->tags = venom_zeroes(l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags)
 		goto unmap;
-	/* All pages now, as of the areas: no fault in daemon_take(). */
-	for (uint32_t i = 0; i <= l->out.mask; i++)
-		store_relaxed(&l->tags[i], 0);
 	l->pos = load_relaxed(&l->rsp->cursor); /* where the daemon before us stopped */
 	if (l->rsp->head.epoch != d->epoch)
 		l->stale = d->geo.cmd_slots + 1; /* what the lane held, and one that its shell was about to write */
@@ -245,9 +242,9 @@ static int make_bells(struct watcher *w)
 {
 	int rc;
 
-	w->server_epfd = epoll_create1(EPOLL_CLOEXEC);
-	w->server_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	w->life_bell = eventfd(0, EFD_CLOEXEC);
+	w->server_epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
+	w->server_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	w->life_bell = venom_own(eventfd(0, EFD_CLOEXEC));
 	if (w->server_epfd < 0 || w->server_bell < 0 || w->life_bell < 0)
 		return dev_short_of(-errno);
 	rc = epoll_watch(w->server_epfd, w->server_bell, EPOLLIN | EPOLLET, NULL);

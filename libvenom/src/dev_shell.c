@@ -64,8 +64,8 @@ static int make_bell(struct venom_shell *s)
 {
 	int rc;
 
-	s->own_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->their_bell = epoll_create1(EPOLL_CLOEXEC);
+	s->own_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	s->their_bell = venom_own(epoll_create1(EPOLL_CLOEXEC));
 	if (s->own_bell < 0 || s->their_bell < 0)
 		return dev_short_of(-errno);
 	rc = epoll_watch(s->their_bell, s->own_bell, EPOLLIN | EPOLLET, NULL);
