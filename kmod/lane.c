@@ -185,12 +185,12 @@ int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, st
 	struct venom_lane *l = NULL;
 	int rc = 0;
 
-	if (!(rights & 4))
+	if (!READ_ONCE(ch->alive))
+		rc = -ENOENT; /* whatever its mode was */
+	else if (!(rights & 4))
 		rc = -EACCES;
 	else if (!(c->flags & VENOM_CONNECT_LOOK))
 		rc = lane_connect(ch, rights & 2, &l);
-	else if (!READ_ONCE(ch->alive))
-		rc = -ENOENT;
 	if (rc) {
 		if (rc != -EAGAIN && rc != -ENOENT)
 			refused(ch);
