@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which backend does the work: the module's where it is loaded and may be used, else the embedded one;
- * VENOM_BACKEND forces one.  A channel is made on the first, and looked for on all.
+ * Which backend does the work: the module's where it is loaded, else the embedded one; VENOM_BACKEND forces one.  A
+ * channel is made on the first, and looked for on all.
+ *
+ * A user who may not open /dev/venom gets an error where the module is loaded, not the embedded backend: that does not see
+ * the module's channels, so a name could be one channel for this user and another one for all others.
  */
 #include "internal.h"
 
 static const struct venom_backend *const backends[] = {&venom_backend_dev, &venom_backend_memfd};
 
-/* Those that may be used here, in this order; returns how many, at least one, or why there is none. */
+static const char *forced(void)
+{
+	const char *want = secure_getenv("VENOM_BACKEND");
+
+	return want && *want ? want : NULL;
+}
+
+/* Those that are to be used here, in this order; returns how many, or why there is none. */
 static int usable(const struct venom_backend *be[2])
 {
-	const char *want = getenv("VENOM_BACKEND");
-	int n = 0, rc;
+	const char *want = forced();
+	int n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
-		if (want && *want) {
-			/* It will say itself why it can't be used. */
-			if (!strcmp(want, backends[i]->name))
-				be[n++] = backends[i];
-			continue;
-		}
-		rc = backends[i]->check();
-		if (!rc)
+	/* If it can't be opened it will say itself why, and what can be done. */
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++)
+		if (want ? !strcmp(want, backends[i]->name) : backends[i]->check() != -ENODEV)
 			be[n++] = backends[i];
-		else if (rc != -ENODEV && rc != -EACCES && rc != -EPERM)
-			return rc; /* out of descriptors, say: no reason to go elsewhere */
-	}
 	return n ? n : venom_fail(-ENODEV, "VENOM_BACKEND is \"%s\", which isn't here", want);
 }
 
@@ -37,6 +38,34 @@ int venom_backend_pick(const struct venom_backend **out)
 	if (n < 0)
 		return n;
 	*out = be[0];
+	return 0;
+}
+
+/* Whether the name is a living daemon's there, or may be. */
+static bool taken_on(const struct venom_backend *be, const char *name)
+{
+	switch (be->stat(name, NULL, NULL, NULL, NULL)) {
+	case 0:
+	case -EACCES: /* not for us to see */
+	case -EPROTO: /* of another version */
+	case -ETIMEDOUT: /* stopped */
+		return true;
+	default:
+		return false;
+	}
+}
+
+int venom_backend_taken(const char *name, const struct venom_backend *but)
+{
+	if (but == &venom_backend_memfd && !forced())
+		return 0; /* it was picked because there is no /dev/venom */
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		if (backends[i] == but || backends[i]->check() || !taken_on(backends[i], name))
+			continue;
+		return venom_fail(-EBUSY, "a living daemon has the name on the other backend (VENOM_BACKEND=%s)",
+				  backends[i]->name);
+	}
+	venom_errmsg_clear();
 	return 0;
 }
 
@@ -63,8 +92,9 @@ VENOM_API int venom_list(int (*fn)(const struct venom_info *info, void *user), v
 	n = usable(be);
 	if (n < 0)
 		return n;
-	for (int i = 0; i < n; i++) {
-		rc = be[i]->list(fn, user, &count);
+	/* The module's last: if that can't be looked at, the caller has had all others when it learns of it. */
+	while (n--) {
+		rc = be[n]->list(fn, user, &count);
 		if (rc)
 			return rc;
 	}

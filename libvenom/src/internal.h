@@ -337,6 +337,11 @@ extern const struct venom_backend venom_backend_dev, venom_backend_memfd;
 /* ---- backend.c ------------------------------------------------------------- */
 
 int venom_backend_pick(const struct venom_backend **be);
+/*
+ * -EBUSY if a living daemon has the name on a backend other than `but` that can be used here: a name is one channel.  Two
+ * that are created at the same time, one on each backend, may both succeed.
+ */
+int venom_backend_taken(const char *name, const struct venom_backend *but);
 int venom_backend_connect(struct venom_shell *s);
 
 /* ---- bell.c ---------------------------------------------------------------- */
