@@ -32,6 +32,8 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	rc = venom_config_check(&d->cfg, cfg);
 	if (!rc)
 		rc = venom_backend_pick(&d->be);
+	if (!rc)
+		rc = venom_backend_taken(name, d->be);
 	if (rc)
 		goto free_daemon;
 	memcpy(d->name, name, strlen(name));
