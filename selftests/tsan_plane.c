@@ -182,7 +182,7 @@ static void *looker(void *arg)
 		VT_CHECK(!venom_stat(c->name, &info, &st, see, NULL));
 		VT_CHECK(info.pid == (uint32_t)getpid() && info.alive && st.clients <= SHELLS + 1);
 		VT_CHECK(venom_list(find, c) == 1);
-		c->looks++;
+		fetch_add(&c->looks, 1);
 		usleep(500);
 	}
 	return NULL;
@@ -216,6 +216,9 @@ TEST_F_TIMEOUT(plane, threads, 240)
 	for (i = 0; i < SHELLS + 3; i++)
 		ASSERT_EQ(0, pthread_create(&thread[i], NULL, fn[i < 3 ? i : 3], &c));
 	usleep((useconds_t)(run_ns(3000) / 1000));
+	EXPECT_TRUE(VT_UNTIL(load_acquire(&c.requests))) TH_LOG("no request was answered");
+	EXPECT_TRUE(VT_UNTIL(load_acquire(&c.connects) > SHELLS)) TH_LOG("no shell came again");
+	EXPECT_TRUE(VT_UNTIL(load_acquire(&c.looks))) TH_LOG("nobody looked");
 	store_release(&c.stop, 1);
 	for (i = 0; i < SHELLS + 3; i++)
 		if (i != 1)
@@ -227,9 +230,6 @@ TEST_F_TIMEOUT(plane, threads, 240)
 		       (uintmax_t)c.published, (uintmax_t)c.served, (uintmax_t)c.requests, (uintmax_t)c.connects,
 		       (uintmax_t)c.looks);
 	EXPECT_GT(c.published, 0);
-	EXPECT_GT(c.requests, 0);
-	EXPECT_GT(c.connects, SHELLS);
-	EXPECT_GT(c.looks, 0);
 }
 
 /* ---- the ring, on plain memory ---- */
@@ -264,7 +264,7 @@ static void *ring_reader(void *arg)
 	struct bare_ring *b = arg;
 	struct venom_claim c;
 	char data[SIZE];
-	uint64_t seen = 0, whole = 0, spoiled = 0;
+	uint64_t seen = 0, spoiled = 0;
 
 	while (!load_acquire(&b->stop)) {
 		if (venom_ring_pick(&b->ring, seen, &c) != VENOM_PICK_WHOLE || c.len > SIZE)
@@ -276,9 +276,8 @@ static void *ring_reader(void *arg)
 		}
 		VT_CHECK(c.seq / 2 >= seen && vt_is(data, c.len, (uint32_t)(c.seq / 2)));
 		seen = c.seq / 2;
-		whole++;
+		fetch_add(&b->whole, 1);
 	}
-	fetch_add(&b->whole, whole);
 	fetch_add(&b->spoiled, spoiled);
 	return NULL;
 }
@@ -307,13 +306,13 @@ TEST_F_TIMEOUT(plane, ring, 240)
 		for (k = 0; k < 3; k++)
 			ASSERT_EQ(0, pthread_create(&thread[k], NULL, k ? ring_reader : ring_writer, &b));
 		usleep((useconds_t)(run_ns(400) / 1000));
+		EXPECT_TRUE(VT_UNTIL(load_acquire(&b.whole))); /* on a busy machine that is not enough */
 		store_release(&b.stop, 1);
 		for (k = 0; k < 3; k++)
 			ASSERT_EQ(0, pthread_join(thread[k], NULL));
 		free(area);
 		ksft_print_msg("%u buffers: %ju versions, %ju whole reads, %ju spoiled\n", versions[i],
 			       (uintmax_t)b.last, (uintmax_t)b.whole, (uintmax_t)b.spoiled);
-		EXPECT_GT(b.whole, 0);
 	}
 }
 
