@@ -4,26 +4,24 @@
  * and for others; without a right there is -EACCES and no trace; and two users' private channels don't meet.
  * Needs root, to become others.
  */
-#include <grp.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "lib/harness.h"
 #include "lib/peer.h"
+#include "lib/user.h"
 
-/* Ids that nobody has. */
-#define OWNER	 64101
-#define STRANGER 64102
-#define GROUP	 64110
-#define OTHERS	 64111
+#define OWNER	 VT_ID(1)
+#define STRANGER VT_ID(2)
+#define GROUP	 VT_ID(10)
+#define OTHERS	 VT_ID(11)
 
 FIXTURE(access)
 {
 	struct vt_peer dm, sh;
 	struct venom_config *cfg;
 	const char *name;
-	char dir[32];
+	char *dir;
 	bool ready;
 };
 
@@ -32,24 +30,13 @@ FIXTURE_SETUP(access)
 	if (geteuid())
 		SKIP(return, "needs root, to become other users");
 	/* A folder for all, as an administrator would make it: root's tests share it with nobody. */
-	strcpy(self->dir, "/tmp/venom-access.XXXXXX");
-	ASSERT_NE(NULL, mkdtemp(self->dir));
-	ASSERT_EQ(0, chmod(self->dir, 01777));
+	self->dir = vt_dir(0, 0, 01777);
 	setenv("VENOM_RUNTIME_DIR", self->dir, 1);
 	self->cfg = vt_config();
 	self->name = vt_name();
 	vt_start(&self->dm);
 	vt_start(&self->sh);
 	self->ready = true;
-}
-
-static void remove_tree(const char *dir)
-{
-	char cmd[64];
-
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	if (system(cmd))
-		fprintf(stderr, "# can't remove %s\n", dir);
 }
 
 static long both_end(long a, long b, long c)
@@ -66,26 +53,13 @@ FIXTURE_TEARDOWN(access)
 	EXPECT_EQ(0, vt_call(&self->dm, both_end));
 	EXPECT_EQ(0, vt_stop(&self->sh));
 	EXPECT_EQ(0, vt_stop(&self->dm));
-	remove_tree(self->dir);
-}
-
-/* Become this user, for good. */
-static long become(long uid, long gid, long supplementary)
-{
-	gid_t groups[1] = {(gid_t)supplementary};
-
-	VT_CHECK(!setgroups(supplementary ? 1 : 0, groups));
-	VT_CHECK(!setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid));
-	VT_CHECK(!setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid));
-	prctl(PR_SET_DUMPABLE, 1); /* the leak check wants it */
-	prctl(PR_SET_PDEATHSIG, 9);
-	return 0;
+	vt_remove_tree(self->dir);
 }
 
 #define start(self, mode_)                                                               \
 	do {                                                                             \
 		(self)->cfg->mode = mode_;                                               \
-		ASSERT_EQ(0, vt_call(&(self)->dm, become, OWNER, GROUP, 0));             \
+		ASSERT_EQ(0, vt_call(&(self)->dm, vt_become, OWNER, GROUP, 0));             \
 		ASSERT_EQ(0, vt_call(&(self)->dm, pd_create, (self)->name, (self)->cfg)) \
 		{                                                                        \
 			TH_LOG("%s", vt_errmsg);                                         \
@@ -151,21 +125,21 @@ static long answer_to(long uid, long gid, long pid)
 TEST_F(access, private_by_default)
 {
 	start(self, 0600);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, 0));
 	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
 }
 
 TEST_F(access, not_even_for_the_group)
 {
 	start(self, 0600);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, GROUP, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, GROUP, 0));
 	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
 }
 
 TEST_F(access, the_owner_may)
 {
 	start(self, 0600);
-	ASSERT_EQ(0, vt_call(&self->sh, become, OWNER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, OWNER, OTHERS, 0));
 	ALLOWED(self, OWNER, OTHERS);
 }
 
@@ -178,14 +152,14 @@ TEST_F(access, root_may)
 TEST_F(access, for_all)
 {
 	start(self, 0666);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, 0));
 	ALLOWED(self, STRANGER, OTHERS);
 }
 
 TEST_F(access, others_may_read)
 {
 	start(self, 0644);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, 0));
 	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->sh, reads_only, 9));
 	EXPECT_EQ(0, vt_call(&self->dm, pd_receive, 0));
@@ -194,35 +168,35 @@ TEST_F(access, others_may_read)
 TEST_F(access, others_may_not_just_command)
 {
 	start(self, 0622);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, 0));
 	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
 }
 
 TEST_F(access, the_group_may_all_others_nothing)
 {
 	start(self, 0660);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, GROUP, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, GROUP, 0));
 	ALLOWED(self, STRANGER, GROUP);
 }
 
 TEST_F(access, a_supplementary_group_counts)
 {
 	start(self, 0660);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, GROUP));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, GROUP));
 	ALLOWED(self, STRANGER, OTHERS);
 }
 
 TEST_F(access, not_of_the_group)
 {
 	start(self, 0660);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, 0));
 	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
 }
 
 TEST_F(access, the_group_may_read)
 {
 	start(self, 0640);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, GROUP));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, GROUP));
 	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->sh, reads_only, 9));
 }
@@ -231,14 +205,14 @@ TEST_F(access, the_group_may_read)
 TEST_F(access, the_group_less_than_others)
 {
 	start(self, 0606);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, GROUP, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, GROUP, 0));
 	EXPECT_EQ(0, vt_call(&self->sh, connect_poisoned, self->name));
 }
 
 TEST_F(access, the_owner_binds_himself)
 {
 	start(self, 0400);
-	ASSERT_EQ(0, vt_call(&self->sh, become, OWNER, GROUP, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, OWNER, GROUP, 0));
 	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->sh, reads_only, 9));
 }
@@ -248,7 +222,7 @@ TEST_F(access, a_stranger_can_t_take_a_living_name)
 	long err;
 
 	start(self, 0666);
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, 0));
 	err = vt_call(&self->sh, pd_create, self->name, self->cfg);
 	EXPECT_TRUE(err == -EBUSY || err == -EACCES) TH_LOG("%ld", err);
 	ALLOWED(self, STRANGER, OTHERS);
@@ -258,7 +232,7 @@ TEST_F(access, no_place_for_a_channel)
 {
 	embedded_only();
 	ASSERT_EQ(0, chmod(self->dir, 0755));
-	ASSERT_EQ(0, vt_call(&self->sh, become, STRANGER, OTHERS, 0));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, STRANGER, OTHERS, 0));
 	EXPECT_EQ(-EACCES, vt_call(&self->sh, pd_create, self->name, self->cfg));
 	EXPECT_NE(0, strlen(vt_errmsg));
 }
@@ -274,7 +248,7 @@ static long own_xdg(long uid, long gid, long dir)
 	VT_CHECK(!chown(path, (uid_t)uid, (gid_t)gid));
 	setenv("XDG_RUNTIME_DIR", path, 1);
 	unsetenv("VENOM_RUNTIME_DIR");
-	return become(uid, gid, 0);
+	return vt_become(uid, gid, 0);
 }
 
 static int count(const struct venom_info *info, void *n)
@@ -325,7 +299,7 @@ static long without_xdg(long uid, long gid, long squatter)
 	VT_CHECK(!chown(path, (uid_t)(squatter ? squatter : uid), (gid_t)gid));
 	unsetenv("XDG_RUNTIME_DIR");
 	unsetenv("VENOM_RUNTIME_DIR");
-	return become(uid, gid, 0);
+	return vt_become(uid, gid, 0);
 }
 
 TEST_F(access, a_folder_taken_by_another_is_not_used)
@@ -342,9 +316,9 @@ TEST_F(access, a_folder_taken_by_another_is_not_used)
 	EXPECT_EQ(0, vt_call(&self->dm, ps_connect, self->name));
 	vt_call(&self->dm, both_end);
 	snprintf(path, sizeof(path), "/tmp/venom-%d", OWNER);
-	remove_tree(path);
+	vt_remove_tree(path);
 	snprintf(path, sizeof(path), "/tmp/venom-%d", STRANGER);
-	remove_tree(path);
+	vt_remove_tree(path);
 }
 
 TEST_HARNESS_MAIN
