@@ -41,26 +41,12 @@ int venom_backend_pick(const struct venom_backend **out)
 	return 0;
 }
 
-/* Whether the name is a living daemon's there, or may be. */
-static bool taken_on(const struct venom_backend *be, const char *name)
-{
-	switch (be->stat(name, NULL, NULL, NULL, NULL)) {
-	case 0:
-	case -EACCES: /* not for us to see */
-	case -EPROTO: /* of another version */
-	case -ETIMEDOUT: /* stopped */
-		return true;
-	default:
-		return false;
-	}
-}
-
 int venom_backend_taken(const char *name, const struct venom_backend *but)
 {
 	if (but == &venom_backend_memfd && !forced())
 		return 0; /* it was picked because there is no /dev/venom */
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
-		if (backends[i] == but || backends[i]->check() || !taken_on(backends[i], name))
+		if (backends[i] == but || backends[i]->check() || !backends[i]->lives(name))
 			continue;
 		return venom_fail(-EBUSY, "a living daemon has the name on the other backend (VENOM_BACKEND=%s)",
 				  backends[i]->name);
@@ -87,6 +73,7 @@ VENOM_API int venom_list(int (*fn)(const struct venom_info *info, void *user), v
 {
 	const struct venom_backend *be[2];
 	int n, rc, count = 0;
+	NO_CANCEL;
 
 	venom_errmsg_clear();
 	n = usable(be);
@@ -105,6 +92,7 @@ VENOM_API int venom_stat(const char *name, struct venom_info *info, struct venom
 			 int (*fn)(const struct venom_peer *peer, void *user), void *user)
 {
 	const struct venom_backend *be[2];
+	NO_CANCEL;
 	int n, rc;
 
 	venom_errmsg_clear();

@@ -187,6 +187,18 @@ static void info_make(struct venom_info *info, const struct venom_ioc_info *i)
 	venom_info_make(info, "dev", i->name, &i->geo, i->epoch, &daemon, i->alive);
 }
 
+bool dev_lives(const char *name)
+{
+	struct venom_ioc_info i = {.size = sizeof(i)};
+	int fd, rc = open_dev(&fd);
+
+	memcpy(i.name, name, strlen(name));
+	if (!rc)
+		rc = dev_call(fd, VENOM_IOC_INFO, &i);
+	close_fd(&fd);
+	return rc == -EACCES || (!rc && i.alive); /* the first: it is not for this user to see */
+}
+
 int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count)
 {
 	struct venom_ioc_info i = {.size = sizeof(i)};

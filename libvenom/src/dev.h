@@ -18,6 +18,7 @@ void dev_unmap(struct venom_map *map);
 int dev_bell(int fd, uint32_t bell, int eventfd);
 int dev_peer(int fd, uint32_t id, struct venom_ioc_peer *p);
 int dev_check(void);
+bool dev_lives(const char *name);
 int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	     int (*fn)(const struct venom_peer *peer, void *user), void *user);

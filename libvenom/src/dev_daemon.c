@@ -372,6 +372,7 @@ const struct venom_backend venom_backend_dev = {
 	.disarm_state = dev_disarm_state,
 	.alive = dev_alive,
 	.meet = dev_meet,
+	.lives = dev_lives,
 	.list = dev_list,
 	.stat = dev_stat,
 };

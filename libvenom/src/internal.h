@@ -327,6 +327,7 @@ struct venom_backend {
 	void (*meet)(struct venom_shell *s);	/* another daemon has come: who is it?  NULL where none does */
 
 	/* lookers */
+	bool (*lives)(const char *name);	/* a living daemon has the name; at once */
 	int (*list)(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 	int (*stat)(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 		    int (*fn)(const struct venom_peer *peer, void *user), void *user);

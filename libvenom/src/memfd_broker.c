@@ -544,15 +544,17 @@ static void place_event(struct broker *b)
 	}
 	if (!ours)
 		return;
-	rc = name_restore(&b->name, b->d->cfg.mode, &b->listener);
-	if (rc == 1)
-		rc = epoll_watch(b->epfd, b->listener, EPOLLIN, &b->listener);
-	if (rc < 0) {
+	/* Watched anew before each look, as the folder may be another one: what is removed after the look is seen. */
+	do {
+		watch_place(b);
+		rc = name_restore(&b->name, b->d->cfg.mode, &b->listener);
+		if (rc == 1 && epoll_watch(b->epfd, b->listener, EPOLLIN, &b->listener))
+			rc = -errno;
+	} while (rc == 1);
+	if (rc) {
 		venom_log("%s: somebody has removed its files from %s, and they can't be put back: no shell finds it any more",
 			  b->d->name, b->name.place.path);
 		close_fd(&b->removals);
-	} else {
-		watch_place(b); /* the folder may be another one now */
 	}
 }
 
@@ -805,6 +807,7 @@ const struct venom_backend venom_backend_memfd = {
 	.wake_daemon = memfd_wake_daemon,
 	.watch = memfd_watch,
 	.alive = memfd_alive,
+	.lives = memfd_lives,
 	.list = memfd_list,
 	.stat = memfd_stat,
 };

@@ -106,6 +106,18 @@ static int busy(const struct name *n)
 	return 0;
 }
 
+bool memfd_lives(const char *name)
+{
+	struct name n = {.sock_ino = 0};
+	struct others o = {.n = &n, .all = true};
+	bool lives;
+
+	snprintf(n.name, sizeof(n.name), "%s", name);
+	lives = place_each(busy_in, &o) == -EBUSY;
+	venom_errmsg_clear();
+	return lives;
+}
+
 /* ---- what the dead leave ---- */
 
 /* The channel that this lock file, .NAME.lock, is of; false if it is none. */
@@ -155,10 +167,31 @@ static void sweep(const struct name *n)
 
 /* ---- taking it ---- */
 
+/* Lock the name, if nobody serves it. */
+static int take_lock(struct name *n)
+{
+	uid_t uid;
+	int rc = busy(n);
+
+	if (rc)
+		return rc;
+	n->lock_fd = lock_file(&n->place, n->lock, O_CREAT, &n->lock_ino);
+	if (n->lock_fd < 0)
+		return n->lock_fd;
+	/* Its lock file may have been removed, and the daemon live. */
+	if (!name_lives(&n->place, n->name, &uid))
+		return 0;
+	close_fd(&n->lock_fd);
+	return venom_fail(-EBUSY, "a living daemon has the name: user %u's, in %s", uid, n->place.path);
+}
+
+#define BUSY_NS	 100000000
+#define BUSY_NAP 2000 /* us */
+
 int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 {
+	int64_t start = now_ns();
 	char path[VENOM_PATH_MAX];
-	uid_t uid;
 	int rc;
 
 	snprintf(n->name, sizeof(n->name), "%s", name);
@@ -169,20 +202,18 @@ int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 	rc = place_make(&n->place, n->shared);
 	if (!rc)
 		rc = path_join(path, &n->place, n->fresh);
-	if (!rc)
-		rc = busy(n);
-	if (rc)
-		goto close;
-	n->lock_fd = lock_file(&n->place, n->lock, O_CREAT, &n->lock_ino);
-	if (n->lock_fd < 0) {
-		rc = n->lock_fd;
-		goto close;
+	/*
+	 * A daemon that has died, or executes something else, is gone only when the kernel has closed all that it had open,
+	 * and its shells may have noticed before; and a create of another name looks at whether this one's lock is a dead
+	 * one's.  So what is taken is looked at again for a moment.
+	 */
+	while (!rc && (rc = take_lock(n)) == -EBUSY && now_ns() - start < BUSY_NS) {
+		usleep(BUSY_NAP);
+		rc = 0;
 	}
-	/* Its lock file may have been removed, and the daemon live. */
-	if (name_lives(&n->place, name, &uid)) {
-		rc = venom_fail(-EBUSY, "a living daemon has the name: user %u's, in %s", uid, n->place.path);
-		close_fd(&n->lock_fd);
-		goto close;
+	if (rc) {
+		close_fd(&n->place.fd);
+		return rc;
 	}
 	if (pread(n->lock_fd, &n->epoch, sizeof(n->epoch), 0) != sizeof(n->epoch))
 		n->epoch = 0;
@@ -195,9 +226,6 @@ int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 	sweep(n);
 	flock(n->place.fd, LOCK_SH | LOCK_NB); /* systemd-tmpfiles leaves a locked folder alone; else see name_restore */
 	return 0;
-close:
-	close_fd(&n->place.fd);
-	return rc;
 }
 
 /* Only what is ours: where it was removed, another daemon may have its own there by now. */

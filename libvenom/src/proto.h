@@ -153,6 +153,7 @@ struct name {
 	char sock[VENOM_NAME_MAX + 1], lock[VENOM_NAME_MAX + 8], fresh[VENOM_NAME_MAX + 8];
 };
 
+bool memfd_lives(const char *name);
 int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch);
 void name_hide(struct name *n);	/* no shell finds it any more; the name is still taken */
 void name_give_back(struct name *n);
