@@ -100,7 +100,7 @@ static void count_locked(struct venom_channel *ch)
 	venom_ring_locked(ch->bells, VENOM_BELL_LIFE);
 }
 
-/* One user may not keep all others out: but for the channel's owner and CAP_IPC_OWNER, each has half of the ids at most. */
+/* No user keeps all others out: each but the channel's owner and CAP_IPC_OWNER has half of the ids at most. */
 static bool has_half_locked(const struct venom_channel *ch, kuid_t uid, unsigned int holds)
 {
 	return holds >= DIV_ROUND_UP(ch->geo.max_clients, 2) && !uid_eq(uid, ch->uid) && !venom_ipc_owner();

@@ -25,8 +25,8 @@
  *	EACCES		the channel's mode says no
  *	EEXIST		the channel waits for a daemon of another owner, or to be resumed with another geometry
  *	EAGAIN		all ids are taken, some by dead shells that the daemon has not looked at yet: try again
- *	EUSERS		max_clients shells are attached, or are dead with commands that have not been taken yet; or half of
- *			them, rounded up, are this user's, who is neither the channel's owner nor has CAP_IPC_OWNER
+ *	EUSERS		max_clients shells are attached, or are dead with commands that have not been taken yet; or
+ *			half of them, rounded up, are this user's, who isn't the owner and lacks CAP_IPC_OWNER
  *	EDQUOT		the user's limit (module parameters) is reached
  *	ENOMEM		no memory, or no huge pages where they were required
  *	EINTR		a signal came while memory was taken, which has been given back; under a fast timer it is best
