@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Limits: of descriptors, locked memory, threads, the size of files, address space and a memory cgroup.  Each is an errno and
+ * a sentence that says whose limit it is, never a signal; and descriptors 0 to 2 are the program's, open or not.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
+#include "lib/harness.h"
+#include "lib/peer.h"
+#include "lib/user.h"
+
+#define USER VT_ID(1)
+#define MIB  (1u << 20)
+
+/* Memory locked or limited would be the sanitizers' own. */
+#if defined(VT_ASAN) || defined(VT_TSAN)
+#define sanitized() true
+#else
+#define sanitized() false
+#endif
+
+FIXTURE(limits)
+{
+	struct vt_peer dm, sh;
+	struct venom_config *cfg;
+	const char *name;
+	char *dir;
+	bool ready;
+};
+
+FIXTURE_SETUP(limits)
+{
+	embedded_only();
+	/* For all: some peers become another user. */
+	self->dir = vt_dir(getuid(), getgid(), getuid() ? 0755 : 01777);
+	setenv("VENOM_RUNTIME_DIR", self->dir, 1);
+	self->cfg = vt_config();
+	self->cfg->mode = 0666;
+	self->cfg->huge = VENOM_HUGE_NEVER;
+	self->name = vt_name();
+	vt_start(&self->dm);
+	vt_start(&self->sh);
+	self->ready = true;
+}
+
+static long both_end(long a, long b, long c)
+{
+	ps_close(a, b, c);
+	return pd_destroy(a, b, c);
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	struct vt_peer *peers[] = {&self->sh, &self->dm};
+
+	if (!self->ready)
+		return;
+	for (int i = 0; i < 2; i++) {
+		if (!peers[i]->pid)
+			continue;
+		EXPECT_EQ(0, vt_call(peers[i], both_end));
+		EXPECT_EQ(0, vt_stop(peers[i]));
+	}
+	vt_remove_tree(self->dir);
+}
+
+static long limit(long resource, long soft, long hard)
+{
+	struct rlimit lim;
+
+	VT_CHECK(!getrlimit((__rlimit_resource_t)resource, &lim));
+	lim.rlim_cur = soft < 0 ? lim.rlim_max : (rlim_t)soft;
+	if (hard >= 0)
+		lim.rlim_max = (rlim_t)hard;
+	VT_CHECK(!setrlimit((__rlimit_resource_t)resource, &lim));
+	return 0;
+}
+
+#define UNLIMIT -1, -1
+
+/* Whose limit the sentence speaks of. */
+#define SAYS(word) \
+	EXPECT_NE(NULL, strstr(vt_errmsg, word)) TH_LOG("\"%s\" does not say \"%s\"", vt_errmsg, word)
+
+/* ---- descriptors ---- */
+
+/* So that `left` more can be opened; < 0: as many as before. */
+static long leave_fds(long left, long b, long c)
+{
+	int fd = dup(0);
+
+	VT_CHECK(left < 0 || fd >= 0);
+	close(fd);
+	return limit(RLIMIT_NOFILE, left < 0 ? left : fd + left, -1) + b + c;
+}
+
+TEST_F(limits, a_shell_out_of_descriptors_blames_itself)
+{
+	long err = -1;
+
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (int left = 0; err && left < 32; left++) {
+		ASSERT_EQ(0, vt_call(&self->sh, leave_fds, left));
+		*vt_box = 0;
+		err = vt_call(&self->sh, ps_connect, self->name);
+		ASSERT_EQ(0, vt_call(&self->sh, leave_fds, -1));
+		if (!err)
+			break;
+		ASSERT_EQ(-EMFILE, err) TH_LOG("with %d descriptors left: %s", left, vt_errmsg);
+		SAYS("this process");
+	}
+	EXPECT_EQ(0, err);
+}
+
+TEST_F(limits, a_daemon_out_of_descriptors_is_blamed)
+{
+	long err = -1;
+
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (int left = 0; err && left < 32; left++) {
+		ASSERT_EQ(0, vt_call(&self->dm, leave_fds, left));
+		err = vt_call(&self->sh, ps_connect, self->name);
+		ASSERT_EQ(0, vt_call(&self->dm, leave_fds, -1));
+		if (!err)
+			break;
+		ASSERT_EQ(-EMFILE, err) TH_LOG("with %d descriptors left: %s", left, vt_errmsg);
+		SAYS("the daemon");
+	}
+	EXPECT_EQ(0, err);
+}
+
+/* More descriptors of this user on their way through sockets than its limit allows: the kernel takes no more. */
+static long put_in_flight(long n, long b, long c)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int) * 100)];
+	} control = {.head = {.cmsg_len = CMSG_LEN(sizeof(int) * 100), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = "x", .iov_len = 1};
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	static int sv[2];
+
+	VT_CHECK(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv));
+	for (int i = 0; i < 100; i++)
+		memcpy(CMSG_DATA(&control.head) + i * sizeof(int), &sv[1], sizeof(int));
+	while ((n -= 100) >= 0)
+		VT_CHECK(sendmsg(sv[0], &mh, MSG_DONTWAIT) == 1);
+	return limit(RLIMIT_NOFILE, 64, 64) + b + c;
+}
+
+TEST_F(limits, descriptors_in_flight)
+{
+	if (getuid())
+		SKIP(return, "needs root, to become another user");
+	/* The daemon's user has them: root's shell comes. */
+	ASSERT_EQ(0, vt_call(&self->dm, vt_become, USER, USER, 0));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, vt_call(&self->dm, put_in_flight, 300));
+	EXPECT_EQ(-EMFILE, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+	SAYS("the daemon");
+	/* A shell's of the same user, at root's daemon. */
+	ASSERT_EQ(0, vt_call(&self->sh, pd_create, vt_name(), self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->sh, both_end));
+	ASSERT_EQ(0, vt_call(&self->sh, pd_create, "root-s", self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(-EMFILE, vt_call(&self->dm, ps_connect, "root-s")) TH_LOG("%s", vt_errmsg);
+	SAYS("this user");
+}
+
+/* ---- 0, 1 and 2 ---- */
+
+static long close_stdio(long a, long b, long c)
+{
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	return a + b + c;
+}
+
+static long count_stdio(long a, long b, long c)
+{
+	long n = 0;
+
+	for (int fd = 0; fd < 3; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n + a + b + c;
+}
+
+TEST_F(limits, closed_stdio_stays_closed)
+{
+	struct vt_peer other;
+
+	vt_start(&other);
+	ASSERT_EQ(0, vt_call(&self->dm, close_stdio));
+	ASSERT_EQ(0, vt_call(&self->sh, close_stdio));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->dm, count_stdio)) TH_LOG("after create");
+	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, vt_call(&other, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(0, vt_call(&self->dm, count_stdio)) TH_LOG("the daemon's, after two shells came");
+	EXPECT_EQ(0, vt_call(&self->sh, count_stdio)) TH_LOG("the shell's, after connect");
+	vt_post(&self->sh, ps_wait, 0, -1);
+	EXPECT_FALSE(vt_has_result(&self->sh, 20));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, 20));
+	EXPECT_EQ(1, vt_result(&self->sh));
+	vt_post(&self->sh, ps_request, 5, 20, -1);
+	EXPECT_EQ(5, vt_call(&self->dm, pd_receive, -1));
+	EXPECT_EQ(0, vt_call(&self->dm, pd_respond, 0, 6, 20));
+	EXPECT_EQ(6, vt_result(&self->sh));
+	EXPECT_EQ(0, vt_call(&self->dm, count_stdio)) TH_LOG("the daemon's, after a request");
+	EXPECT_EQ(0, vt_call(&self->sh, count_stdio)) TH_LOG("the shell's, after a request");
+	ASSERT_EQ(0, vt_call(&other, both_end));
+	ASSERT_EQ(0, vt_stop(&other));
+}
+
+/* ---- memory ---- */
+
+/* In a process of its own: what create or connect gives under a limit; a signal is its end. */
+struct attempt {
+	const char *name;
+	struct venom_config cfg;
+	bool shell; /* connect, to the daemon of this name; else create and connect */
+	int resource;
+	long limit;
+	bool lock; /* mlockall(MCL_FUTURE) */
+	uid_t uid;
+	int rc;
+	char said[512];
+};
+
+static int attempts(struct vt_peer *self, void *arg)
+{
+	struct attempt *t = arg;
+	struct venom_daemon *d = NULL;
+	struct venom_shell *s = NULL;
+
+	(void)self;
+	if (t->uid)
+		vt_become(t->uid, t->uid, 0);
+	if (t->resource >= 0)
+		limit(t->resource, t->limit, t->limit);
+	if (t->lock)
+		VT_CHECK(!mlockall(MCL_FUTURE));
+	t->rc = t->shell ? 0 : venom_daemon_create(&d, t->name, &t->cfg);
+	if (!t->rc)
+		t->rc = venom_shell_connect(&s, t->name);
+	snprintf(t->said, sizeof(t->said), "%s", venom_errmsg());
+	venom_shell_close(s);
+	venom_daemon_destroy(d);
+	return 0;
+}
+
+/* It ends, and gives 0 (where it may) or `want` with a sentence. */
+#define TRY(t, want, may_work, what)                                                              \
+	do {                                                                                      \
+		struct vt_peer p_;                                                                \
+		int status_;                                                                      \
+                                                                                                  \
+		vt_spawn(&p_, attempts, t);                                                       \
+		status_ = vt_wait(&p_);                                                           \
+		EXPECT_EQ(0, status_) TH_LOG("%s: ended with %d", what, status_);                 \
+		if (!status_ && !((may_work) && !(t)->rc)) {                                      \
+			EXPECT_EQ(want, (t)->rc) TH_LOG("%s: \"%s\"", what, (t)->said);           \
+			EXPECT_NE(0, strlen((t)->said)) TH_LOG("%s: says nothing", what);         \
+		}                                                                                 \
+	} while (0)
+
+static struct attempt *attempt(const char *name, int resource, long lim)
+{
+	struct attempt *t = vt_shared(sizeof(*t));
+
+	*t = (struct attempt){.name = name, .cfg = VENOM_CONFIG_INIT, .resource = resource, .limit = lim, .rc = 99};
+	t->cfg.huge = VENOM_HUGE_NEVER;
+	return t;
+}
+
+TEST_F(limits, size_of_files)
+{
+	static const long sizes[] = {0, 1, 4096, 8192, 12288, 65536};
+	struct attempt *t;
+
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		t = attempt(vt_name(), RLIMIT_FSIZE, sizes[i]);
+		TRY(t, -ENOMEM, true, vt_string("a daemon with %ld bytes", sizes[i]));
+		t = attempt(self->name, RLIMIT_FSIZE, sizes[i]);
+		t->shell = true;
+		TRY(t, -ENOMEM, true, vt_string("a shell with %ld bytes", sizes[i]));
+	}
+	t = attempt(vt_name(), RLIMIT_FSIZE, 4096);
+	t->cfg.data_size = MIB;
+	TRY(t, -ENOMEM, false, "a MiB with 4096 bytes");
+	/* The daemon is limited when a shell comes. */
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_FSIZE, sizes[i], -1));
+		t = attempt(self->name, -1, 0);
+		t->shell = true;
+		TRY(t, -ENOMEM, true, vt_string("its daemon has %ld bytes", sizes[i]));
+		ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_FSIZE, UNLIMIT)) TH_LOG("the daemon with %ld bytes", sizes[i]);
+	}
+	EXPECT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+}
+
+static long lock_future(long on, long b, long c)
+{
+	if (!on)
+		return munlockall() + b + c;
+	limit(RLIMIT_MEMLOCK, 8 * MIB, -1);
+	return mlockall(MCL_FUTURE) + b + c;
+}
+
+TEST_F(limits, locked_memory)
+{
+	struct attempt *t;
+
+	if (getuid())
+		SKIP(return, "needs root, to become another user");
+	if (sanitized())
+		SKIP(return, "the sanitizers' memory can't be locked");
+	t = attempt(vt_name(), RLIMIT_MEMLOCK, 8 * MIB);
+	t->lock = true;
+	t->uid = USER;
+	t->cfg.data_size = 64 * MIB;
+	t->cfg.versions = 1;
+	TRY(t, -ENOMEM, false, "create of 64 MiB");
+	/* The shell is limited. */
+	ASSERT_EQ(0, vt_call(&self->dm, vt_become, USER, USER, 0));
+	self->cfg->data_size = 64 * MIB;
+	self->cfg->versions = 1;
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	t = attempt(self->name, RLIMIT_MEMLOCK, 8 * MIB);
+	t->lock = true;
+	t->uid = USER;
+	t->shell = true;
+	TRY(t, -ENOMEM, false, "connect to 64 MiB");
+	ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
+	/* The daemon is limited when a shell comes: by what it makes, and by what it maps. */
+	self->cfg->data_size = 4096;
+	for (int mapped = 0; mapped < 2; mapped++) {
+		self->cfg->cmd_size = mapped ? MIB : 64;
+		self->cfg->resp_size = mapped ? 64 : MIB;
+		ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+		ASSERT_EQ(0, vt_call(&self->dm, lock_future, 1));
+		EXPECT_EQ(-ENOMEM, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("mapped %d: %s", mapped, vt_errmsg);
+		SAYS("daemon");
+		ASSERT_EQ(0, vt_call(&self->dm, lock_future, 0));
+		ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
+	}
+}
+
+static bool threads_are_limited(struct vt_peer *p)
+{
+	return vt_call(p, vt_become, USER, USER, 0) == 0 && vt_call(p, limit, RLIMIT_NPROC, 0, 0) == 0;
+}
+
+TEST_F(limits, threads)
+{
+	if (getuid())
+		SKIP(return, "needs root, to become another user");
+	ASSERT_TRUE(threads_are_limited(&self->dm));
+	EXPECT_EQ(-ENOMEM, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_NE(0, strlen(vt_errmsg));
+	EXPECT_EQ(-ENOENT, vt_call(&self->sh, ps_connect, self->name));
+}
+
+/* As much of its address space as it has now, and some. */
+static long limit_space(long more, long b, long c)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	VT_CHECK(f && fscanf(f, "%lu", &pages) == 1);
+	fclose(f);
+	return limit(RLIMIT_AS, (long)(pages * 4096) + more, -1) + b + c;
+}
+
+TEST_F(limits, address_space)
+{
+	long err;
+
+	if (sanitized())
+		SKIP(return, "the sanitizers want all of it");
+	self->cfg->data_size = 4 * MIB;
+	self->cfg->cmd_size = 65536;
+	self->cfg->resp_size = 65536;
+	ASSERT_EQ(0, vt_call(&self->sh, pd_create, "other", self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (long more = 0; more < 100 * (long)MIB; more += 1536 * 1024) {
+		ASSERT_EQ(0, vt_call(&self->dm, limit_space, more));
+		err = vt_call(&self->dm, pd_create, self->name, self->cfg);
+		if (err) {
+			EXPECT_EQ(-ENOMEM, err) TH_LOG("create with %ld KiB more: %s", more / 1024, vt_errmsg);
+			EXPECT_NE(0, strlen(vt_errmsg));
+		} else {
+			ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
+		}
+		err = vt_call(&self->dm, ps_connect, "other");
+		if (err) {
+			EXPECT_EQ(-ENOMEM, err) TH_LOG("connect with %ld KiB more: %s", more / 1024, vt_errmsg);
+			EXPECT_NE(0, strlen(vt_errmsg));
+		} else {
+			ASSERT_EQ(0, vt_call(&self->dm, ps_close));
+		}
+		ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_AS, UNLIMIT));
+	}
+}
+
+/* ---- a memory cgroup ---- */
+
+struct cgroup {
+	char dir[200];
+	bool v2;
+};
+
+static bool write_to(const char *dir, const char *file, const char *text)
+{
+	char path[300];
+	int fd;
+	bool ok;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+static bool cgroup_make(struct cgroup *g, const char *bytes)
+{
+	g->v2 = !access("/sys/fs/cgroup/cgroup.controllers", F_OK);
+	if (g->v2)
+		write_to("/sys/fs/cgroup", "cgroup.subtree_control", "+memory");
+	snprintf(g->dir, sizeof(g->dir), "%s/venom-test-%d", g->v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory", getpid());
+	if (mkdir(g->dir, 0755))
+		return false;
+	if (write_to(g->dir, g->v2 ? "memory.max" : "memory.limit_in_bytes", bytes))
+		return true;
+	rmdir(g->dir);
+	return false;
+}
+
+static long cgroup_enter(long arg, long b, long c)
+{
+	struct cgroup *g = (struct cgroup *)arg;
+
+	return (write_to(g->dir, "cgroup.procs", "0") ? 0 : -errno) + b + c;
+}
+
+TEST_F(limits, memory_cgroup)
+{
+	struct cgroup *g = (struct cgroup *)vt_box;
+	long err;
+
+	if (getuid())
+		SKIP(return, "needs root, to make a cgroup");
+	if (sanitized())
+		SKIP(return, "the sanitizers want more than it has");
+	if (!cgroup_make(g, "67108864"))
+		SKIP(return, "no memory cgroup can be made here");
+	ASSERT_EQ(0, vt_call(&self->dm, cgroup_enter, g));
+	self->cfg->versions = 1;
+	self->cfg->data_size = 256 * MIB;
+	EXPECT_EQ(-ENOMEM, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("create: %s", vt_errmsg);
+	EXPECT_NE(0, strlen(vt_errmsg));
+	/* And where a shell's coming is what it can't hold. */
+	self->cfg->data_size = 16 * MIB;
+	self->cfg->cmd_size = 64;
+	self->cfg->resp_size = 2 * MIB; /* 64 of them */
+	err = vt_call(&self->dm, pd_create, self->name, self->cfg);
+	EXPECT_EQ(0, err) TH_LOG("%s", vt_errmsg);
+	if (!err) {
+		EXPECT_EQ(-ENOMEM, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("connect: %s", vt_errmsg);
+		EXPECT_EQ(0, vt_call(&self->dm, pd_publish, 1, 20)) TH_LOG("the daemon is no more");
+	}
+	vt_kill(&self->dm, SIGKILL);
+	EXPECT_EQ(0, VT_UNTIL(!rmdir(g->dir)) ? 0 : -errno);
+}
+
+/* ---- the folder ---- */
+
+static int nothing(const struct venom_info *info, void *user)
+{
+	(void)info;
+	(void)user;
+	return 0;
+}
+
+static long list_all(long a, long b, long c)
+{
+	return venom_list(nothing, NULL) + a + b + c;
+}
+
+static long stat_of(long name, long b, long c)
+{
+	return venom_stat((const char *)name, NULL, NULL, NULL, NULL) + b + c;
+}
+
+TEST_F(limits, a_folder_that_can_t_be_searched)
+{
+	if (getuid())
+		SKIP(return, "needs root, to become another user");
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, chmod(self->dir, 0700));
+	ASSERT_EQ(0, vt_call(&self->sh, vt_become, USER, USER, 0));
+	EXPECT_EQ(-EACCES, vt_call(&self->sh, ps_connect, self->name));
+	SAYS(self->dir);
+	EXPECT_EQ(NULL, strstr(vt_errmsg, "mode")) TH_LOG("\"%s\"", vt_errmsg);
+	EXPECT_GT(0, vt_call(&self->sh, list_all));
+	EXPECT_EQ(-EACCES, vt_call(&self->sh, stat_of, self->name));
+	EXPECT_EQ(-EACCES, vt_call(&self->sh, pd_create, self->name, self->cfg));
+	SAYS(self->dir);
+	/* Searched, but not read: a name that one knows is found. */
+	ASSERT_EQ(0, chmod(self->dir, 0711));
+	EXPECT_GT(0, vt_call(&self->sh, list_all));
+	ASSERT_EQ(0, chmod(self->dir, 0755));
+	EXPECT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
+}
+
+/* ---- each failure has its sentence ---- */
+
+static long set_dir(long dir, long b, long c)
+{
+	setenv("VENOM_RUNTIME_DIR", (const char *)dir, 1);
+	return b + c;
+}
+
+#define X16 "xxxxxxxxxxxxxxxx"
+
+TEST_F(limits, each_failure_says_something)
+{
+	static const char *const names[] = {NULL, "", X16 X16 X16 X16, "a/b", ".a", "a b", "nobody"};
+	char *file = vt_string("%s/file", self->dir);
+	const char *const dirs[] = {
+		vt_string("%s/not/there", self->dir),
+		vt_string("%s/file/below", self->dir),
+		file,
+		vt_string("%s/" X16 X16 X16 X16 X16 X16 X16, self->dir),
+		"relative/path",
+		"/proc",
+	};
+	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_daemon *d;
+	struct venom_shell *s;
+	int fd;
+
+	fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	ASSERT_LE(0, fd);
+	close(fd);
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++) {
+		EXPECT_GT(0, venom_shell_connect(&s, names[i]));
+		EXPECT_NE(0, strlen(venom_errmsg())) TH_LOG("connect, %s", names[i] ? names[i] : "NULL");
+	}
+	cfg.cmd_slots = 0;
+	EXPECT_EQ(-EINVAL, venom_daemon_create(&d, self->name, &cfg));
+	EXPECT_NE(0, strlen(venom_errmsg()));
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg));
+	EXPECT_EQ(-EBUSY, venom_daemon_create(&d, self->name, NULL));
+	EXPECT_NE(0, strlen(venom_errmsg()));
+	for (unsigned int i = 0; i < ARRAY_SIZE(dirs); i++) {
+		long err;
+
+		vt_call(&self->sh, set_dir, dirs[i]);
+		err = vt_call(&self->sh, pd_create, self->name, self->cfg);
+		EXPECT_GT(0, err) TH_LOG("create in %s", dirs[i]);
+		EXPECT_NE(0, strlen(vt_errmsg)) TH_LOG("create in %s: %ld", dirs[i], err);
+		err = vt_call(&self->sh, ps_connect, self->name);
+		EXPECT_GT(0, err) TH_LOG("connect in %s", dirs[i]);
+		EXPECT_NE(0, strlen(vt_errmsg)) TH_LOG("connect in %s: %ld", dirs[i], err);
+	}
+}
+
+TEST_HARNESS_MAIN
