@@ -476,6 +476,16 @@ TEST_F(limits, memory_cgroup)
 	self->cfg->data_size = 256 * MIB;
 	EXPECT_EQ(-ENOMEM, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("create: %s", vt_errmsg);
 	EXPECT_NE(0, strlen(vt_errmsg));
+	/* The buffer of one command, which is no area. */
+	self->cfg->data_size = 4096;
+	self->cfg->cmd_size = 256 * MIB;
+	EXPECT_EQ(-ENOMEM, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("a large command: %s", vt_errmsg);
+	EXPECT_NE(0, strlen(vt_errmsg));
+	if (waitpid(self->dm.pid, NULL, WNOHANG)) { /* it was killed */
+		self->dm.pid = 0;
+		vt_start(&self->dm);
+		ASSERT_EQ(0, vt_call(&self->dm, cgroup_enter, g));
+	}
 	/* And where a shell's coming is what it can't hold. */
 	self->cfg->data_size = 16 * MIB;
 	self->cfg->cmd_size = 64;

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Extreme configs: each field of venom_config at its ends and around its powers of two, alone and in pairs.  Create and
+ * connect give an errno that the header lists, or a channel that works with its largest state, command and answer.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
+#include "lib/harness.h"
+#include "lib/peer.h"
+#include "lib/watch.h"
+
+/* ---- what to set ---- */
+
+#define FIELD(name)                                                                                         \
+	{                                                                                                   \
+#name, offsetof(struct venom_config, name), sizeof(((struct venom_config *)0)->name)                \
+	}
+
+static const struct {
+	const char *name;
+	size_t offset, size;
+} fields[] = {
+	FIELD(size),	  FIELD(flags),	      FIELD(data_size), FIELD(versions), FIELD(cmd_slots),
+	FIELD(cmd_size),  FIELD(resp_size),   FIELD(max_clients), FIELD(mode),	 FIELD(huge),
+	FIELD(reserved),  FIELD(huge_size),   FIELD(spin_ns),	FIELD(node),	 FIELD(reserved2),
+};
+
+/* A field of 32 bits takes their lower half. */
+static const uint64_t values[] = {
+	0,
+	1,
+	2,
+	3,
+	24,
+	63,
+	64,
+	65,
+	600,
+	1023,
+	1024,
+	1025,
+	4095,
+	4096,
+	4097,
+	65535,
+	65536,
+	65537,
+	(1u << 20) - 1,
+	1u << 20,
+	(1u << 20) + 1,
+	2u << 20,
+	1u << 30,
+	INT32_MAX,
+	1ull << 31,
+	UINT32_MAX - 127,
+	UINT32_MAX - 64,
+	UINT32_MAX - 63,
+	UINT32_MAX - 62,
+	UINT32_MAX - 32,
+	UINT32_MAX - 31,
+	UINT32_MAX - 15,
+	UINT32_MAX - 1,
+	UINT32_MAX,
+	1ull << 32,
+	(1ull << 32) + 1,
+	1ull << 45,
+	(1ull << 46) - 4096,
+	(1ull << 46) - 1,
+	1ull << 46,
+	1ull << 62,
+	INT64_MAX,
+	1ull << 63,
+	UINT64_MAX - 4096,
+	UINT64_MAX - 63,
+	UINT64_MAX - 2,
+	UINT64_MAX - 1,
+	UINT64_MAX,
+};
+
+#define ONES  (ARRAY_SIZE(fields) * ARRAY_SIZE(values))
+
+struct setting {
+	unsigned int field, value;
+};
+
+/* Where the sweep is: it survives the process that does it. */
+struct place {
+	struct setting a, b;
+	bool pair;
+	const char *step;
+	long rc;
+	uint64_t works;
+	bool space_is_limited;
+};
+
+static struct place *place;
+
+static struct setting nth(uint64_t n)
+{
+	return (struct setting){.field = (unsigned int)(n / ARRAY_SIZE(values) % ARRAY_SIZE(fields)),
+				.value = (unsigned int)(n % ARRAY_SIZE(values))};
+}
+
+static void set(struct venom_config *cfg, struct setting s)
+{
+	memcpy((char *)cfg + fields[s.field].offset, &values[s.value], fields[s.field].size); /* little-endian */
+}
+
+/* ---- one config ---- */
+
+/*
+ * What a channel of it takes, as far as 128 bits tell.  Where that is much, but not so much that it is refused at once,
+ * it is not tried: this machine has other things to do.  (Embedded, limits on the size of files and on the address space
+ * refuse it; but for one buffer, the latter are not to be had with sanitizers and emulators.)
+ */
+static bool too_heavy(const struct venom_config *cfg)
+{
+	unsigned __int128 state = (unsigned __int128)cfg->versions * (cfg->data_size + 4096);
+	unsigned __int128 lane = (unsigned __int128)cfg->cmd_slots * 2 * ((uint64_t)cfg->cmd_size + cfg->resp_size + 128);
+
+	if (!vt_on_dev())
+		return !place->space_is_limited && cfg->cmd_size > 64u << 20;
+	return (state > 256u << 20 && state < (unsigned __int128)1 << 44) || (lane > 256u << 20 && lane < (unsigned __int128)1 << 44);
+}
+
+static bool listed(long rc, bool connect)
+{
+	switch (rc) {
+	case -EINVAL:
+		return !connect;
+	case -ENOMEM:
+	case -EMFILE:
+	case -EDQUOT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+#define STEP(what, want)                        \
+	do {                                    \
+		place->step = what;             \
+		place->rc = rc;                 \
+		if (!(want))                    \
+			return false;           \
+	} while (0)
+
+/* The largest command and answer there and back, as far as a MiB. */
+static bool exchange(struct venom_daemon *d, struct venom_shell *s, const struct venom_config *cfg)
+{
+	static char big[1 << 20], back[1 << 20];
+	size_t len = cfg->cmd_size < sizeof(big) ? cfg->cmd_size : sizeof(big);
+	size_t answer = cfg->resp_size < sizeof(big) ? cfg->resp_size : sizeof(big);
+	struct venom_command cmd;
+	uint64_t tag;
+	long rc;
+
+	vt_fill(big, sizeof(big), 5);
+	rc = venom_shell_submit(s, big, len, &tag);
+	STEP("submit", !rc);
+	rc = venom_daemon_receive(d, &cmd, VT_PATIENCE_S * VT_S);
+	STEP("receive", rc == 1 && cmd.len == len && !memcmp(cmd.data, big, len));
+	rc = venom_daemon_respond(d, &cmd, big, answer);
+	STEP("respond", !rc);
+	rc = venom_shell_complete(s, &tag, back, sizeof(back), VT_PATIENCE_S * VT_S);
+	STEP("complete", rc == (long)answer && !memcmp(back, big, answer));
+	return true;
+}
+
+static bool live(struct venom_daemon *d, const char *name, const struct venom_config *cfg)
+{
+	struct venom_shell *s = NULL;
+	struct venom_view view;
+	size_t capacity = 0;
+	char *p;
+	long rc = 0;
+
+	p = venom_daemon_write_begin(d, &capacity);
+	STEP("write_begin", p && capacity == cfg->data_size);
+	p[0] = p[capacity - 1] = 7;
+	rc = venom_daemon_write_commit(d, capacity);
+	STEP("write_commit", !rc);
+	rc = venom_shell_connect(&s, name);
+	STEP("connect", !rc || listed(rc, true));
+	if (rc)
+		return true;
+	place->works++;
+	rc = venom_shell_read_begin(s, &view);
+	/* One who may not read is no owner. */
+	STEP("read_begin", !rc && view.len == capacity && ((const char *)view.data)[capacity - 1] == 7);
+	if ((cfg->mode & 0200 || !geteuid()) && !exchange(d, s, cfg))
+		return false;
+	venom_shell_close(s);
+	return true;
+}
+
+static bool fine(const char *name, const struct venom_config *cfg)
+{
+	struct venom_daemon *d = NULL;
+	bool ok;
+	long rc;
+
+	place->step = "create";
+	rc = venom_daemon_create(&d, name, cfg);
+	STEP("create", !rc || listed(rc, false));
+	if (rc)
+		return true;
+	ok = live(d, name, cfg);
+	if (ok)
+		place->step = "destroy";
+	venom_daemon_destroy(d);
+	return ok;
+}
+
+/* ---- the sweep ---- */
+
+struct sweep {
+	const char *name;
+	uint64_t seed, from, n; /* the n-th of the ones, then pairs at random */
+	uint64_t done, wrong;
+	struct place place;
+};
+
+static void say(const struct place *p, const char *how)
+{
+	fprintf(stderr, "# %s = %#llx", fields[p->a.field].name, (unsigned long long)values[p->a.value]);
+	if (p->pair)
+		fprintf(stderr, ", %s = %#llx", fields[p->b.field].name, (unsigned long long)values[p->b.value]);
+	fprintf(stderr, ": %s: %s gave %ld\n", how, p->step, p->rc);
+}
+
+static void limit_all(void)
+{
+	struct rlimit file = {.rlim_cur = 64 << 20, .rlim_max = 64 << 20}, space = {.rlim_cur = 1 << 30, .rlim_max = 1 << 30};
+	void *much;
+
+	VT_CHECK(!setrlimit(RLIMIT_FSIZE, &file));
+	signal(SIGXFSZ, SIG_IGN); /* limits.c is about that */
+#if !defined(VT_ASAN) && !defined(VT_TSAN)
+	VT_CHECK(vt_on_dev() || !setrlimit(RLIMIT_AS, &space));
+#endif
+	much = mmap(NULL, 2ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	place->space_is_limited = much == MAP_FAILED;
+	if (much != MAP_FAILED)
+		munmap(much, 2ul << 30);
+}
+
+#define AT_A_TIME 100 /* in one process, so that our patience is not with all of them */
+
+static int sweep_main(struct vt_peer *self, void *arg)
+{
+	struct sweep *w = arg;
+	uint64_t end = w->done + AT_A_TIME < w->n ? w->done + AT_A_TIME : w->n;
+
+	(void)self;
+	place = &w->place;
+	limit_all();
+	for (; w->done < end; w->done++) {
+		struct venom_config cfg = VENOM_CONFIG_INIT;
+		uint64_t i = w->from + w->done, rnd = w->seed + i;
+
+		cfg.max_clients = 4;
+		place->pair = i >= ONES;
+		place->a = nth(place->pair ? vt_rand(&rnd) : i);
+		place->b = nth(vt_rand(&rnd));
+		set(&cfg, place->a);
+		if (place->pair)
+			set(&cfg, place->b);
+		if (too_heavy(&cfg))
+			continue;
+		if (!fine(w->name, &cfg)) {
+			say(place, "wrong");
+			w->wrong++;
+		}
+	}
+	return 0;
+}
+
+TEST(all_alone_and_many_in_pairs)
+{
+	struct sweep *w = vt_shared(sizeof(*w));
+	struct vt_peer p;
+	int status;
+
+	w->name = vt_name();
+	w->seed = vt_seed();
+	w->n = ONES + vt_scaled(600);
+	while (w->done < w->n) {
+		vt_spawn(&p, sweep_main, w);
+		status = vt_wait(&p);
+		if (!status)
+			continue;
+		/* What one died of, the next passes over. */
+		say(&w->place, status == -ETIMEDOUT ? "hangs" : status < 0 ? "died of a signal" : "ended");
+		fprintf(stderr, "# status %d\n", status);
+		w->wrong++;
+		w->done++;
+		ASSERT_GT(20, w->wrong);
+	}
+	vt_forget(w->name);
+	fprintf(stderr, "# %llu of %llu configs made a channel that works\n", (unsigned long long)w->place.works,
+		(unsigned long long)w->n);
+	EXPECT_EQ(0, w->wrong);
+	EXPECT_LT(50, w->place.works);
+}
+
+TEST_HARNESS_MAIN
