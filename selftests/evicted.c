@@ -4,9 +4,9 @@
  * ALIVE again, for the other one: only the generation beside it tells that it is not its own any more.  Each of its
  * calls fails with -EPIPE, and none of them waits; the shell that has the id is not disturbed.
  */
+#include "internal.h"
 #include "lib/harness.h"
 #include "lib/peer.h"
-#include "internal.h"
 
 FIXTURE(evicted)
 {

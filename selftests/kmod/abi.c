@@ -4,9 +4,9 @@
  */
 #include <signal.h>
 
+#include "internal.h"
 #include "lib/harness.h"
 #include "lib/peer.h"
-#include "internal.h"
 
 FIXTURE(abi)
 {
