@@ -16,7 +16,7 @@ int epoll_watch(int epfd, int fd, uint32_t events, void *data)
 }
 
 /* C libraries have no epoll_pwait2() before glibc 2.35; and seccomp filters older than it answer EPERM for ENOSYS. */
-static int sleep_in(int epfd, struct epoll_event *ev, int n, int64_t ns)
+int epoll_next(int epfd, struct epoll_event *ev, int n, int64_t ns)
 {
 	static uint32_t no_pwait2;
 	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
@@ -43,7 +43,7 @@ int epoll_sleep(int epfd, int64_t ns)
 	 */
 	if (ns)
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	n = sleep_in(epfd, ev, ARRAY_SIZE(ev), ns);
+	n = epoll_next(epfd, ev, ARRAY_SIZE(ev), ns);
 	if (ns)
 		pthread_setcanceltype(type, NULL);
 	if (n < 0)

@@ -45,7 +45,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	d->cmd_room = d->cmd_stride < TAKE_BYTES ? TAKE_BYTES / d->cmd_stride : 1;
 	if (d->cmd_room > TAKE_MAX)
 		d->cmd_room = TAKE_MAX;
-	d->cmd_buf = venom_zeroes(d->cmd_room, d->cmd_stride);
+	d->cmd_buf = venom_zeroes("buffer of commands", d->cmd_room, d->cmd_stride);
 	d->lanes = calloc(d->cfg.max_clients, sizeof(*d->lanes));
 	d->active = calloc(d->cfg.max_clients, sizeof(*d->active));
 	if (!d->cmd_buf || !d->lanes || !d->active)

@@ -77,7 +77,7 @@ static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct
 	l->rsp = l->rsp_map.p;
 	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, d->geo.cmd_size);
 	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
-	l->tags = venom_zeroes(l->out.mask + 1UL, sizeof(*l->tags));
+	l->tags = venom_zeroes("table of requests", l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags)
 		goto unmap;
 	l->pos = load_relaxed(&l->rsp->cursor); /* where the daemon before us stopped */

@@ -43,6 +43,8 @@
 /* venom_config.flags that a channel is known by, to all who attach */
 #define VENOM_CHANNEL_FLAGS (VENOM_STAMP | VENOM_ORDER_ARRIVAL)
 
+struct epoll_event;
+
 struct venom_cred {
 	uint32_t pid, uid, gid;
 };
@@ -353,6 +355,8 @@ int venom_backend_connect(struct venom_shell *s);
  * of the library: the caller has a cleanup handler that disarms.
  */
 int epoll_sleep(int epfd, int64_t ns);
+/* As epoll_wait(2), in ns, by whichever call there is for it; -1: for ever. */
+int epoll_next(int epfd, struct epoll_event *ev, int n, int64_t ns);
 int epoll_watch(int epfd, int fd, uint32_t events, void *data);
 void ring(int bell);
 
@@ -424,8 +428,8 @@ void venom_info_make(struct venom_info *info, const char *backend, const char *n
 
 /* ---- memory.c ---------------------------------------------------------------- */
 
-/* As calloc(), but its pages are there already: no fault at their first use. */
-void *venom_zeroes(size_t n, size_t size);
+/* As calloc(), but its pages are there already, no fault at their first use; NULL also where nobody would have them. */
+void *venom_zeroes(const char *what, size_t n, size_t size);
 /* 0, or -ENOMEM with the reason: a file of this size would be over the limit, and writing it end in SIGXFSZ. */
 int venom_file_for(const char *what, uint64_t size);
 /* The same for an area (WHAT: "state"), whose pages could also end in the OOM killer. */

@@ -46,6 +46,7 @@ struct conn {
 struct broker {
 	struct venom_daemon *d;
 	pthread_t thread;
+	uint32_t stop;
 	int epfd, listener, quit;
 	int removals; /* an inotify of the place, or -1 */
 	int spare; /* a descriptor kept for turn_away */
@@ -194,7 +195,7 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 	l->rsp = l->rsp_map.p;
 	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, b->d->epoch, l->id, l->generation);
 	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
-	l->tags = venom_zeroes(l->out.mask + 1UL, sizeof(*l->tags));
+	l->tags = venom_zeroes("table of requests", l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags) {
 		rc = -ENOMEM;
 		goto fail;
@@ -575,10 +576,14 @@ static void *broker_main(void *arg)
 
 	/* One event at a time: what it drops can't have another waiting in the same batch. */
 	for (;;) {
-		if (epoll_wait(b->epfd, &ev, 1, -1) != 1)
-			continue;
-		if (ev.data.ptr == &b->quit)
+		int n = epoll_next(b->epfd, &ev, 1, -1);
+
+		if (n < 0 && errno != EINTR)
+			usleep(10000); /* it can't wait here, and must not spin: nobody comes in, but it ends */
+		if (load_acquire(&b->stop) || (n == 1 && ev.data.ptr == &b->quit))
 			break;
+		if (n != 1)
+			continue;
 		if (ev.data.ptr == &b->listener)
 			accept_conn(b);
 		else if (ev.data.ptr == &b->removals)
@@ -684,6 +689,7 @@ static void broker_free(struct broker *b)
 
 static void broker_stop(struct broker *b)
 {
+	store_release(&b->stop, 1);
 	ring(b->quit);
 	pthread_join(b->thread, NULL);
 }

@@ -13,15 +13,6 @@
 #define SMALL	    (256ULL << 10) /* not worth the looks: tens of microseconds each time a shell connects */
 #define SMALL_LIMIT (64ULL << 20) /* nor is this, where no cgroup sets a limit */
 
-void *venom_zeroes(size_t n, size_t size)
-{
-	char *p = calloc(n, size);
-
-	for (size_t i = 0; p && i < n * size; i += VENOM_PAGE)
-		*(volatile char *)(p + i) = 0;
-	return p;
-}
-
 /* Sum of the values of these keys ("KEY VALUE" or "KEY: VALUE kB" in each line); false if the file isn't there. */
 static bool sum_of(const char *path, const char *const *keys, unsigned long long *sum)
 {
@@ -121,24 +112,40 @@ int venom_file_for(const char *what, uint64_t size)
 			  what, (unsigned long long)size, (unsigned long long)most.rlim_cur);
 }
 
-int venom_memory_for(const char *what, uint64_t size, bool huge)
+/* Whether the pages can be had without somebody's death. */
+static int pages_for(const char *what, uint64_t size)
 {
 	static const char *const free_keys[] = {"MemAvailable:", "SwapFree:", NULL};
 	unsigned long long available;
-	char area[32];
 	uint64_t left;
+
+	if (size < SMALL)
+		return 0;
+	left = left_in_cgroups();
+	if (size > left)
+		return venom_fail(-ENOMEM, "the %s takes %llu bytes, and the memory cgroup has %llu left", what,
+				  (unsigned long long)size, (unsigned long long)left);
+	if (size >= SMALL_LIMIT && sum_of("/proc/meminfo", free_keys, &available) && size > available)
+		return venom_fail(-ENOMEM, "the %s takes %llu bytes, and %llu bytes of memory are available", what,
+				  (unsigned long long)size, available);
+	return 0;
+}
+
+int venom_memory_for(const char *what, uint64_t size, bool huge)
+{
+	char area[32];
 	int rc;
 
 	snprintf(area, sizeof(area), "%s area", what);
 	rc = venom_file_for(area, size);
-	if (rc || huge || size < SMALL)
-		return rc;
-	left = left_in_cgroups();
-	if (size > left)
-		return venom_fail(-ENOMEM, "the %s takes %llu bytes, and the memory cgroup has %llu left", area,
-				  (unsigned long long)size, (unsigned long long)left);
-	if (size >= SMALL_LIMIT && sum_of("/proc/meminfo", free_keys, &available) && size > available)
-		return venom_fail(-ENOMEM, "the %s takes %llu bytes, and %llu bytes of memory are available", area,
-				  (unsigned long long)size, available);
-	return 0;
+	return rc || huge ? rc : pages_for(area, size);
+}
+
+void *venom_zeroes(const char *what, size_t n, size_t size)
+{
+	char *p = pages_for(what, n * size) ? NULL : calloc(n, size);
+
+	for (size_t i = 0; p && i < n * size; i += VENOM_PAGE)
+		*(volatile char *)(p + i) = 0;
+	return p;
 }

@@ -42,7 +42,7 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, s->geo.resp_size);
 	/* A read may copy some MiB in vain, whatever the size, but always tries a few times. */
 	s->max_tries = 8 + (1U << 20) / (1 + s->geo.data_size / 64);
-	s->open = venom_zeroes(s->in.mask + 1UL, sizeof(*s->open));
+	s->open = venom_zeroes("table of requests", s->in.mask + 1UL, sizeof(*s->open));
 	if (!s->open) {
 		s->be->close(s);
 		rc = -ENOMEM;
