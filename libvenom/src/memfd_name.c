@@ -23,11 +23,19 @@
 
 /* ---- the lock ---- */
 
-static bool same_file(int dir, const char *entry, ino_t ino)
+/* 1 if the entry is this file, 0 if it is another one or none, or an errno. */
+static int entry_is(int dir, const char *entry, ino_t ino)
 {
 	struct stat st;
 
-	return !fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == ino;
+	if (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? 0 : -errno;
+	return st.st_ino == ino;
+}
+
+static bool same_file(int dir, const char *entry, ino_t ino)
+{
+	return entry_is(dir, entry, ino) == 1;
 }
 
 /* Lock this file of the place: its descriptor, or -EBUSY. */
@@ -54,9 +62,14 @@ static int lock_file(const struct place *p, const char *entry, int flags, ino_t 
 			break;
 		}
 		/* Its last owner may have removed it between our open and our lock. */
-		if (same_file(p->fd, entry, st.st_ino)) {
+		rc = entry_is(p->fd, entry, st.st_ino);
+		if (rc == 1) {
 			*ino = st.st_ino;
 			return fd;
+		}
+		if (rc < 0) {
+			venom_fail(rc, "%s/%s can't be looked at: %s", p->path, entry, venom_reason(-rc));
+			break;
 		}
 		close_fd(&fd);
 	}
