@@ -4,8 +4,15 @@
  * and for others; without a right there is -EACCES and no trace; and two users' private channels don't meet.
  * Needs root, to become others.
  */
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "lib/harness.h"
 #include "lib/peer.h"
@@ -49,9 +56,11 @@ FIXTURE_TEARDOWN(access)
 {
 	if (!self->ready)
 		return;
-	EXPECT_EQ(0, vt_call(&self->sh, both_end));
+	if (self->sh.pid) {
+		EXPECT_EQ(0, vt_call(&self->sh, both_end));
+		EXPECT_EQ(0, vt_stop(&self->sh));
+	}
 	EXPECT_EQ(0, vt_call(&self->dm, both_end));
-	EXPECT_EQ(0, vt_stop(&self->sh));
 	EXPECT_EQ(0, vt_stop(&self->dm));
 	vt_remove_tree(self->dir);
 }
@@ -186,6 +195,29 @@ TEST_F(access, a_supplementary_group_counts)
 	ALLOWED(self, STRANGER, OTHERS);
 }
 
+/* More than a buffer of a fixed size holds; the kernel sorts them, and the one that counts is the last. */
+static long become_one_of_many(long uid, long gid, long group)
+{
+	static gid_t groups[300];
+
+	for (int i = 0; i < 299; i++)
+		groups[i] = (gid_t)(1000 + i);
+	groups[299] = (gid_t)group;
+	VT_CHECK(!setgroups(300, groups));
+	VT_CHECK(!setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid));
+	VT_CHECK(!setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid));
+	prctl(PR_SET_DUMPABLE, 1); /* as vt_become() */
+	prctl(PR_SET_PDEATHSIG, 9);
+	return 0;
+}
+
+TEST_F(access, the_last_of_many_groups_counts)
+{
+	start(self, 0660);
+	ASSERT_EQ(0, vt_call(&self->sh, become_one_of_many, STRANGER, OTHERS, GROUP));
+	ALLOWED(self, STRANGER, OTHERS);
+}
+
 TEST_F(access, not_of_the_group)
 {
 	start(self, 0660);
@@ -226,6 +258,57 @@ TEST_F(access, a_stranger_can_t_take_a_living_name)
 	err = vt_call(&self->sh, pd_create, self->name, self->cfg);
 	EXPECT_TRUE(err == -EBUSY || err == -EACCES) TH_LOG("%ld", err);
 	ALLOWED(self, STRANGER, OTHERS);
+}
+
+/* ---- no user but the owner may keep all others out ---- */
+
+/* As many shells of one process as are let in; the errno of the next is in vt_box. */
+static long connect_many(long name, long n, long c)
+{
+	static struct venom_shell *s[32];
+	long i;
+	int err = 0;
+
+	for (i = 0; i < n && !err; i++)
+		err = venom_shell_connect(&s[i], (const char *)name);
+	*(int *)vt_box = err;
+	return i - !!err + c;
+}
+
+TEST_F(access, a_stranger_gets_half_of_the_places)
+{
+	static const struct {
+		uint32_t all;
+		long half;
+	} cases[] = {{8, 4}, {5, 3}, {2, 1}, {1, 1}};
+	struct vt_peer stranger, owner;
+
+	embedded_only(); /* the module's own tests have it there */
+	ASSERT_EQ(0, vt_call(&self->dm, vt_become, OWNER, GROUP, 0));
+	self->cfg->mode = 0666;
+	for (int i = 0; i < 4; i++) {
+		self->cfg->max_clients = cases[i].all;
+		ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+		vt_start(&stranger);
+		vt_start(&owner);
+		ASSERT_EQ(0, vt_call(&stranger, vt_become, STRANGER, OTHERS, 0));
+		ASSERT_EQ(0, vt_call(&owner, vt_become, OWNER, GROUP, 0));
+		EXPECT_EQ(cases[i].half, vt_call(&stranger, connect_many, self->name, 32)) TH_LOG("of %u", cases[i].all);
+		EXPECT_EQ(-EUSERS, *(int *)vt_box) TH_LOG("of %u", cases[i].all);
+		/* The rest is the owner's. */
+		EXPECT_EQ(cases[i].all - cases[i].half, vt_call(&owner, connect_many, self->name, 32))
+		TH_LOG("of %u", cases[i].all);
+		EXPECT_EQ(-EUSERS, *(int *)vt_box) TH_LOG("of %u", cases[i].all);
+		/* It may have all, and so may root. */
+		vt_kill(&stranger, SIGKILL);
+		EXPECT_TRUE(VT_UNTIL(vt_call(&owner, connect_many, self->name, 1) == 1 || *(int *)vt_box != -EUSERS));
+		vt_kill(&owner, SIGKILL);
+		ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
+	}
+	self->cfg->max_clients = 8;
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	EXPECT_EQ(8, vt_call(&self->sh, connect_many, self->name, 32));
+	vt_kill(&self->sh, SIGKILL);
 }
 
 TEST_F(access, no_place_for_a_channel)
@@ -319,6 +402,116 @@ TEST_F(access, a_folder_taken_by_another_is_not_used)
 	vt_remove_tree(path);
 	snprintf(path, sizeof(path), "/tmp/venom-%d", STRANGER);
 	vt_remove_tree(path);
+}
+
+/* ---- a set-uid program believes nothing of its caller's environment ---- */
+
+#define PROBE "VENOM_TEST_PROBE"
+
+/*
+ * This very program, set-uid, run by another user: it creates and destroys a channel, and ends with 0, its errno, or
+ * 200: it is not root.
+ */
+__attribute__((constructor)) static void probe(void)
+{
+	struct venom_daemon *d;
+	int err;
+
+	if (!getenv(PROBE))
+		return;
+	if (geteuid())
+		syscall(SYS_exit_group, 200);
+	err = venom_daemon_create(&d, getenv(PROBE), NULL);
+	if (!err)
+		venom_daemon_destroy(d);
+	syscall(SYS_exit_group, -err);
+}
+
+static bool copy_set_uid(const char *to)
+{
+	int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	static char buf[65536];
+	ssize_t n;
+
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		if (write(out, buf, (size_t)n) != n)
+			return false;
+	close(in);
+	close(out);
+	return !n && !chmod(to, 04755);
+}
+
+struct probe {
+	const char *exe, *variable, *value;
+	char said[256]; /* on stderr */
+};
+
+static int run_probe(struct vt_peer *self, void *arg)
+{
+	struct probe *p = arg;
+	int fd = open("/run/said", O_RDWR | O_CREAT | O_TRUNC, 0666);
+
+	(void)self;
+	dup2(fd, 2);
+	vt_become(STRANGER, OTHERS, 0);
+	unsetenv("VENOM_RUNTIME_DIR");
+	unsetenv("VENOM_BACKEND");
+	setenv(PROBE, "probe", 1);
+	if (p->variable)
+		setenv(p->variable, p->value, 1);
+	execl(p->exe, p->exe, (char *)NULL);
+	return 201;
+}
+
+static int probe_with(struct probe *p, const char *variable, const char *value)
+{
+	struct vt_peer peer;
+	int fd, status;
+	ssize_t n;
+
+	p->variable = variable;
+	p->value = value;
+	vt_spawn(&peer, run_probe, p);
+	status = vt_wait(&peer);
+	fd = open("/run/said", O_RDONLY | O_CLOEXEC);
+	n = read(fd, p->said, sizeof(p->said) - 1);
+	p->said[n > 0 ? n : 0] = 0;
+	close(fd);
+	return status;
+}
+
+static bool is_empty(const char *dir)
+{
+	return !rmdir(dir) && !mkdir(dir, 0777) && !chmod(dir, 0777);
+}
+
+TEST(a_set_uid_program_s_environment)
+{
+	struct probe p = {.exe = "/run/probe"};
+	int status;
+
+	embedded_only();
+	if (geteuid())
+		SKIP(return, "needs root, for a set-uid program");
+	/* Its channel goes to /run/venom: one that nobody else has. */
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
+		SKIP(return, "no mount namespace to be had here");
+	ASSERT_TRUE(copy_set_uid(p.exe));
+	ASSERT_EQ(0, mkdir("/run/evil", 0777));
+	ASSERT_EQ(0, chmod("/run/evil", 0777));
+	status = probe_with(&p, NULL, NULL);
+	if (status)
+		SKIP(return, "a set-uid copy of this program does not run here (%d: %s)", status, p.said);
+	EXPECT_EQ(0, probe_with(&p, "VENOM_RUNTIME_DIR", "/run/evil"));
+	EXPECT_TRUE(is_empty("/run/evil")) TH_LOG("VENOM_RUNTIME_DIR");
+	EXPECT_EQ(0, probe_with(&p, "VENOM_RUNTIME_DIR", "/not/there"));
+	EXPECT_EQ(0, probe_with(&p, "XDG_RUNTIME_DIR", "/run/evil"));
+	EXPECT_TRUE(is_empty("/run/evil")) TH_LOG("XDG_RUNTIME_DIR");
+	EXPECT_EQ(0, probe_with(&p, "VENOM_BACKEND", "abacus"));
+	/* There are no huge pages for it, which would be worth a line. */
+	EXPECT_EQ(0, probe_with(&p, "VENOM_LOG", "1"));
+	EXPECT_STREQ("", p.said);
 }
 
 TEST_HARNESS_MAIN
