@@ -223,20 +223,31 @@ static uint32_t clients(struct venom_daemon *d)
 	return st.clients;
 }
 
-/* State and an order go through, and the bad one holds nothing any more. */
+/* State and an order go through, and the bad one holds nothing any more; else says which of it is not so. */
 static bool unharmed(struct venom_daemon *d, struct vt_peer *good, int fds_before)
 {
+#define IS(cond)                                                      \
+	do {                                                          \
+		if (!(cond)) {                                        \
+			fprintf(stderr, "# not so: %s\n", #cond);     \
+			return false;                                 \
+		}                                                     \
+	} while (0)
 	struct venom_command cmd;
 	char buf[64];
 
 	vt_fill(buf, sizeof(buf), 7);
-	if (venom_daemon_publish(d, buf, sizeof(buf)) || vt_call(good, ps_read) != 7)
-		return false;
+	IS(!venom_daemon_publish(d, buf, sizeof(buf)));
+	IS(vt_call(good, ps_read) == 7);
 	vt_post(good, ps_request, 8, 20, -1);
-	if (venom_daemon_receive(d, &cmd, 60 * VT_S) != 1 || !vt_is(cmd.data, 20, 8) ||
-	    venom_daemon_respond(d, &cmd, cmd.data, cmd.len) || vt_result(good) != 8)
-		return false;
-	return VT_UNTIL(clients(d) == 1) && VT_UNTIL(vt_count_fds() <= fds_before);
+	IS(venom_daemon_receive(d, &cmd, 60 * VT_S) == 1);
+	IS(vt_is(cmd.data, 20, 8));
+	IS(!venom_daemon_respond(d, &cmd, cmd.data, cmd.len));
+	IS(vt_result(good) == 8);
+	IS(VT_UNTIL(clients(d) == 1));
+	IS(VT_UNTIL(vt_count_fds() <= fds_before));
+#undef IS
+	return true;
 }
 
 TEST_F(hostile, honest_protocol)
