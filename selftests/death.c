@@ -446,6 +446,46 @@ TEST(the_heir_of_an_id_is_another)
 	venom_daemon_destroy(d);
 }
 
+static uint64_t changes(struct venom_daemon *d)
+{
+	return __atomic_load_n(&d->status->changes, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * A shell dies while the server is in a call, after that call's look at who is there.  The server is the one to free what
+ * the dead one had, then, and there may be no other call for long.  So: receive, as often as possible, until the
+ * change has been announced; and then not once more.
+ */
+TEST(a_death_during_the_last_call_is_not_forgotten)
+{
+	const char *name = vt_name();
+	uint64_t before, rounds = 100 + vt_scaled(400), stuck = 0;
+	int fds, areas;
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	struct vt_peer sh;
+
+	embedded_only(); /* there the kernel frees */
+	vt_start(&sh);
+	ASSERT_EQ(0, venom_daemon_create(&d, name, NULL));
+	for (uint64_t i = 0; i < rounds && !stuck; i++) {
+		fds = vt_count_fds();
+		areas = vt_count_areas();
+		ASSERT_EQ(0, vt_call(&sh, ps_connect, name)) TH_LOG("%s", vt_errmsg);
+		ASSERT_EQ(0, venom_daemon_receive(d, &cmd, 0)); /* it has been seen */
+		before = changes(d);
+		vt_post(&sh, ps_close);
+		for (uint64_t end = vt_now() + VT_PATIENCE_S * VT_S; changes(d) == before && vt_now() < end;)
+			ASSERT_EQ(0, venom_daemon_receive(d, &cmd, 0));
+		stuck = !VT_UNTIL(vt_count_fds() <= fds && vt_count_areas() <= areas);
+		EXPECT_EQ(0, stuck) TH_LOG("in round %llu, %d descriptors, before %d", (unsigned long long)i,
+					   vt_count_fds(), fds);
+		ASSERT_EQ(0, vt_result(&sh));
+	}
+	venom_daemon_destroy(d);
+	EXPECT_EQ(0, vt_stop(&sh));
+}
+
 static long become_another_program(long a, long b, long c)
 {
 	execl("/bin/sleep", "sleep", "100", (char *)NULL);
