@@ -1002,6 +1002,46 @@ TEST_F(names, the_end_of_one_removes_nobody_else_s)
 	EXPECT_EQ(-EBUSY, vt_call(&self->dm, pd_create, self->name, NULL));
 }
 
+struct crowd {
+	const char *name[8];
+	uint64_t rounds;
+};
+
+static long create_often(long arg, long i, long c)
+{
+	const struct crowd *w = (const struct crowd *)arg;
+	long err;
+
+	for (uint64_t n = 0; n < w->rounds; n++) {
+		err = pd_create((long)w->name[i], 0, 0);
+		if (err)
+			return err;
+		pd_destroy(0, 0, 0);
+	}
+	return c;
+}
+
+/* Each clears away the dead ones' entries; nobody takes another's, who is about to live, for dead. */
+TEST_F(names, of_many_at_the_same_time)
+{
+	struct crowd *w = (struct crowd *)vt_box;
+	struct vt_peer p[8];
+	long err;
+
+	w->rounds = vt_scaled(300);
+	for (int i = 0; i < 8; i++) {
+		w->name[i] = vt_name();
+		vt_start(&p[i]);
+	}
+	for (int i = 0; i < 8; i++)
+		vt_post(&p[i], create_often, w, i);
+	for (int i = 0; i < 8; i++) {
+		err = vt_result(&p[i]);
+		EXPECT_EQ(0, err) TH_LOG("%s", vt_errmsg);
+		EXPECT_EQ(0, vt_stop(&p[i]));
+	}
+}
+
 TEST_F(names, of_the_dead_are_cleared_away)
 {
 	const char *dead[5], *last = vt_name();

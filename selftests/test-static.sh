@@ -36,33 +36,17 @@ comm -13 "$tmp/declared" "$tmp/exported" >"$tmp/log"
 [ ! -s "$tmp/log" ]
 result $? "what is exported is declared in venom.h"
 
-# ---- headers ----
-printf '#include <venom.h>\nstruct venom_config cfg = VENOM_CONFIG_INIT;\n' >"$tmp/h.c"
+# ---- headers (venom.h: test-headers.sh) ----
 printf '#include <linux/venom_layout.h>\n' >"$tmp/l.c"
 strict="-fsyntax-only -Wall -Wextra -Werror -pedantic -Ilibvenom/include -Ikmod/uapi"
 for cc in gcc clang; do
 	if command -v $cc >/dev/null; then
 		# shellcheck disable=SC2086
-		$cc -std=c11 $strict "$tmp/h.c" 2>"$tmp/log"
-		result $? "venom.h is C11 ($cc)"
-		# shellcheck disable=SC2086
 		$cc -std=c11 $strict "$tmp/l.c" 2>"$tmp/log"
 		result $? "venom_layout.h is C11 ($cc)"
 	else
-		skip "venom.h is C11 ($cc)" "no $cc here"
+		skip "venom_layout.h is C11 ($cc)" "no $cc here"
 	fi
-done
-# C++ has the designated initializers of VENOM_CONFIG_INIT since C++20; the rest is older.
-printf '#include <venom.h>\nint main() { return venom_errmsg()[0]; }\n' >"$tmp/h.cc"
-printf '#include <venom.h>\nvenom_config cfg = VENOM_CONFIG_INIT;\n' >"$tmp/i.cc"
-for cxx in g++ clang++; do
-	if ! command -v $cxx >/dev/null || ! echo '#include <cstddef>' | $cxx -x c++ -fsyntax-only - 2>/dev/null; then
-		skip "venom.h is C++ ($cxx)" "no $cxx here"
-		continue
-	fi
-	# shellcheck disable=SC2086
-	$cxx -std=c++11 $strict "$tmp/h.cc" 2>"$tmp/log" && $cxx -std=c++20 $strict "$tmp/i.cc" 2>"$tmp/log"
-	result $? "venom.h is C++ ($cxx)"
 done
 
 # ---- sources ----

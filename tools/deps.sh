@@ -40,6 +40,7 @@ for group in "$@"; do
 		need command -v clang -- clang
 		need "echo 'int LLVMFuzzerTestOneInput(void){return 0;}' | clang -x c -fsanitize=fuzzer -o /dev/null -" -- libclang-rt-14-dev
 		need command -v g++ -- g++
+		need command -v musl-gcc -- musl-tools
 		need command -v xz -- xz-utils
 		need command -v dpkg-deb -- dpkg
 		need command -v dkms -- dkms
