@@ -987,7 +987,7 @@ TEST_F(names, the_end_of_one_removes_nobody_else_s)
 {
 	struct stat st, now;
 
-	kill(self->dm.pid, SIGSTOP);
+	vt_halt(&self->dm);
 	ASSERT_EQ(0, unlink(self->sock));
 	ASSERT_EQ(0, unlink(self->lock));
 	EXPECT_EQ(0, vt_call(&self->other, pd_create, self->name, NULL)) TH_LOG("%s", vt_errmsg);

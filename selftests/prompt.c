@@ -277,7 +277,7 @@ TEST_F(stopped, is_listed_at_once)
 {
 	struct found f = {.name = self->name};
 
-	kill(self->dm.pid, SIGSTOP);
+	vt_halt(&self->dm);
 	self->start = vt_now();
 	ASSERT_LT(0, venom_list(find, &f)) TH_LOG("%s", venom_errmsg());
 	EXPECT_GT(PROMPT, vt_now() - self->start);
@@ -300,7 +300,7 @@ TEST_F(stopped, ten_are_listed_at_once)
 	for (int i = 0; i < 10; i++) {
 		vt_start(&p[i]);
 		ASSERT_EQ(0, vt_call(&p[i], pd_create, vt_name(), self->cfg)) TH_LOG("%s", vt_errmsg);
-		kill(p[i].pid, SIGSTOP);
+		vt_halt(&p[i]);
 	}
 	self->start = vt_now();
 	n = venom_list(find, &f);
@@ -321,7 +321,7 @@ TEST_F(stopped, arms_at_once)
 
 	ASSERT_EQ(0, venom_shell_connect(&self->s, self->name)) TH_LOG("%s", venom_errmsg());
 	p.fd = venom_shell_fd(self->s);
-	kill(self->dm.pid, SIGSTOP);
+	vt_halt(&self->dm);
 	self->start = vt_now();
 	EXPECT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_STATE, 0));
 	EXPECT_GT(PROMPT, vt_now() - self->start);
@@ -361,7 +361,7 @@ TEST_F(stopped, and_its_backlog_full_under_signals)
 	static int socks[5000];
 	int n, err;
 
-	kill(self->dm.pid, SIGSTOP);
+	vt_halt(&self->dm);
 	n = fill_backlog(self->name, socks, ARRAY_SIZE(socks));
 	ASSERT_LT(0, n) TH_LOG("%s", strerror(-n));
 	for (int flags = 0; flags < 2; flags++) {

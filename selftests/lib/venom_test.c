@@ -127,6 +127,14 @@ int vt_wait(struct vt_peer *p)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+void vt_halt(struct vt_peer *p)
+{
+	int status;
+
+	VT_CHECK(!kill(p->pid, SIGSTOP));
+	VT_CHECK(waitpid(p->pid, &status, WUNTRACED) == p->pid && WIFSTOPPED(status));
+}
+
 void vt_kill(struct vt_peer *p, int sig)
 {
 	if (p->pid <= 0)

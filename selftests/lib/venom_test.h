@@ -52,6 +52,7 @@ int vt_stop(struct vt_peer *p);
 void vt_spawn(struct vt_peer *p, int (*main)(struct vt_peer *self, void *arg), void *arg);
 int vt_wait(struct vt_peer *p); /* exit status; -signal; -ETIMEDOUT: it hung, and was killed */
 void vt_kill(struct vt_peer *p, int sig); /* and waits for its end */
+void vt_halt(struct vt_peer *p); /* SIGSTOP, and waits until all of its threads have stopped; SIGCONT lets it go on */
 int vt_signal(struct vt_peer *p); /* to the other side: ready, go on.  0, or -1: it has died */
 int vt_await(struct vt_peer *p);  /* for its signal */
 
