@@ -185,6 +185,7 @@ struct venom_command {
  *	-EPROTO		RESUME: what the dead daemon left of the state is invalid
  *	-EACCES		this user can't make channels in that place; /dev/venom is there, and can't be opened
  *	-ENAMETOOLONG	the path of the place and the name is longer than a socket's can be
+ *	-ENOSPC		no room for a small file in the place's file system
  *	-ENOMEM		not enough memory; not enough huge pages and huge is REQUIRE; a limit on memory, locked memory, threads or
  *			the size of files (memfds count for it), or the memory cgroup's
  *	-EDQUOT		the module's limit for this user is reached

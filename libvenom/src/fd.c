@@ -53,21 +53,16 @@ uint32_t venom_forks(void)
 
 int venom_own(int fd)
 {
-	int high;
+	int low = fd, err;
 
-	if (fd < 0)
-		return fd;
-	if (fd <= STDERR_FILENO) {
-		high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-		int err = errno;
-
-		close(fd);
+	if (fd >= 0 && fd <= STDERR_FILENO) {
+		fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		err = errno;
+		close(low);
 		errno = err;
-		fd = high;
-		if (fd < 0)
-			return fd;
 	}
-	mark(fd);
+	if (fd >= 0)
+		mark(fd);
 	return fd;
 }
 

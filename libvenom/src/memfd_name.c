@@ -47,9 +47,11 @@ static int lock_file(const struct place *p, const char *entry, int flags, ino_t 
 
 	for (;;) {
 		fd = venom_own(openat(p->fd, entry, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600));
+		if (fd < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO)) /* a link, a folder, a socket */
+			return venom_fail(-EACCES, "%s/%s is no lock file of venom's: remove it", p->path, entry);
 		if (fd < 0)
-			return venom_fail(errno == EROFS || errno == ELOOP ? -EACCES : -errno, "%s/%s can't be opened: %s",
-					  p->path, entry, venom_reason(errno));
+			return venom_fail(errno == EROFS ? -EACCES : -errno, "%s/%s can't be opened: %s", p->path, entry,
+					  venom_reason(errno));
 		if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink > 1) {
 			rc = venom_fail(-EACCES, "%s/%s is no lock file of venom's: remove it", p->path, entry);
 			break;
