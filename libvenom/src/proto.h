@@ -163,10 +163,37 @@ bool name_is_ours(const struct name *n, const char *entry);
 /* Put back what has been removed from the place: 0 if nothing was, 1 with another listener, or why the name is lost. */
 int name_restore(struct name *n, uint32_t mode, int *listener);
 
-/* ---- memfd_shell.c ------------------------------------------------------------- */
+/* ---- memfd_link.c -------------------------------------------------------------- */
 
+#define ANSWER_NS 10000000000	/* how long a broker may take; it is a thread that does nothing else */
+
+struct link {
+	int sock, pidfd;
+	struct venom_cred daemon;
+};
+
+/* The channel of this name, wherever it is; in one place: -ENOENT, or -EAGAIN if it was not ready for us in time. */
+int link_dial(struct link *k, const char *name);
+int link_dial_place(struct link *k, const struct place *p, const char *name, int64_t patience_ns);
+void link_close(struct link *k);
+/* Whether the other end is there to stay. */
+bool link_alive(int sock, int pidfd);
+/* Wait for the broker's next message: 1, or 0 when the time is up. */
+int link_wait(int sock, int pidfd, int64_t timeout_ns);
+int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd);
+int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
+/* -ETIMEDOUT, and why. */
+int link_silent(void);
 /* Whether a process that lives listens under this name in the place: its user in *uid. */
 bool name_lives(const struct place *p, const char *name, uid_t *uid);
+
+/* ---- memfd_look.c -------------------------------------------------------------- */
+
+int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
+int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
+	       int (*fn)(const struct venom_peer *peer, void *user), void *user);
+
+/* ---- memfd_shell.c ------------------------------------------------------------- */
 
 int memfd_connect(struct venom_shell *s);
 void memfd_close(struct venom_shell *s);
@@ -175,8 +202,5 @@ int memfd_shell_sleep(struct venom_shell *s, int64_t ns);
 void memfd_wake_daemon(struct venom_shell *s);
 int memfd_watch(struct venom_shell *s, int64_t timeout_ns);
 bool memfd_alive(struct venom_shell *s);
-int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
-int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
-	       int (*fn)(const struct venom_peer *peer, void *user), void *user);
 
 #endif /* VENOM_PROTO_H */

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Embedded backend: a connection to a broker, for a shell or for a process that only looks.
+ *
+ *	link_dial	find the channel in its place (memfd_path.c), connect to its socket
+ *	link_tell, link_hear	one message there, one back
+ *
+ * The daemon's death shows on the socket, and on its pidfd where a child of it keeps the other end open.
+ */
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include "proto.h"
+
+/* Whether the other end is there to stay. */
+bool link_alive(int sock, int pidfd)
+{
+	struct pollfd p[2] = {{.fd = sock, .events = POLLRDHUP}, {.fd = pidfd, .events = POLLIN}};
+
+	return poll(p, 2, 0) <= 0; /* a descriptor of -1 is passed over */
+}
+
+int link_silent(void)
+{
+	return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+}
+
+/* Wait for the broker's next message: 1, or 0 when the time is up. */
+int link_wait(int sock, int pidfd, int64_t timeout_ns)
+{
+	struct pollfd p[2] = {{.fd = sock, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+	int64_t left = timeout_ns, start = now_ns();
+	struct timespec ts;
+	int n;
+
+	do {
+		ts = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+		n = ppoll(p, 2, left < 0 ? NULL : &ts, NULL);
+		if (left > 0)
+			left = timeout_ns - (now_ns() - start) > 0 ? timeout_ns - (now_ns() - start) : 0;
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n ? -errno : 0;
+	/* What it said before its end still counts. */
+	return p[0].revents & POLLIN ? 1 : -EPIPE;
+}
+
+/* Hung up, not just closed: a child that clone(2) made may have the socket, too, and keep our place with it. */
+void link_close(struct link *k)
+{
+	if (k->sock >= 0)
+		shutdown(k->sock, SHUT_RDWR);
+	close_fd(&k->sock);
+	close_fd(&k->pidfd);
+}
+
+/* Connect, within the time (0: at once, or -EAGAIN). */
+static int dial_socket(int sock, const struct sockaddr_un *addr, int64_t patience_ns)
+{
+	int64_t start = now_ns(), left = patience_ns;
+	struct timeval tv;
+
+	for (;;) {
+		/* A stopped broker's backlog may be full; and each signal would begin the wait anew. */
+		tv = (struct timeval){.tv_sec = left / 1000000000, .tv_usec = left % 1000000000 / 1000};
+		if (left)
+			setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+		if (!connect(sock, (const struct sockaddr *)addr, sizeof(*addr)))
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+		left = patience_ns - (now_ns() - start);
+		if (left < 1000)
+			return -EAGAIN;
+	}
+}
+
+/* 0, or -ENOENT: nobody who lives listens there; -EAGAIN: one does, and was not ready for us in time. */
+int link_dial_place(struct link *k, const struct place *p, const char *name, int64_t patience_ns)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct stat st;
+	int rc;
+
+	k->pidfd = -1;
+	k->sock = -1;
+	rc = path_join(addr.sun_path, p, name);
+	if (rc)
+		return rc;
+	k->sock = venom_own(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (patience_ns ? 0 : SOCK_NONBLOCK), 0));
+	if (k->sock < 0)
+		return -errno;
+	rc = dial_socket(k->sock, &addr, patience_ns);
+	if (!rc)
+		rc = peer_cred(k->sock, &k->daemon);
+	if (!rc) {
+		k->pidfd = peer_pidfd(k->sock, &k->daemon);
+		/* A dead daemon's child may still hold its listening socket; ours may be hung up with a reason in it. */
+		if (!link_alive(-1, k->pidfd))
+			rc = -ENOENT;
+		/* The path led somewhere else than to this place. */
+		else if (k->daemon.uid != p->owner && k->daemon.uid)
+			rc = -ENOENT;
+	}
+	if (rc == -ECONNREFUSED || rc == -ENOTDIR || rc == -ELOOP)
+		rc = -ENOENT;
+	if (rc == -EACCES && stat(addr.sun_path, &st))
+		rc = venom_fail(-EACCES, "%s can't be searched", p->path);
+	if (rc)
+		link_close(k);
+	return rc;
+}
+
+bool name_lives(const struct place *p, const char *name, uid_t *uid)
+{
+	struct link k;
+	int rc = link_dial_place(&k, p, name, 0);
+
+	*uid = rc ? p->owner : k.daemon.uid;
+	if (!rc)
+		link_close(&k);
+	return !rc || rc == -EAGAIN || rc == -EACCES;
+}
+
+struct dial {
+	struct link *k;
+	const char *name;
+	int found; /* links in k[]: of others, two at the most */
+	int err; /* why one that is there could not be reached */
+};
+
+static int dial_one(const struct place *p, void *user)
+{
+	struct dial *d = user;
+	struct link *k = &d->k[d->found];
+	int rc = link_dial_place(k, p, d->name, ANSWER_NS);
+
+	if (rc == -ENOENT)
+		return 0;
+	if (rc) {
+		d->err = rc == -EAGAIN ? link_silent() : rc;
+		return p->owner == geteuid() || !p->owner ? d->err : 0;
+	}
+	d->found++;
+	/* This user's and root's come first; of all the others there can be only one. */
+	return p->owner == geteuid() || !p->owner || d->found == 2;
+}
+
+int link_dial(struct link *k, const char *name)
+{
+	struct link both[2];
+	struct dial d = {.k = both, .name = name};
+	int rc;
+
+	venom_errmsg_clear();
+	rc = place_each(dial_one, &d);
+
+	if (d.found == 2) {
+		rc = venom_fail(-EEXIST, "two daemons have the name, user %u's and user %u's: it is not clear which is meant",
+				both[0].daemon.uid, both[1].daemon.uid);
+		link_close(&both[0]);
+		link_close(&both[1]);
+		return rc;
+	}
+	if (d.found) {
+		*k = both[0];
+		return 0;
+	}
+	if (d.err)
+		rc = d.err;
+	if (!rc)
+		return venom_fail(-ENOENT, "no living daemon has the name");
+	if (rc == -EACCES && !*venom_errmsg())
+		return venom_fail(-EACCES, "the channel's mode does not let this user in");
+	return rc;
+}
+
+int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd)
+{
+	int rc = proto_send(sock, msg, size, type, 0, &fd, fd >= 0);
+
+	if (rc == -ETOOMANYREFS)
+		return -EMFILE; /* with its sentence */
+	/* A broker that hung up may have said why. */
+	return rc == -EPIPE ? 0 : rc;
+}
+
+int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
+{
+	int rc = link_wait(sock, pidfd, ANSWER_NS);
+
+	if (rc <= 0)
+		return rc ? rc : link_silent();
+	return proto_recv(sock, msg, size, type, fds, nfds);
+}

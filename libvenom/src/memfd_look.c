@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Embedded backend: looking at channels without attaching.
+ *
+ *	memfd_stat	link_dial -> LOOK, again for each part of the list of shells
+ *	memfd_list	each place: LOOK to all that listen there, then what they answer
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include "proto.h"
+
+static int look_ask(const struct link *k, uint32_t first)
+{
+	struct proto_look out = {.first = first};
+
+	return link_tell(k->sock, &out, sizeof(out), PROTO_LOOK, -1);
+}
+
+/* What a daemon said that was asked. */
+static int look_take(const struct link *k, struct proto_looked *looked, uint32_t first)
+{
+	int rc = proto_recv(k->sock, looked, sizeof(*looked), PROTO_LOOKED, NULL, 0);
+
+	if (rc == -EPIPE)
+		return venom_fail(-ENOENT, "no living daemon has the name");
+	if (!rc)
+		rc = venom_geometry_check(&looked->geo, 0);
+	if (!rc && (looked->npeers > PROTO_PEERS || (looked->next && looked->next <= first)))
+		rc = venom_fail(-EPROTO, "the daemon's list of shells is invalid");
+	return rc;
+}
+
+static int look(const struct link *k, struct proto_looked *looked, uint32_t first)
+{
+	int rc = look_ask(k, first);
+
+	if (!rc)
+		rc = link_wait(k->sock, k->pidfd, ANSWER_NS);
+	if (rc == -EPIPE)
+		return venom_fail(-ENOENT, "no living daemon has the name");
+	if (rc < 0)
+		return rc;
+	return rc ? look_take(k, looked, first) : link_silent();
+}
+
+/* Which process it is, the kernel knows; the name is the one that it was found under. */
+static void look_info(const struct link *k, const char *name, const struct proto_looked *looked, struct venom_info *info)
+{
+	venom_info_make(info, "memfd", name, &looked->geo, looked->epoch, &k->daemon, true);
+}
+
+static void look_peer(const struct proto_peer *from, struct venom_peer *p)
+{
+	struct venom_cred cred = {.pid = from->pid, .uid = from->uid, .gid = from->gid};
+
+	venom_peer_make(p, from->id, from->generation, &cred);
+	venom_peer_numbers(p, &from->counts, from->received, from->responses);
+}
+
+int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
+	       int (*fn)(const struct venom_peer *peer, void *user), void *user)
+{
+	struct proto_looked *looked;
+	struct venom_peer peer;
+	uint32_t first = 0;
+	struct link k;
+	int rc = link_dial(&k, name);
+
+	if (rc)
+		return rc;
+	looked = malloc(sizeof(*looked));
+	rc = looked ? look(&k, looked, 0) : -ENOMEM;
+	if (!rc && info)
+		look_info(&k, name, looked, info);
+	if (!rc && st)
+		*st = (struct venom_daemon_stats){
+			.versions = looked->versions,
+			.commands = looked->commands,
+			.responses = looked->responses,
+			.stale = looked->stale,
+			.wakes = looked->wakes,
+			.sleeps = looked->sleeps,
+			.refused = looked->refused,
+			.evicted = looked->evicted,
+			.clients = looked->clients,
+		};
+	while (!rc && fn) {
+		for (uint32_t i = 0; i < looked->npeers && !rc; i++) {
+			look_peer(&looked->peers[i], &peer);
+			rc = fn(&peer, user);
+		}
+		first = looked->next;
+		if (rc || !first)
+			break;
+		rc = look(&k, looked, first);
+	}
+	free(looked);
+	link_close(&k);
+	return rc;
+}
+
+/*
+ * All that are there are asked first, some dozens at a time, and then have a moment to answer.  Their brokers do nothing else:
+ * a process that doesn't is stopped, or starved, and is listed as silent.
+ */
+#define ASK_AT_ONCE 64
+#define LIST_NS	    300000000
+
+struct asked {
+	struct link k; /* sock -1: it is dead */
+	bool silent; /* it could not even be asked */
+	char name[VENOM_NAME_MAX + 1];
+};
+
+struct list {
+	int (*fn)(const struct venom_info *info, void *user);
+	void *user;
+	int *count;
+	int err; /* why one place could not be listed */
+	struct proto_looked looked;
+	unsigned int n;
+	struct asked asked[ASK_AT_ONCE];
+};
+
+/* Give one to the user; what can't be looked at by this user does not exist for it. */
+static int list_answer(struct list *l, struct asked *a, int64_t deadline)
+{
+	struct venom_info info = {.alive = a->silent};
+	int64_t left = deadline - now_ns();
+	int rc;
+
+	if (a->k.sock >= 0) {
+		rc = link_wait(a->k.sock, a->k.pidfd, left > 0 ? left : 0);
+		info.alive = rc >= 0;
+		if (rc == 1)
+			rc = look_take(&a->k, &l->looked, 0);
+		else if (rc == 0)
+			a->silent = true;
+		if (rc == -ENOENT || rc == -EPIPE)
+			info.alive = false;
+		else if (rc < 0)
+			return 0;
+		else if (!a->silent)
+			look_info(&a->k, a->name, &l->looked, &info);
+	}
+	if (a->silent) {
+		info.pid = a->k.daemon.pid;
+		info.uid = a->k.daemon.uid;
+		info.gid = a->k.daemon.gid;
+	}
+	snprintf(info.name, sizeof(info.name), "%s", a->name);
+	++*l->count;
+	return l->fn(&info, l->user);
+}
+
+static int list_answers(struct list *l)
+{
+	int64_t deadline = now_ns() + LIST_NS;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < l->n; i++) {
+		if (!rc)
+			rc = list_answer(l, &l->asked[i], deadline);
+		link_close(&l->asked[i].k);
+	}
+	l->n = 0;
+	return rc;
+}
+
+static int list_ask(struct list *l, const struct place *p, const char *name)
+{
+	struct asked *a = &l->asked[l->n];
+	char path[VENOM_PATH_MAX];
+	struct stat st;
+	int rc;
+
+	if (*name == '.' || venom_name_check(name) || path_join(path, p, name))
+		return 0;
+	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
+		return 0;
+	*a = (struct asked){.k = {.sock = -1, .pidfd = -1, .daemon = {.uid = st.st_uid, .gid = st.st_gid}}};
+	snprintf(a->name, sizeof(a->name), "%.*s", VENOM_NAME_MAX, name);
+	rc = link_dial_place(&a->k, p, name, 0);
+	a->silent = rc == -EAGAIN;
+	if (!rc)
+		rc = look_ask(&a->k, 0);
+	if (rc && rc != -ENOENT && rc != -EAGAIN) {
+		link_close(&a->k);
+		if (rc != -EACCES)
+			l->err = rc;
+		return 0;
+	}
+	return ++l->n == ASK_AT_ONCE ? list_answers(l) : 0;
+}
+
+static int list_place(const struct place *p, void *user)
+{
+	struct list *l = user;
+	DIR *dir = opendir(p->path);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!dir)
+		l->err = errno == ENOENT ? l->err : venom_fail(-errno, "%s can't be read: %s", p->path, venom_reason(errno));
+	while (dir && !rc && (e = readdir(dir)))
+		rc = list_ask(l, p, e->d_name);
+	if (dir)
+		closedir(dir);
+	return rc;
+}
+
+int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count)
+{
+	struct list *l = calloc(1, sizeof(*l));
+	int rc, last;
+
+	if (!l)
+		return -ENOMEM;
+	*l = (struct list){.fn = fn, .user = user, .count = count};
+	rc = place_each(list_place, l);
+	/* Those asked last; not after the user's own word, but where a folder could not be read. */
+	last = list_answers(l);
+	rc = last ? last : rc ? rc : l->err;
+	free(l);
+	return rc;
+}
