@@ -86,10 +86,16 @@ list() {
 		late,-v,two_clients "answers: the daemon does not compare the generation"
 
 	# Death
-	mutate memfd_shell.c '/^static bool link_alive/,/^}/ s/return .*;/return (void)p, true;/' \
+	mutate memfd_link.c '/^bool link_alive/,/^}/ s/return .*;/return (void)p, true;/' \
 		kill,-r,daemon.versions_4.killed_in_mid_publish "death: the daemon's hang-up is ignored"
 	mutate memfd_broker.c 's/^(\t+)store_release\(&l->gone, 1\);/\1;/' \
 		killshell "death: a shell's hang-up is ignored"
+	mutate internal.h '/^static inline void serve_leave/,/^}/ s/serve_enter\(d\);/return;/' \
+		death,-t,a_death_during_the_last_call_is_not_forgotten "death: one that comes during a call waits for the next one"
+	mutate internal.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
+		evicted "death: a shell that was thrown out takes its successor's life for its own"
+	mutate fd.c '/^static void in_child/,/^}/ s/^\t+close\(.*;/;/' \
+		forks "death: a forked child keeps the descriptors"
 	mutate read.c '/^static int gave_up/,/^}/ s/-EOWNERDEAD/-EAGAIN/' \
 		kill,-r,daemon.versions_1.killed_in_mid_publish "death: a version torn for ever is called one to try again"
 	mutate shell.c '/^static void has_died/,/^}/ s/if \(v > s->seen\)/if (0)/' \
