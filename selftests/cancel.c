@@ -111,6 +111,12 @@ static long drain(long a, long b, long c)
 
 /* ---- a thread that waits ---- */
 
+#ifdef VT_ASAN
+#define unwinds() SKIP(return, "the address sanitizer doesn't know of the frames that a cancelled thread leaves")
+#else
+#define unwinds()
+#endif
+
 static void *t_receive(void *arg)
 {
 	struct venom_command cmd;
@@ -152,6 +158,7 @@ TEST_F(cancel, who_receives)
 	struct venom_command cmd;
 	pthread_t t;
 
+	unwinds();
 	ASSERT_EQ(0, pd_create((long)self->name, (long)self->cfg, 0));
 	ASSERT_EQ(0, vt_call(&self->p, ps_connect, self->name));
 	for (unsigned int i = 0; i < 3 * ARRAY_SIZE(receivers); i++) {
@@ -208,6 +215,7 @@ TEST_F(cancel, who_waits_as_a_shell)
 	pthread_t t;
 	long v = 0;
 
+	unwinds();
 	ASSERT_EQ(0, vt_call(&self->p, pd_create, self->name, self->cfg));
 	ASSERT_EQ(0, ps_connect((long)self->name, 0, 0));
 	ASSERT_EQ(0, venom_shell_set_spin(ps, variant->spin_ns));
@@ -377,7 +385,7 @@ TEST_F(cancel, in_the_middle_of_a_life)
 		one = vt_count_fds();
 		EXPECT_EQ(0, with_pending(c_list, NULL)) TH_LOG("list");
 		EXPECT_EQ(0, with_pending(c_stat, (char *)self->name)) TH_LOG("stat");
-		EXPECT_TRUE(VT_UNTIL(vt_count_fds() == one)) TH_LOG("list or stat: %d descriptors, %d before", vt_count_fds(), one);
+		EXPECT_TRUE(VT_UNTIL(vt_count_fds() <= one)) TH_LOG("list or stat: %d descriptors, %d before", vt_count_fds(), one);
 		ASSERT_EQ(0, with_pending(c_arm, ps)) TH_LOG("arm");
 		ASSERT_EQ(0, with_pending(c_publish, pd)) TH_LOG("publish");
 		ASSERT_EQ(3, ps_read(0, 0, 0));

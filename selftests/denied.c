@@ -88,7 +88,6 @@ static const struct call calls[] = {
 	CALL(renameat2),
 	CALL(rt_sigaction),
 	CALL(rt_sigprocmask),
-	CALL(sched_getaffinity),
 	CALL(sched_getparam),
 	CALL(sched_getscheduler),
 	CALL(sched_setaffinity),
@@ -131,6 +130,7 @@ static const struct call calls[] = {
 	CALL(mmap),
 	CALL(mprotect),
 	CALL(munmap),
+	CALL(sched_getaffinity),
 #endif
 };
 
@@ -350,8 +350,8 @@ static int life_main(struct vt_peer *self, void *arg)
 
 /* ---- all of them, some at a time ---- */
 
-#define AT_ONCE 24
-#define LIVES	(ARRAY_SIZE(calls) * MOMENTS * 2)
+#define AT_ONCE 40
+#define LIVES	(ARRAY_SIZE(calls) * (MOMENTS + 1)) /* EPERM from each moment on, ENOSYS always */
 
 static bool have_filters(void)
 {
@@ -405,9 +405,9 @@ TEST(each_call_in_turn)
 		if (i >= n)
 			continue;
 		of[slot] = &lives[(first + i) % LIVES];
-		of[slot]->call = &calls[(first + i) % LIVES / (MOMENTS * 2)];
-		of[slot]->when = (first + i) % LIVES % MOMENTS;
-		of[slot]->err = (first + i) % LIVES / MOMENTS % 2 ? ENOSYS : EPERM;
+		of[slot]->call = &calls[(first + i) % LIVES / (MOMENTS + 1)];
+		of[slot]->when = (first + i) % LIVES % (MOMENTS + 1) % MOMENTS;
+		of[slot]->err = (first + i) % LIVES % (MOMENTS + 1) == MOMENTS ? ENOSYS : EPERM;
 		/* A folder for each: those that end early don't tidy up. */
 		snprintf(of[slot]->dir, sizeof(of[slot]->dir), "%s/%u", getenv("VENOM_RUNTIME_DIR"), (unsigned int)i);
 		ASSERT_EQ(0, mkdir(of[slot]->dir, 0700));

@@ -236,12 +236,14 @@ static void say(const struct place *p, const char *how)
 
 static void limit_all(void)
 {
-	struct rlimit file = {.rlim_cur = 64 << 20, .rlim_max = 64 << 20}, space = {.rlim_cur = 1 << 30, .rlim_max = 1 << 30};
+	struct rlimit file = {.rlim_cur = 64 << 20, .rlim_max = 64 << 20};
 	void *much;
 
 	VT_CHECK(!setrlimit(RLIMIT_FSIZE, &file));
 	signal(SIGXFSZ, SIG_IGN); /* limits.c is about that */
 #if !defined(VT_ASAN) && !defined(VT_TSAN)
+	struct rlimit space = {.rlim_cur = 1 << 30, .rlim_max = 1 << 30};
+
 	VT_CHECK(vt_on_dev() || !setrlimit(RLIMIT_AS, &space));
 #endif
 	much = mmap(NULL, 2ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -44,7 +44,7 @@ __attribute__((constructor)) static void make_strings(void)
 
 char *vt_string(const char *fmt, ...)
 {
-	char *s = strings->s[strings->n++ % VT_STRINGS];
+	char *s = strings->s[__atomic_fetch_add(&strings->n, 1, __ATOMIC_RELAXED) % VT_STRINGS];
 	va_list args;
 
 	va_start(args, fmt);
