@@ -8,6 +8,9 @@
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441 /* Linux 5.11 */
 #endif
+#ifndef pwait2 /* tests may have their own */
+#define pwait2(epfd, ev, n, ts) syscall(SYS_epoll_pwait2, epfd, ev, n, ts, NULL, 0)
+#endif
 
 int epoll_watch(int epfd, int fd, uint32_t events, void *data)
 {
@@ -25,7 +28,7 @@ int epoll_next(int epfd, struct epoll_event *ev, int n, int64_t ns)
 	long rc;
 
 	if (!load_relaxed(&no_pwait2)) {
-		rc = syscall(SYS_epoll_pwait2, epfd, ev, n, ns < 0 ? NULL : &ts, NULL, 0);
+		rc = pwait2(epfd, ev, n, ns < 0 ? NULL : &ts);
 		if (rc >= 0 || (errno != ENOSYS && errno != EPERM))
 			return (int)rc;
 		fetch_or(&no_pwait2, 1);

@@ -366,14 +366,14 @@ int fuzz_ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigs
 	return ppoll(p, n, &none, mask);
 }
 
-int fuzz_epoll(int epfd, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask)
+int fuzz_epoll(int epfd, struct epoll_event *ev, int n, const struct timespec *ts)
 {
 	static const struct timespec none;
 
 	if (!on)
-		return epoll_pwait2(epfd, ev, n, ts, mask);
+		return epoll_pwait2(epfd, ev, n, ts, NULL);
 	others(ts);
-	return epoll_pwait2(epfd, ev, n, &none, mask);
+	return epoll_pwait2(epfd, ev, n, &none, NULL);
 }
 
 /* ---- mappings ---- */

@@ -23,8 +23,9 @@
 #define cpu_relax()		       ((void)0)
 #define clock_gettime(clock, ts)       fuzz_clock(clock, ts)
 #define ppoll(p, n, ts, mask)	       fuzz_ppoll(p, n, ts, mask)
-#define epoll_pwait2(e, ev, n, ts, mask) fuzz_epoll(e, ev, n, ts, mask)
-#define mmap(at, size, prot, flags, fd, offset) fuzz_mmap(at, size, prot, flags, fd, offset)
+#define pwait2(e, ev, n, ts)	       fuzz_epoll(e, ev, n, ts)
+/* Not with all pages at once: the sizes are the input's. */
+#define mmap(at, size, prot, flags, fd, offset) fuzz_mmap(at, size, prot, (flags) & ~MAP_POPULATE, fd, offset)
 #define munmap(p, size)		       fuzz_munmap(p, size)
 
 #endif /* VENOM_FUZZ_LOOKS_H */
