@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -211,8 +212,25 @@ static long become_one_of_many(long uid, long gid, long group)
 	return 0;
 }
 
+/* Does the kernel say how many groups a peer has, where they are too many for a buffer?  (Not every emulator does.) */
+static bool groups_are_counted(void)
+{
+	gid_t one, groups[2] = {1000, 1001};
+	socklen_t len = sizeof(one);
+	int sv[2];
+
+	VT_CHECK(!setgroups(2, groups) && !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv));
+	VT_CHECK(getsockopt(sv[0], SOL_SOCKET, SO_PEERGROUPS, &one, &len));
+	close(sv[0]);
+	close(sv[1]);
+	setgroups(0, NULL);
+	return len == sizeof(groups);
+}
+
 TEST_F(access, the_last_of_many_groups_counts)
 {
+	if (!groups_are_counted())
+		SKIP(return, "SO_PEERGROUPS does not tell how many there are here");
 	start(self, 0660);
 	ASSERT_EQ(0, vt_call(&self->sh, become_one_of_many, STRANGER, OTHERS, GROUP));
 	ALLOWED(self, STRANGER, OTHERS);

@@ -506,7 +506,8 @@ TEST(closed_under_a_sleeper)
 		*k = (struct closing){.name = vt_name(), .what = what[i], .rc = 2};
 		vt_spawn(&p, closes_all, k);
 		EXPECT_EQ(0, vt_wait(&p)) TH_LOG("%s", what[i]);
-		EXPECT_EQ(-EBADF, k->rc) TH_LOG("%s", what[i]);
+		/* A shell's socket is closed, too: the daemon may be the first to notice. */
+		EXPECT_TRUE(k->rc == -EBADF || (i && k->rc == -EPIPE)) TH_LOG("%s: %d", what[i], k->rc);
 		EXPECT_GT(1000, k->calls) TH_LOG("%s: so many times", what[i]);
 		EXPECT_GT(k->wall / 2, k->cpu) TH_LOG("%s: CPU time, ns", what[i]);
 		vt_forget(k->name);

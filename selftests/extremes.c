@@ -136,6 +136,7 @@ static bool listed(long rc, bool connect)
 	case -ENOMEM:
 	case -EMFILE:
 	case -EDQUOT:
+	case -ENOSYS: /* of node, where the kernel knows none */
 		return true;
 	default:
 		return false;

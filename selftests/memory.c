@@ -186,15 +186,9 @@ static bool works(struct vt_peer *dm, struct vt_peer *sh)
 	return vt_call(sh, ps_request, 6, 20, -1) == 6 && !vt_result(dm);
 }
 
-/* An emulator may nod at every advice, and take none. */
-static bool advice_is_heard(void)
-{
-	return madvise(vt_box, VT_BOX, 12345) == -1;
-}
-
 #define needs_advice()                                                \
 	do {                                                          \
-		if (!advice_is_heard())                               \
+		if (!vt_takes_advice())                               \
 			SKIP(return, "madvise(2) does nothing here"); \
 	} while (0)
 

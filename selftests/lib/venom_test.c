@@ -323,6 +323,11 @@ bool vt_on_dev(void)
 	return backend && *backend ? !strcmp(backend, "dev") : !access("/dev/venom", R_OK | W_OK);
 }
 
+bool vt_takes_advice(void)
+{
+	return madvise(vt_box, VT_BOX, 12345) == -1;
+}
+
 const char *vt_name(void)
 {
 	/* Shared: peers that run already can be told of a name, too. */

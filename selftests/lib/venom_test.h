@@ -87,6 +87,8 @@ bool vt_all(const void *buf, int byte, size_t len);
 
 /* Whether the library works on /dev/venom here ($VENOM_BACKEND, or it is there). */
 bool vt_on_dev(void);
+/* An emulator may nod at every advice (madvise), and take none. */
+bool vt_takes_advice(void);
 /* Whether this line of /proc/PID/maps or smaps is of an area. */
 bool vt_is_area(const char *line);
 
