@@ -27,6 +27,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include "proto.h"
@@ -660,6 +661,23 @@ static int make_epolls(struct broker *b)
 	return rc;
 }
 
+/*
+ * A process's table of descriptors grows by copies, and where there are threads each waits for all CPUs to have seen it,
+ * 10 ms and more (expand_files() in the kernel, synchronize_rcu()).  So let it grow now, not while a shell connects.
+ */
+static void grow_table(struct broker *b)
+{
+	int most = b->spare + 4 * (int)b->d->cfg.max_clients + PENDING_MAX;
+	struct rlimit limit;
+	int fd;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	fd = fcntl(b->spare, F_DUPFD_CLOEXEC, (rlim_t)most < limit.rlim_cur ? most : (int)limit.rlim_cur - 1);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void broker_free(struct broker *b)
 {
 	struct venom_daemon *d = b->d;
@@ -719,6 +737,7 @@ static int memfd_create_daemon(struct venom_daemon *d)
 		rc = make_epolls(b);
 	if (rc)
 		goto fail;
+	grow_table(b);
 	watch_place(b); /* before our socket is there: it can't be removed unseen */
 	/* From here on others see it; they wait in the backlog for the broker. */
 	rc = name_listen(&b->name, d->cfg.mode, &b->listener);
