@@ -69,6 +69,8 @@ pack() {
 	strip -g "$root"/venom/build/venom* "$root"/venom/build/selftests/* "$root"/venom/build/selftests/kmod/* 2>/dev/null
 	mapfile -t elf < <(find "$root"/bin "$root"/venom/build -type f)
 	with_libs "$root" "${elf[@]}"
+	mkdir -p "$root/lib"
+	cp -L "$(cc -print-file-name=libgcc_s.so.1)" "$root/lib/" # pthread_cancel() loads it
 	cat >"$root/etc/passwd" <<-END
 		root:x:0:0:root:/root:/bin/sh
 		daemon:x:1:1:daemon:/tmp:/bin/false
