@@ -15,6 +15,7 @@
 #include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
 #include "lib/peer.h"
+#include "lib/watch.h"
 
 FIXTURE(forks)
 {
@@ -128,7 +129,6 @@ TEST_F(forks, a_child_has_no_descriptor_and_no_area)
 	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
 	ASSERT_EQ(0, vt_call(&self->other, ps_connect, self->name));
 	EXPECT_LT(fds, vt_call(&self->dm, count_fds));
-	vt_sleep_ms(100); /* its other thread may have one in its hand still */
 	ASSERT_EQ(0, vt_call(&self->dm, fork_idle, self->child));
 	EXPECT_EQ(fds, self->child->fds) TH_LOG("the daemon's child:%s", self->child->links);
 	EXPECT_EQ(0, areas_inherited(self->child));
@@ -362,6 +362,62 @@ TEST_F(forks, a_shell_s_exec_is_told)
 	EXPECT_EQ(0, vt_call(&self->other, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, kill(self->child->pid, 0));
 	vt_kill(&self->sh, SIGKILL);
+}
+
+/* ---- at any instant ---- */
+
+struct visits {
+	const char *name;
+	bool end;
+};
+
+static void *visits_main(void *arg)
+{
+	struct visits *v = arg;
+	struct venom_shell *s;
+
+	while (!vt_load(&v->end))
+		if (!venom_shell_connect(&s, v->name))
+			venom_shell_close(s);
+	return NULL;
+}
+
+/* How many descriptors the child has that it can't have from before: no memory is allocated, another thread was in there. */
+static int fds_beyond(const bool *before, int n)
+{
+	int beyond = 0;
+
+	for (int fd = 0; fd < n; fd++)
+		beyond += !before[fd] && fcntl(fd, F_GETFD) >= 0;
+	return beyond;
+}
+
+#define FDS 256
+
+TEST_F(forks, in_the_middle_of_a_connect)
+{
+	struct visits v = {.name = self->name};
+	bool before[FDS];
+	int status, leaks = 0;
+	pthread_t t;
+	pid_t pid;
+
+	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (int fd = 0; fd < FDS; fd++)
+		before[fd] = fcntl(fd, F_GETFD) >= 0;
+	ASSERT_EQ(0, pthread_create(&t, NULL, visits_main, &v));
+	for (uint64_t i = 0; i < vt_scaled(1000); i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			child_ends(fds_beyond(before, FDS));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_TRUE(WIFEXITED(status)) TH_LOG("fork %d: signal %d", (int)i, WTERMSIG(status));
+		leaks += WEXITSTATUS(status) != 0;
+	}
+	vt_store(&v.end, true);
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, leaks);
 }
 
 TEST_HARNESS_MAIN

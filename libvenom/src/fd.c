@@ -11,7 +11,7 @@
 
 #define FDS_MAX (1U << 20) /* Linux's own limit for a process, fs.nr_open, unless it was raised */
 
-static uint64_t owned[FDS_MAX / 64]; /* a bit for each descriptor: no lock, so a fork can happen at any instant */
+static uint64_t owned[FDS_MAX / 64]; /* a bit for each descriptor; no lock: the child's side takes none */
 static uint32_t words; /* how many words of `owned` have been used */
 static uint32_t forks; /* in this process's ancestry; see venom_forked() */
 
@@ -32,6 +32,43 @@ static void unmark(int fd)
 		fetch_and(&owned[fd / 64], ~(1ULL << fd % 64));
 }
 
+/*
+ * Held from a descriptor's making to its mark, and from the loss of its mark to its close: a fork in between would leave it
+ * to the child.  A fork waits for that a little, and no longer: it may come from a signal handler of the very thread that
+ * holds it.
+ */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local bool held; /* by this thread's fork */
+#define FORK_WAITS_NS 100000000
+
+void venom_fds_begin(void)
+{
+	pthread_mutex_lock(&making);
+}
+
+void venom_fds_end(void)
+{
+	pthread_mutex_unlock(&making);
+}
+
+static void before_fork(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += FORK_WAITS_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	held = !pthread_mutex_timedlock(&making, &until);
+}
+
+static void in_parent(void)
+{
+	if (held)
+		pthread_mutex_unlock(&making);
+	held = false;
+}
+
 static void in_child(void)
 {
 	for (uint32_t i = 0; i < words; i++)
@@ -39,11 +76,16 @@ static void in_child(void)
 			close((int)(i * 64) + __builtin_ctzll(owned[i]));
 	words = 0;
 	forks++;
+	if (held)
+		pthread_mutex_unlock(&making);
+	else
+		pthread_mutex_init(&making, NULL); /* the thread that held it may not be here */
+	held = false;
 }
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-	pthread_atfork(NULL, NULL, in_child);
+	pthread_atfork(before_fork, in_parent, in_child);
 }
 
 uint32_t venom_forks(void)
@@ -51,7 +93,7 @@ uint32_t venom_forks(void)
 	return forks;
 }
 
-int venom_own(int fd)
+int venom_mark(int fd)
 {
 	int low = fd, err;
 
@@ -72,8 +114,10 @@ void close_fd(int *fd)
 	int err = errno;
 
 	if (*fd >= 0) {
+		venom_fds_begin();
 		unmark(*fd);
 		close(*fd);
+		venom_fds_end();
 	}
 	*fd = -1;
 	errno = err;

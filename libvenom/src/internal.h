@@ -362,8 +362,20 @@ void ring(int bell);
 
 /* ---- fd.c ------------------------------------------------------------------ */
 
-/* Take a descriptor just made (or -1, which is returned as is): it is above 2, and no forked child will have it. */
-int venom_own(int fd);
+/* Make a descriptor by this call: it is above 2, and no forked child will have it.  -1 as the call, with its errno. */
+#define venom_own(call)                    \
+	({                                 \
+		int fd_;                   \
+                                           \
+		venom_fds_begin();         \
+		fd_ = venom_mark(call);    \
+		venom_fds_end();           \
+		fd_;                       \
+	})
+/* The same in steps, for a call that makes several. */
+void venom_fds_begin(void);
+int venom_mark(int fd);
+void venom_fds_end(void);
 void close_fd(int *fd);
 /* Changes with each fork, in the child: a handle of another value is its parent's. */
 uint32_t venom_forks(void);

@@ -709,8 +709,6 @@ static void broker_stop(struct broker *b)
 {
 	store_release(&b->stop, 1);
 	ring(b->quit);
-	if (b->listener >= 0)
-		shutdown(b->listener, SHUT_RDWR); /* wakes it, too, where a filter refuses the write */
 	pthread_join(b->thread, NULL);
 }
 

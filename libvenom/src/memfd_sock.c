@@ -52,6 +52,23 @@ void proto_close(int *fds, int *nfds)
 		close_fd(&fds[--*nfds]);
 }
 
+/* The descriptors that came with a message, at most as many as there is room for in `control`; the library's own now. */
+static int take_fds(struct msghdr *mh, int *fds)
+{
+	int n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+			memcpy(&fds[n], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			fds[n] = venom_mark(fds[n]);
+			n++;
+		}
+	}
+	return n;
+}
+
 /* Receive whatever comes: its length, and up to PROTO_FDS descriptors. */
 ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 {
@@ -63,37 +80,31 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	struct cmsghdr *c;
-	bool crowded = false;
+	/* The control buffer is rounded up: it may hold more than it was made for. */
+	int got[sizeof(control) / sizeof(int)], ngot = 0;
+	bool crowded;
 	ssize_t n;
-	int fd;
 
 	*nfds = 0;
+	venom_fds_begin();
 	n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	/* The other end was closed before it had read all of ours: told once, ahead of what it still said. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n >= 0)
+		ngot = take_fds(&mh, got);
+	venom_fds_end();
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
 	if (n < 0)
 		return errno == ECONNRESET || errno == ENOTCONN
 			       ? -EPIPE
 			       : venom_fail(-errno, "a message can't be received: %s", venom_reason(errno));
-	for (c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		/* The control buffer is rounded up: it may hold more than it was made for. */
-		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			fd = venom_own(fd);
-			if (*nfds < PROTO_FDS) {
-				fds[(*nfds)++] = fd;
-			} else {
-				close_fd(&fd);
-				crowded = true;
-			}
-		}
-	}
+	crowded = ngot > PROTO_FDS;
+	while (ngot > PROTO_FDS)
+		close_fd(&got[--ngot]);
+	memcpy(fds, got, (size_t)ngot * sizeof(int));
+	*nfds = ngot;
 	if (n == 0)
 		n = -EPIPE;
 	else if (crowded)
@@ -189,10 +200,13 @@ int peer_cred(int sock, struct venom_cred *cred)
 int peer_pidfd(int sock, const struct venom_cred *cred)
 {
 	socklen_t len = sizeof(int);
-	int fd;
+	int fd = -1;
 
+	venom_fds_begin();
 	if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
-		return venom_own(fd);
-	/* Another process may have got the pid since; its life then hides nothing that the socket's end shows. */
-	return cred->pid ? venom_own((int)syscall(SYS_pidfd_open, cred->pid, 0)) : -1;
+		fd = venom_mark(fd);
+	else if (cred->pid) /* perhaps another process's by now; its life then hides nothing that the socket's end shows */
+		fd = venom_mark((int)syscall(SYS_pidfd_open, cred->pid, 0));
+	venom_fds_end();
+	return fd;
 }
