@@ -189,14 +189,14 @@ static void info_make(struct venom_info *info, const struct venom_ioc_info *i)
 
 bool dev_lives(const char *name)
 {
-	struct venom_ioc_info i = {.size = sizeof(i)};
+	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK};
 	int fd, rc = open_dev(&fd);
 
-	memcpy(i.name, name, strlen(name));
+	memcpy(c.name, name, strlen(name));
 	if (!rc)
-		rc = dev_call(fd, VENOM_IOC_INFO, &i);
+		rc = dev_become(fd, VENOM_IOC_CONNECT, &c);
 	close_fd(&fd);
-	return rc == -EACCES || (!rc && i.alive); /* the first: it is not for this user to see */
+	return !rc || rc == -EACCES; /* the latter: it is not for this user to see */
 }
 
 int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count)
