@@ -93,8 +93,6 @@
 /* Within one process only: between processes no word has two writers. */
 #define fetch_add(p, v)		__atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
 #define fetch_or(p, v)		__atomic_fetch_or(p, v, __ATOMIC_SEQ_CST)
-#define fetch_and(p, v)		__atomic_fetch_and(p, v, __ATOMIC_SEQ_CST)
-#define compare_swap(p, was, v)	__atomic_compare_exchange_n(p, was, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 /* A word with one writer, who may add to it without a locked instruction. */
 #define count_up(p, n)		store_relaxed(p, load_relaxed(p) + (n))

@@ -11,27 +11,6 @@
 
 #define FDS_MAX (1U << 20) /* Linux's own limit for a process, fs.nr_open, unless it was raised */
 
-static uint64_t owned[FDS_MAX / 64]; /* a bit for each descriptor; no lock: the child's side takes none */
-static uint32_t words; /* how many words of `owned` have been used */
-static uint32_t forks; /* in this process's ancestry; see venom_forked() */
-
-static void mark(int fd)
-{
-	uint32_t word = (uint32_t)fd / 64, was = load_relaxed(&words);
-
-	if ((uint32_t)fd >= FDS_MAX)
-		return;
-	fetch_or(&owned[word], 1ULL << fd % 64);
-	while (was <= word && !compare_swap(&words, &was, word + 1))
-		;
-}
-
-static void unmark(int fd)
-{
-	if ((uint32_t)fd < FDS_MAX)
-		fetch_and(&owned[fd / 64], ~(1ULL << fd % 64));
-}
-
 /*
  * Held from a descriptor's making to its mark, and from the loss of its mark to its close: a fork in between would leave it
  * to the child.  A fork waits for that a little, and no longer: it may come from a signal handler of the very thread that
@@ -40,6 +19,27 @@ static void unmark(int fd)
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local bool held; /* by this thread's fork */
 #define FORK_WAITS_NS 100000000
+
+static uint64_t owned[FDS_MAX / 64]; /* a bit for each descriptor */
+static uint32_t words; /* how many words of `owned` have been used */
+static uint32_t forks; /* in this process's ancestry; see venom_forks() */
+
+static void mark(int fd)
+{
+	uint32_t word = (uint32_t)fd / 64;
+
+	if ((uint32_t)fd >= FDS_MAX)
+		return;
+	owned[word] |= 1ULL << fd % 64;
+	if (words <= word)
+		words = word + 1;
+}
+
+static void unmark(int fd)
+{
+	if ((uint32_t)fd < FDS_MAX)
+		owned[fd / 64] &= ~(1ULL << fd % 64);
+}
 
 void venom_fds_begin(void)
 {
