@@ -210,7 +210,6 @@ int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 	int rc;
 
 	snprintf(n->name, sizeof(n->name), "%s", name);
-	snprintf(n->sock, sizeof(n->sock), "%s", name);
 	snprintf(n->lock, sizeof(n->lock), ".%s.lock", name);
 	snprintf(n->fresh, sizeof(n->fresh), ".%s.new", name);
 	n->shared = mode & 077;
@@ -247,8 +246,8 @@ int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 void name_hide(struct name *n)
 {
 	if (n->sock_ino && same_file(n->place.fd, n->lock, n->lock_ino) &&
-	    same_file(n->place.fd, n->sock, n->sock_ino))
-		unlinkat(n->place.fd, n->sock, 0);
+	    same_file(n->place.fd, n->name, n->sock_ino))
+		unlinkat(n->place.fd, n->name, 0);
 	n->sock_ino = 0;
 }
 
@@ -279,8 +278,8 @@ int name_listen(struct name *n, uint32_t mode, int *listener)
 	unlinkat(dir, n->fresh, 0);
 	/* Only bind takes a path.  That it led to our place is seen by the socket being there. */
 	if (bind(sock, (struct sockaddr *)&addr, sizeof(addr)) || fchmodat(dir, n->fresh, bits, 0) || listen(sock, 128) ||
-	    fstatat(dir, n->fresh, &st, AT_SYMLINK_NOFOLLOW) || renameat(dir, n->fresh, dir, n->sock)) {
-		rc = venom_fail(-errno, "%s/%s can't be made: %s", n->place.path, n->sock, venom_reason(errno));
+	    fstatat(dir, n->fresh, &st, AT_SYMLINK_NOFOLLOW) || renameat(dir, n->fresh, dir, n->name)) {
+		rc = venom_fail(-errno, "%s/%s can't be made: %s", n->place.path, n->name, venom_reason(errno));
 		unlinkat(dir, n->fresh, 0);
 		close_fd(&sock);
 		return rc;
@@ -301,7 +300,7 @@ int name_listen(struct name *n, uint32_t mode, int *listener)
 
 bool name_is_ours(const struct name *n, const char *entry)
 {
-	return !strcmp(entry, n->sock) || !strcmp(entry, n->lock);
+	return !strcmp(entry, n->name) || !strcmp(entry, n->lock);
 }
 
 static int restore_lock(struct name *n)
@@ -334,7 +333,7 @@ int name_restore(struct name *n, uint32_t mode, int *listener)
 		flock(n->place.fd, LOCK_SH | LOCK_NB);
 	}
 	rc = restore_lock(n);
-	if (rc || same_file(n->place.fd, n->sock, n->sock_ino))
+	if (rc || same_file(n->place.fd, n->name, n->sock_ino))
 		return rc;
 	if (name_lives(&n->place, n->name, &uid))
 		return venom_fail(-EBUSY, "user %u's daemon has the name now", uid);

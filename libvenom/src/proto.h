@@ -150,7 +150,7 @@ struct name {
 	ino_t lock_ino, sock_ino;	/* of what is ours in the place */
 	gid_t gid;		/* the socket's: the group that the mode speaks of */
 	char name[VENOM_NAME_MAX + 1];
-	char sock[VENOM_NAME_MAX + 1], lock[VENOM_NAME_MAX + 8], fresh[VENOM_NAME_MAX + 8];
+	char lock[VENOM_NAME_MAX + 8], fresh[VENOM_NAME_MAX + 8];
 };
 
 bool memfd_lives(const char *name);
