@@ -111,10 +111,12 @@ static int geometry_check(const struct venom_geometry *g)
 		return -EINVAL;
 	if (g->payload || g->stride || g->first || g->page_size)
 		return -EINVAL;
+	if (g->schema_size > VENOM_SCHEMA_MAX || memchr_inv(g->reserved, 0, sizeof(g->reserved)))
+		return -EINVAL;
 	if (g->data_size > VENOM_AREA_MAX || g->data_size + 2 * VENOM_PAGE > VENOM_AREA_MAX / g->versions)
 		return -EINVAL;
-	if (g->cmd_slots > VENOM_AREA_MAX / VENOM_SLOT_STRIDE(g->cmd_size) / 2 ||
-	    g->cmd_slots > VENOM_AREA_MAX / VENOM_SLOT_STRIDE(g->resp_size) / 2)
+	if (g->cmd_slots > VENOM_AREA_MAX / VENOM_SLOT_STRIDE(venom_command_head(g->flags), g->cmd_size) / 2 ||
+	    g->cmd_slots > VENOM_AREA_MAX / VENOM_SLOT_STRIDE(sizeof(struct venom_slot), g->resp_size) / 2)
 		return -EINVAL;
 	return 0;
 }

@@ -28,6 +28,11 @@ static int answer(const struct venom_out *out, const void *from)
 	return copy_to_user(out->to, from, out->size) ? -EFAULT : 0;
 }
 
+static bool needs_more(u64 features)
+{
+	return features & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES;
+}
+
 /* vf is somebody from now on: what venom_role() lets through sees all of it. */
 static void become(struct venom_file *vf, enum venom_role role, struct venom_channel *ch, u64 epoch,
 		   struct venom_lane *lane)
@@ -51,6 +56,9 @@ static int do_create(struct venom_file *vf, union venom_args *a, const struct ve
 	struct venom_channel *ch;
 	int rc;
 
+	if (needs_more(c->features))
+		return -EPROTO;
+	c->features = VENOM_FEATURES;
 	if (fault_in_safe_writeable(out->to, out->size))
 		return -EFAULT;
 	rc = venom_channel_create(c, &ch);
@@ -75,6 +83,9 @@ static int do_connect(struct venom_file *vf, union venom_args *a, const struct v
 
 	if (c->flags & ~VENOM_CONNECT_LOOK || c->reserved)
 		return -EINVAL;
+	if (needs_more(c->features))
+		return -EPROTO;
+	c->features = VENOM_FEATURES;
 	if (fault_in_safe_writeable(out->to, out->size))
 		return -EFAULT;
 	rc = venom_name_check(c->name);
@@ -168,8 +179,8 @@ struct venom_call {
 }
 
 static const struct venom_call calls[] = {
-	CALL(VENOM_IOC_CREATE, create, status_size, NOBODY, do_create),
-	CALL(VENOM_IOC_CONNECT, connect, responses_size, NOBODY, do_connect),
+	CALL(VENOM_IOC_CREATE, create, features, NOBODY, do_create),
+	CALL(VENOM_IOC_CONNECT, connect, features, NOBODY, do_connect),
 	CALL(VENOM_IOC_EVENTFD, eventfd, bell, DAEMON | SHELL, do_eventfd),
 	CALL(VENOM_IOC_WAKE, wake, id, DAEMON | SHELL, do_wake),
 	CALL(VENOM_IOC_SLEEP, sleep, reserved, SHELL, do_sleep),

@@ -498,7 +498,7 @@ static void *ring_reader(void *arg)
 		copy_from_shared(buf, venom_ring_payload(&t->ring, c.buf), c.len);
 		if (!venom_ring_check(&c))
 			continue;
-		seen = c.seq / 2;
+		seen = VENOM_SEQ_VERSION(c.seq);
 		if (c.len == 8 + seen % (RING_DATA - 8) && vt_is(buf, c.len, (uint32_t)seen))
 			__atomic_fetch_add(&t->whole, 1, __ATOMIC_RELAXED);
 		else

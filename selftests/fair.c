@@ -103,7 +103,7 @@ static void flood(struct venom_shell *s, bool forged)
 
 	while (!(rc = venom_shell_send(s, "flood", 5)))
 		if (forged)
-			venom_slots_at(&s->out, s->pos - 1)->time_ns = 1;
+			venom_slots_at(&s->out, s->pos - 1)->time_ns[0] = 1;
 	VT_CHECK(rc == -EAGAIN);
 }
 

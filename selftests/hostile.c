@@ -437,7 +437,7 @@ TEST_F(hostile, descriptors_are_for_reading)
 
 static struct venom_slot *slot_at(uint64_t pos)
 {
-	return (struct venom_slot *)((char *)cmd_map.p + VENOM_LANE_FIRST + pos % SLOTS * VENOM_SLOT_STRIDE(CMD_SIZE));
+	return (struct venom_slot *)((char *)cmd_map.p + VENOM_LANE_FIRST + pos % SLOTS * VENOM_SLOT_STRIDE(sizeof(struct venom_slot), CMD_SIZE));
 }
 
 static long bad_command(long len, long pos, long c)
@@ -479,8 +479,7 @@ static long bad_request(long pos, long epoch, long c)
 {
 	struct venom_slot *slot = slot_at((uint64_t)pos);
 
-	slot->flags = VENOM_SLOT_REQUEST | VENOM_SLOT_EPOCH(epoch);
-	slot->tag = (uint64_t)pos + 1;
+	slot->word = VENOM_SLOT_REQUEST | VENOM_SLOT_EPOCH(epoch);
 	return bad_command(8, pos, c);
 }
 
@@ -511,7 +510,7 @@ static long scribble(long seed, long n, long pos)
 		uint64_t off = vt_rand(&rnd) % (cmd_map.size - 8) / 8 * 8;
 
 		/* Not the length: too long a command would end it all soon. */
-		if (off >= VENOM_LANE_FIRST && (off - VENOM_LANE_FIRST) % VENOM_SLOT_STRIDE(CMD_SIZE) == 8)
+		if (off >= VENOM_LANE_FIRST && (off - VENOM_LANE_FIRST) % VENOM_SLOT_STRIDE(sizeof(struct venom_slot), CMD_SIZE) == 8)
 			continue;
 		__atomic_store_n((uint64_t *)((char *)cmd_map.p + off),
 				 vt_rand(&rnd) % 2 ? nasty[vt_rand(&rnd) % ARRAY_SIZE(nasty)] : vt_rand(&rnd),
@@ -523,8 +522,7 @@ static long scribble(long seed, long n, long pos)
 
 		slot->len = vt_rand(&rnd) % (CMD_SIZE + 1);
 		/* The wrong epoch would have it passed over. */
-		slot->flags = (uint32_t)vt_rand(&rnd) % 256 | VENOM_SLOT_EPOCH(welcome.epoch);
-		slot->tag = vt_rand(&rnd) % 2 ? nasty[vt_rand(&rnd) % ARRAY_SIZE(nasty)] : vt_rand(&rnd);
+		slot->word = ((uint32_t)vt_rand(&rnd) & ~VENOM_SLOT_EPOCH(~0u)) | VENOM_SLOT_EPOCH(welcome.epoch);
 		__atomic_store_n(&slot->seq, (uint64_t)pos + i + 1, __ATOMIC_RELEASE);
 	}
 	return 0;

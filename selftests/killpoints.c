@@ -439,6 +439,7 @@ static const struct {
 	{"daemon.c", "&d->stop", "the process' own"},
 	{"daemon.c", "&d->changes_seen", "the process' own, and takes a shell that goes with a command unread"},
 	{"log.c", "&log_fn", "the process' own"},
+	{"lane.h", "&slot->time_ns[0]", "the daemon's copy of this function writes answers, which have none"},
 	{"read.c", "&c->retries", "takes a race with the writer"},
 	{"daemon.c", "&d->state->stale", "takes a request that a dead daemon left unread, or one that was given up"},
 	{"internal.h", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},

@@ -319,7 +319,7 @@ static long long_version(long len, long b, long c)
 	struct venom_version *v = buffer_at(1);
 
 	v->len = (uint64_t)len;
-	v->seq = 2;
+	v->seq = VENOM_SEQ_WHOLE(1);
 	fake.state->latest = 1;
 	return b + c;
 }
@@ -363,7 +363,8 @@ static long no_such_version(long seq, long latest, long c)
 
 TEST_F_TIMEOUT(proto, versions_that_are_nowhere, 20)
 {
-	static const int64_t seqs[] = {2 * 6, 2 * 1000001, -2, -1, 1, INT64_MAX, INT64_MIN};
+	static const int64_t seqs[] = {VENOM_SEQ_WHOLE(6),  VENOM_SEQ_WHOLE(1000001), VENOM_SEQ_PASSED(1), VENOM_SEQ_PASSED(6),
+				       VENOM_SEQ_PASSED(5), VENOM_SEQ_PASSED(1000001), -4, -3, -2, -1, 1, 3, INT64_MAX, INT64_MIN};
 	static const int64_t latest[] = {-1, -2, -3, -4, -5, INT64_MAX, INT64_MIN, 0, 1, 1 << 20};
 	char buf[8192];
 
@@ -394,7 +395,7 @@ static long long_answer(long len, long tag, long c)
 	struct venom_slot *slot;
 
 	slot = (struct venom_slot *)((char *)fake.rsp + VENOM_LANE_FIRST +
-				     (uint64_t)tag % 8 * VENOM_SLOT_STRIDE(FAKE_RESP_SIZE));
+				     (uint64_t)tag % 8 * VENOM_SLOT_STRIDE(sizeof(struct venom_slot), FAKE_RESP_SIZE));
 	slot->len = (uint32_t)len;
 	slot->seq = (uint64_t)tag;
 	return c;
@@ -434,7 +435,7 @@ static long scribble(long seed, long n, long c)
 		if (vt_rand(&rnd) % 2)
 			off = m == &fake.state_map
 				      ? fake.geo.first + vt_rand(&rnd) % fake.geo.versions * fake.geo.stride + off % 32
-				      : VENOM_LANE_FIRST + off % 8 * VENOM_SLOT_STRIDE(FAKE_RESP_SIZE);
+				      : VENOM_LANE_FIRST + off % 8 * VENOM_SLOT_STRIDE(sizeof(struct venom_slot), FAKE_RESP_SIZE);
 		__atomic_store_n((uint64_t *)((char *)m->p + off % (m->size - 8) / 8 * 8), v, __ATOMIC_RELAXED);
 	}
 	return c;

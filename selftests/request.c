@@ -403,7 +403,7 @@ TEST_F(request, passed_over)
 
 	ASSERT_EQ(0, vt_call(&self->dm, may_pass, venom_shell_id(self->s), 1));
 	ASSERT_EQ(0, submit(self, 1));
-	venom_slots_at(&self->s->out, self->s->pos - 1)->flags ^= VENOM_SLOT_EPOCH(1);
+	venom_slots_at(&self->s->out, self->s->pos - 1)->word ^= VENOM_SLOT_EPOCH(1);
 	tag = self->tag;
 	ASSERT_EQ(0, submit(self, 2));
 	take(self, 1, 2);

@@ -163,11 +163,10 @@ static void commands(struct venom_shell *s, char *area, uint64_t *rnd, uint32_t 
 
 	for (int i = 0; i < SLOTS; i++, pos++) {
 		struct venom_slot *slot =
-			(struct venom_slot *)(area + VENOM_LANE_FIRST + pos % SLOTS * VENOM_SLOT_STRIDE(CMD_SIZE));
+			(struct venom_slot *)(area + VENOM_LANE_FIRST + pos % SLOTS * VENOM_SLOT_STRIDE(sizeof(struct venom_slot), CMD_SIZE));
 
 		store_relaxed(&slot->len, (uint32_t)vt_rand(rnd) % (most + 1));
-		store_relaxed(&slot->flags, (uint32_t)vt_rand(rnd) % 2 | VENOM_SLOT_EPOCH(s->epoch));
-		store_relaxed(&slot->tag, word(rnd));
+		store_relaxed(&slot->word, ((uint32_t)word(rnd) & ~VENOM_SLOT_EPOCH(~0u)) | VENOM_SLOT_EPOCH(s->epoch));
 		store_release(&slot->seq, pos + 1);
 	}
 }

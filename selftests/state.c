@@ -397,7 +397,7 @@ TEST(sizes)
 			ASSERT_TRUE(vt_all(buf + len, POISON, size + 1 - len)) TH_LOG("size %lu", size);
 		}
 		EXPECT_EQ(-EMSGSIZE, vt_call(&dm, pd_publish, v, size + 1));
-		EXPECT_EQ(size, vt_call(&dm, aligned, size >= 4096 ? 4096 : 32));
+		EXPECT_EQ(size, vt_call(&dm, aligned, size >= 4096 ? 4096 : size > 48 ? 64 : 16));
 		EXPECT_EQ(size, venom_shell_read(s, buf, size, NULL));
 		EXPECT_TRUE(vt_is(buf, size, 5));
 		venom_shell_close(s);

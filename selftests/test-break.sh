@@ -13,94 +13,94 @@ cd "$(dirname "$0")/.." || exit 1
 # On x86 a load may pass an older store to another word, and the compiler may move either: each of these shows there.
 list() {
 	# The seqlock and the ring of versions
-	mutate state.h '/^static inline struct venom_version \*venom_ring_begin/,/^}/ s/^\tstore_re(laxed|lease)\(&b->seq.*$//' \
+	mutate plane/ring.h '/^static inline struct venom_version \*venom_ring_begin/,/^}/ s/^\tstore_re(laxed|lease)\(&b->seq.*$//' \
 		torn,-v,versions_1_4KiB "seqlock: no odd sequence before the write"
-	mutate state.h '/^static inline bool venom_ring_check/,/^}/ s/return .*;/return c->seq;/' \
+	mutate plane/ring.h '/^static inline bool venom_ring_check/,/^}/ s/return .*;/return c->seq;/' \
 		torn,-v,versions_1_4KiB,-v,versions_2_4KiB "seqlock: the reader does not look again"
-	mutate state.h '/^static inline enum venom_pick venom_ring_claim/,/^}/ s/if \(c->seq & 1\)/if (0)/' \
+	mutate plane/ring.h '/^static inline enum venom_pick venom_ring_claim/,/^}/ s/if \(!VENOM_SEQ_IS_WHOLE\(c->seq\)\)/if (0)/' \
 		torn,-v,versions_1_4KiB "seqlock: the reader takes an odd sequence for a whole version"
-	mutate daemon.c '/ int publish\(/,/^}/ {
+	mutate src/daemon.c '/ int publish\(/,/^}/ {
 		s/^\tcopy_to_shared\(.*\);$//
 		s/^\treturn (commit\(.*\));$/\t\1; copy_to_shared(venom_ring_payload(\&d->ring, b), data, len); return 0;/ }' \
 		torn,-v,versions_2_4KiB "ring: a version is committed before its bytes are there"
-	mutate daemon.c '/ venom_daemon_write_commit\(/,/^}/ s/fence_stores\(\);//' \
+	mutate src/daemon.c '/ venom_daemon_write_commit\(/,/^}/ s/fence_stores\(\);//' \
 		torn,-v,versions_2_64B,-v,versions_8_64B,-v,versions_8_4KiB \
 		"ring: no fence between non-temporal stores and the even sequence"
-	mutate daemon.c '/ venom_daemon_publish\(/,/^}/ s/^\tcopy_small_to_shared(.*);$/\tcommit(d, b, len, 0); copy_small_to_shared\1; return 0;/' \
+	mutate src/daemon.c '/ venom_daemon_publish\(/,/^}/ s/^\tcopy_small_to_shared(.*);$/\tcommit(d, b, len, 0); copy_small_to_shared\1; return 0;/' \
 		torn,-v,versions_2_64B "ring: a small version is committed before its bytes are there"
-	mutate state.h '/^static inline enum venom_pick venom_ring_pick/,/^}/ s/!seen \|\| venom_ring_newer\(r, seen\)/!seen/' \
+	mutate plane/ring.h '/^static inline enum venom_pick venom_ring_pick/,/^}/ s/!seen \|\| venom_ring_newer\(r, seen\)/!seen/' \
 		torn,-v,versions_2_4KiB "ring: the reader does not look whether there is a newer one"
-	mutate read.c '/^static int lapped/,/^}/ s/versions \+ 1 : 1;/versions + 2 : 1;/' \
+	mutate src/read.c '/^static int lapped/,/^}/ s/versions \+ 1 : 1;/versions + 2 : 1;/' \
 		torn,-v,versions_8_4KiB "read_next: one version too many counted as missed"
 
 	# The lanes
-	mutate lane.h '/^static inline void venom_slot_fill/,/^}/ { /^\tstore_release\(&slot->seq/d
-		s/^\tif \(len > head\)/\tstore_release(\&slot->seq, seq);\n&/ }' \
+	mutate plane/lane.h '/^static inline void venom_slot_fill/,/^}/ { /^\tstore_release\(&slot->seq/d
+		s/^\tif \(len > n\)/\tstore_release(\&slot->seq, seq);\n&/ }' \
 		order,-v,producers_1_slots_2_spinning,-v,producers_1_slots_2_8KiB "lane: a slot is shown before its message is written"
-	mutate shell.c '/^static uint32_t room_known/,/^}/ { s/used < s->geo.cmd_slots/used <= s->geo.cmd_slots/; s/cmd_slots - used :/cmd_slots + 1 - used :/ }' \
+	mutate plane/lane.h '/^static inline uint32_t venom_lane_left/,/^}/ { s/used < n/used <= n/; s/n - used :/n + 1 - used :/ }' \
 		order,-v,producers_1_slots_1_adaptive,-v,producers_1_slots_2_adaptive "lane: one command too many before it is full"
-	mutate daemon.c '/^static (inline )?bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
+	mutate src/daemon.c '/^static (inline )?bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
 		order,-v,producers_1_slots_1_8KiB "lane: a slot is given back before it is copied"
 
-	mutate daemon.c '/ venom_daemon_receive_many\(/,/^}/ s/buf \+ got \* d->cmd_stride/buf/' \
+	mutate src/daemon.c '/ venom_daemon_receive_many\(/,/^}/ s/buf \+ got \* d->cmd_stride/buf/' \
 		command "lane: commands taken at once share a buffer"
 
 	# Turns
-	mutate lanes.c '/^static struct venom_lane \*next_in_turn/,/^}/ s/d->batch < VENOM_BATCH && //' \
+	mutate src/lanes.c '/^static struct venom_lane \*next_in_turn/,/^}/ s/d->batch < VENOM_BATCH && //' \
 		fair,-v,by_turns_1 "turns: a batch has no end"
-	mutate lanes.c '/^static struct venom_lane \*next_by_arrival/,/^}/ s/return longest .*;/return best;/' \
+	mutate src/lanes.c '/^static struct venom_lane \*next_by_arrival/,/^}/ s/return longest .*;/return best;/' \
 		fair,-v,by_arrival_2_forged "turns: a time stamp is believed"
 
 	# Sleep and wake
-	mutate wait.h '/ops->arm\(w\);/,/ops->disarm/ s/rc = ops->ready\(w\);/rc = 0;/' \
+	mutate plane/wait.h '/ops->arm\(w\);/,/ops->disarm/ s/rc = ops->ready\(w\);/rc = 0;/' \
 		lostwake,-v,commands_busy,-v,answers_busy,-v,commands_poll_busy,-v,state_busy "wake: the sleeper does not look again after its flag"
-	mutate daemon.c '/^static void daemon_arm/,/^}/ s/store_relaxed\(&d->state->sleeping.*$//' \
+	mutate src/daemon.c '/^static void daemon_arm/,/^}/ s/venom_arm\(&d->state->sleeping.*$/fence_full();/' \
 		lostwake,-v,commands "wake: the daemon does not set its flag"
-	mutate shell.c '/^static void shell_arm/,/^}/ s/store_relaxed\(&s->cmd->sleeping.*$//' \
+	mutate src/shell.c '/^static void shell_arm/,/^}/ s/venom_arm\(&s->cmd->sleeping.*$/fence_full();/' \
 		lostwake,-v,answers "wake: the shell does not set its flag"
-	mutate shell.c '/^static (inline )?void shell_ring/,/^}/ s/asleep & 1/0/' \
+	mutate src/shell.c '/^static (inline )?void wake_daemon/,/^}/ s/venom_must_wake\(/0 \&\& &/' \
 		lostwake,-v,commands "wake: the shell does not look at the daemon's flag"
-	mutate shell.c '/^static (inline )?void shell_ring/,/^}/ s/fence_full\(\);//' \
+	mutate src/shell.c '/^static (inline )?void wake_daemon/,/^}/ s/venom_must_wake\(/venom_asleep(/' \
 		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between a command and the look at the flag"
-	mutate daemon.c '/^static void daemon_arm/,/^}/ s/fence_full\(\);//' \
+	mutate src/daemon.c '/^static void daemon_arm/,/^}/ s/venom_arm\((.*, .*)\);/store_relaxed(\1);/' \
 		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between the daemon's flag and its look"
-	mutate daemon.c '/ venom_daemon_respond\(/,/^}/ s/fence_full\(\);//' \
+	mutate src/daemon.c '/^static (inline )?void wake_for_answer/,/^}/ s/venom_must_wake\(/venom_asleep(/' \
 		lostwake,-v,answers_second,-v,answers_second_cross "wake: no fence between an answer and the look at the flag"
-	mutate shell.c '/^static void shell_arm/,/^}/ s/fence_full\(\);//' \
+	mutate src/shell.c '/^static void shell_arm/,/^}/ s/venom_arm\((.*, .*)\);/store_relaxed(\1);/' \
 		lostwake,-v,answers_cross,-v,state_cross "wake: no fence between the shell's flag and its look"
-	mutate memfd_broker.c '/^static void wake_state/,/^}/ s/fence_full\(\);//' \
+	mutate src/memfd_broker.c '/^static void wake_state/,/^}/ s/fence_full\(\);//' \
 		lostwake,-v,state,-v,state_cross "wake: no fence between a version and the look at the flag"
-	mutate memfd_broker.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE\)/VENOM_ASLEEP_ANSWER)/' \
+	mutate src/memfd_broker.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE,/VENOM_ASLEEP_ANSWER,/' \
 		lostwake,-v,state "wake: the publisher looks at the wrong flag"
-	mutate daemon.c '/^static (inline )?void lane_advance/,/^}/ s/daemon_ring\(d, l, VENOM_ASLEEP_ROOM\);//' \
+	mutate src/daemon.c '/^static (inline )?void lane_advance/,/^}/ s/if \(venom_asleep\(.*ROOM.*$/if (0)/' \
 		lostwake,-v,room_1_slot "wake: nobody tells that a full lane has room"
-	mutate shell.c '/^static void shell_arm/,/^}/ s/what & VENOM_WAIT_ROOM\)$/0)/' \
+	mutate src/shell.c '/^static void shell_arm/,/^}/ s/what & VENOM_WAIT_ROOM\)$/0)/' \
 		lostwake,-v,room_lazy,-v,room_lazy_cross "wake: no fence between room in a lane and the look at the flag"
 
 	# Answers
-	mutate shell.c '/^static bool answered/,/^}/ s/return .*;/return load_acquire(\&venom_slots_at(\&s->in, r->tag)->seq);/' \
+	mutate src/shell.c '/^static bool answered/,/^}/ s/return .*;/return load_acquire(\&venom_slots_at(\&s->in, slot_of(s, r))->seq);/' \
 		late,-v,two_clients "answers: the shell does not compare the tag"
-	mutate daemon.c '/ venom_daemon_respond\(/,/^}/ s/\*seen != cmd->tag/0/' \
+	mutate src/daemon.c '/ venom_daemon_respond\(/,/^}/ s/\*seen != cmd->tag/0/' \
 		late,-v,two_clients "answers: the daemon does not compare the tag"
-	mutate daemon.c '/ venom_daemon_respond\(/,/^}/ s/l->generation != cmd->generation/0/' \
+	mutate src/daemon.c '/ venom_daemon_respond\(/,/^}/ s/l->generation != cmd->generation/0/' \
 		late,-v,two_clients "answers: the daemon does not compare the generation"
 
 	# Death
-	mutate memfd_link.c '/^bool link_alive/,/^}/ s/return .*;/return (void)p, true;/' \
+	mutate src/memfd_link.c '/^bool link_alive/,/^}/ s/return .*;/return (void)p, true;/' \
 		kill,-r,daemon.versions_4.killed_in_mid_publish "death: the daemon's hang-up is ignored"
-	mutate memfd_broker.c 's/^(\t+)store_release\(&l->gone, 1\);/\1;/' \
+	mutate src/memfd_broker.c 's/^(\t+)store_release\(&l->gone, 1\);/\1;/' \
 		killshell "death: a shell's hang-up is ignored"
-	mutate internal.h '/^static inline void serve_leave/,/^}/ s/serve_enter\(d\);/return;/' \
+	mutate src/internal.h '/^static inline void serve_leave/,/^}/ s/serve_enter\(d\);/return;/' \
 		death,-t,a_death_during_the_last_call_is_not_forgotten "death: one that comes during a call waits for the next one"
-	mutate internal.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
+	mutate src/internal.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
 		evicted "death: a shell that was thrown out takes its successor's life for its own"
-	mutate fd.c '/^static void in_child/,/^}/ s/^\t+close\(.*;/;/' \
+	mutate src/fd.c '/^static void in_child/,/^}/ s/^\t+close\(.*;/;/' \
 		forks "death: a forked child keeps the descriptors"
-	mutate read.c '/^static int gave_up/,/^}/ s/-EOWNERDEAD/-EAGAIN/' \
+	mutate src/read.c '/^static int gave_up/,/^}/ s/-EOWNERDEAD/-EAGAIN/' \
 		kill,-r,daemon.versions_1.killed_in_mid_publish "death: a version torn for ever is called one to try again"
-	mutate shell.c '/^static void has_died/,/^}/ s/if \(v > s->seen\)/if (0)/' \
+	mutate src/shell.c '/^static void has_died/,/^}/ s/if \(v > s->seen\)/if (0)/' \
 		killpoints,-t,all_end_with_the_same_version "death: a version that nobody could call the latest is left out"
-	mutate daemon.c '/^static inline void lane_advance/,/^}/ s/store_release\(&l->rsp->cursor, l->pos\)/l->rsp->cursor = l->pos/' \
+	mutate plane/lane.h '/^static inline void venom_lane_advance/,/^}/ s/store_release\(cursor, pos\)/*cursor = pos/' \
 		killpoints,-t,every_store_is_one "death: a store to shared pages that is no kill point"
 }
 
@@ -131,7 +131,7 @@ try() { # TEST,ARGUMENT...
 }
 
 mutate() {
-	local file=libvenom/src/$1 sed=$2 run=$3 name=$4 tries status
+	local file=libvenom/$1 sed=$2 run=$3 name=$4 tries status
 	if [ -n "$words" ] && ! grep -qE "$words" <<<"$name"; then return; fi
 	if [ "$how" = plan ]; then
 		runs+=("$run")

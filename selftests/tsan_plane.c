@@ -4,7 +4,7 @@
  *
  * threads: a daemon with a thread that publishes and one that serves, shells in threads of their own that
  * come, read, wait, request and go, and one that looks at the counters, all on one channel.
- * ring, slots: the inline functions of state.h and lane.h on plain memory, writer and reader in one address
+ * ring, slots: the inline functions of ring.h and lane.h on plain memory, writer and reader in one address
  * space, so that both sides of each pair of barriers are seen at the same address.
  *
  * A race shows as the sanitizer's report; a wrong answer or a torn version is checked for besides.
@@ -13,8 +13,7 @@
 #include <sched.h>
 #include "lib/harness.h"
 #include "venom.h"
-#include "state.h"
-#include "lane.h"
+#include "plane.h"
 
 #define SHELLS 4
 #define SIZE   400 /* up to VENOM_COPY_SMALL the copies are atomics, which the sanitizer knows */
@@ -274,8 +273,8 @@ static void *ring_reader(void *arg)
 			spoiled++;
 			continue;
 		}
-		VT_CHECK(c.seq / 2 >= seen && vt_is(data, c.len, (uint32_t)(c.seq / 2)));
-		seen = c.seq / 2;
+		VT_CHECK(VENOM_SEQ_VERSION(c.seq) >= seen && vt_is(data, c.len, (uint32_t)VENOM_SEQ_VERSION(c.seq)));
+		seen = VENOM_SEQ_VERSION(c.seq);
 		fetch_add(&b->whole, 1);
 	}
 	fetch_add(&b->spoiled, spoiled);
@@ -320,7 +319,7 @@ TEST_F_TIMEOUT(plane, ring, 240)
 
 struct bare_lane {
 	struct venom_slots slots;
-	uint64_t cursor __attribute__((aligned(64))); /* taken; as venom_responses.cursor */
+	__u64 cursor __attribute__((aligned(64))); /* taken; as venom_responses.cursor */
 	uint64_t count;
 };
 
@@ -334,9 +333,9 @@ static void *lane_writer(void *arg)
 		size_t len = 8 + pos % (SIZE - 7);
 
 		vt_fill(data, len, (uint32_t)pos);
-		while (pos - load_acquire(&l->cursor) > l->slots.mask)
+		while (!venom_lane_left(pos, venom_lane_taken(&l->cursor), l->slots.mask + 1))
 			sched_yield();
-		venom_slot_fill(venom_slots_at(&l->slots, pos), pos + 1, data, (uint32_t)len, 0, pos, 0);
+		venom_slot_fill(&l->slots, venom_slots_at(&l->slots, pos), pos + 1, data, (uint32_t)len, (uint32_t)pos, 0);
 	}
 	return NULL;
 }
@@ -354,10 +353,10 @@ static void *lane_reader(void *arg)
 		while (!venom_slot_ready(&l->slots, pos, pos + 1))
 			sched_yield();
 		len = load_relaxed(&slot->len);
-		VT_CHECK(len == 8 + pos % (SIZE - 7) && load_relaxed(&slot->tag) == pos);
-		copy_from_shared(data, slot->data, len);
+		VT_CHECK(len == 8 + pos % (SIZE - 7) && load_relaxed(&slot->word) == (uint32_t)pos);
+		copy_from_shared(data, venom_slot_data(&l->slots, slot), len);
 		VT_CHECK(vt_is(data, len, (uint32_t)pos));
-		store_release(&l->cursor, pos + 1);
+		venom_lane_advance(&l->cursor, pos + 1);
 	}
 	return NULL;
 }
@@ -376,7 +375,7 @@ TEST_F_TIMEOUT(plane, slots, 240)
 
 		ASSERT_NE(NULL, area);
 		memset(area, 0, bytes);
-		venom_slots_init(&l.slots, area, sizes[i], SIZE);
+		venom_slots_init(&l.slots, area, sizes[i], sizeof(struct venom_slot), SIZE);
 		ASSERT_EQ(0, pthread_create(&thread[0], NULL, lane_writer, &l));
 		ASSERT_EQ(0, pthread_create(&thread[1], NULL, lane_reader, &l));
 		ASSERT_EQ(0, pthread_join(thread[0], NULL));

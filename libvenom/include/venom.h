@@ -93,7 +93,7 @@ struct venom_shell;
  * you need; fields may be added at the end, `size` tells which you know.
  *
  * Memory: the state takes versions * (data_size + a header of at most 4096); each
- * shell takes cmd_slots * (cmd_size + resp_size + 64) and a page or two.
+ * shell takes cmd_slots * (cmd_size + resp_size + 32), in lines of 64, and a page or two.
  */
 struct venom_config {
 	uint32_t size;		/* sizeof(struct venom_config) */
@@ -150,9 +150,11 @@ struct venom_command {
 	uint32_t client_id;	/* venom_shell_id() of the sender; reused after it has gone, see generation */
 	uint32_t generation;	/* tells the users of one client_id apart */
 	uint32_t flags;		/* VENOM_CMD_* */
+	uint32_t slot;		/* for respond */
 	uint32_t pid;		/* of the sender, as the kernel told when it connected; pid is 0 where */
 	uint32_t uid;		/* it can't be seen from the daemon's pid namespace */
 	uint32_t gid;
+	uint32_t reserved;
 	uint64_t tag;		/* venom_shell_submit()'s, 0 for a one-way command */
 	uint64_t time_ns;	/* sender's CLOCK_MONOTONIC, with VENOM_ORDER_ARRIVAL; else 0 */
 };
@@ -211,7 +213,7 @@ VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, siz
 
 /*
  * The same without the copy: write into the returned buffer (data_size bytes, *capacity if
- * not NULL; aligned to 4096 where data_size >= 4096, else to 32), by stores of any kind, then
+ * not NULL; aligned to 4096 where data_size >= 4096, to 64 where it is over 48, or 32 with VENOM_STAMP, else to 16), by stores of any kind, then
  * commit the first len bytes.  The buffer holds an old version's bytes.  With versions == 1
  * readers wait from begin to commit; with more they read the version before.  A second begin
  * gives the same buffer.  Both wait-free.

@@ -65,9 +65,9 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	stride = out->data_size + 2 * VENOM_PAGE;
 	CHECK(stride <= VENOM_AREA_MAX / out->versions, "versions (%u) * data_size (%llu) is too large to map",
 	      out->versions, (unsigned long long)out->data_size);
-	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(out->cmd_size) / 2,
+	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(venom_command_head(out->flags), out->cmd_size) / 2,
 	      "cmd_slots (%u) * cmd_size (%u) is too large to map", out->cmd_slots, out->cmd_size);
-	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(out->resp_size) / 2,
+	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(sizeof(struct venom_slot), out->resp_size) / 2,
 	      "cmd_slots (%u) * resp_size (%u) is too large to map", out->cmd_slots, out->resp_size);
 	return 0;
 }
@@ -141,7 +141,13 @@ void venom_head_make(struct venom_area_head *h, uint32_t kind, uint64_t size, ui
 		.epoch = epoch,
 		.id = id,
 		.generation = generation,
+		.features = VENOM_FEATURES,
 	};
+}
+
+const char *venom_older(uint32_t abi)
+{
+	return abi < VENOM_ABI ? "the other side is older" : "this side is older";
 }
 
 int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t size)
@@ -150,13 +156,17 @@ int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t si
 	const char *name = names[kind];
 	uint64_t magic = load_relaxed(&h->magic), hsize = load_relaxed(&h->size);
 	uint32_t abi = load_relaxed(&h->abi), hkind = load_relaxed(&h->kind);
+	uint64_t features = load_relaxed(&h->features);
 
 	if (magic != VENOM_MAGIC)
 		return venom_fail(-EPROTO, "the %s area's magic is 0x%016llx, not 0x%016llx", name,
 				  (unsigned long long)magic, VENOM_MAGIC);
 	if (abi != VENOM_ABI)
-		return venom_fail(-EPROTO, "the %s area has ABI version %u, this library speaks %u", name, abi,
-				  VENOM_ABI);
+		return venom_fail(-EPROTO, "the %s area has ABI version %u, this library speaks %u: %s", name, abi,
+				  VENOM_ABI, venom_older(abi));
+	if (features & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES)
+		return venom_fail(-EPROTO, "the %s area needs features 0x%llx that this library does not know: it is older",
+				  name, (unsigned long long)(features & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES));
 	if (hkind != kind)
 		return venom_fail(-EPROTO, "the %s area's kind is %u, not %u", name, hkind, kind);
 	if (hsize != size)

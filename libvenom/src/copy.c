@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of more than a few lines; see barrier.h.  In a file of their own, so that no compiler looks into them.
+ * Copies of more than a few lines; see plane/arch.h.  In a file of their own, so that no compiler looks into them.
  */
-#include "barrier.h"
+#include <string.h>
+#include "plane.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

@@ -2,11 +2,11 @@
 /*
  * The daemon's calls.
  *
- *	publish = write_begin, copy, write_commit	venom_ring_begin, venom_ring_commit, then ring who sleeps
+ *	publish = write_begin, copy, write_commit	venom_ring_begin, venom_ring_commit, then wake the sleepers
  *	receive						venom_lanes_next finds a lane, daemon_take copies its command
- *	respond						venom_slot_fill in the shell's answer slot, then daemon_ring
+ *	respond						venom_slot_fill in the shell's answer slot, then wake_for_answer
  */
-#include "wait.h"
+#include "internal.h"
 
 #define TAKE_MAX     32U /* commands that receive_many() takes at once... */
 #define TAKE_BYTES   262144U /* ...if their buffers aren't larger than this together */
@@ -176,8 +176,7 @@ static void daemon_disarm(struct venom_daemon *d)
 static void daemon_arm(struct venom_daemon *d)
 {
 	d->asleep = true;
-	store_relaxed(&d->state->sleeping, d->state->sleeping + 1);
-	fence_full(); /* pairs with fence_full in shell_ring: sleeping word before the look at the lanes */
+	venom_arm(&d->state->sleeping, d->state->sleeping + 1);
 }
 
 static bool daemon_ready(struct venom_daemon *d)
@@ -251,27 +250,24 @@ static const struct venom_wait_ops daemon_wait = {
 	.sleep = wait_sleep,
 };
 
-/* Ring l's shell if it sleeps for this; the caller has seen to the fence. (model: wake) */
-static void daemon_ring(struct venom_daemon *d, struct venom_lane *l, uint32_t what)
+/* Wake l's shell if it sleeps until an answer. (model: wake) */
+static inline void wake_for_answer(struct venom_daemon *d, struct venom_lane *l)
 {
-	uint32_t asleep = load_relaxed(&l->cmd->sleeping);
-
-	if ((asleep & what) && asleep != l->rung) {
-		l->rung = asleep;
+	if (venom_must_wake(&l->cmd->sleeping, VENOM_ASLEEP_ANSWER, &l->signalled))
 		d->be->wake_shell(d, l);
-	}
 }
 
 /* Give the slot of the lane's next command back. (model: lane, wake) */
 static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 {
 	l->pos++;
-	store_release(&l->rsp->cursor, l->pos); /* pairs with the acquire in room_now */
+	venom_lane_advance(&l->rsp->cursor, l->pos);
 	if (d->hot_fence)
 		fence_full();
 	else
 		compiler_barrier(); /* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word */
-	daemon_ring(d, l, VENOM_ASLEEP_ROOM);
+	if (venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_ROOM, &l->signalled))
+		d->be->wake_shell(d, l);
 	/* The last command of one who has gone: its lane can be freed when we look next. */
 	if (load_relaxed(&l->gone))
 		store_relaxed(&d->changes_seen, load_relaxed(&d->status->changes) - 1);
@@ -281,11 +277,10 @@ static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
  * The lane's next command is a request to a daemon before us, and has failed at its shell.  That may not know yet, and
  * must not think that it was taken: it is told before the cursor moves.  (model: takeover)
  */
-static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint64_t tag)
+static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint32_t at, uint64_t tag)
 {
-	venom_slot_fill(venom_slots_at(&l->out, tag), tag, "", 0, VENOM_SLOT_PASSED, 0, 0);
-	fence_full(); /* pairs with fence_full in shell_arm, as in venom_daemon_respond */
-	daemon_ring(d, l, VENOM_ASLEEP_ANSWER);
+	venom_slot_fill(&l->out, venom_slots_at(&l->out, at), tag, "", 0, VENOM_SLOT_PASSED, 0);
+	wake_for_answer(d, l);
 	lane_advance(d, l);
 	count_up(&d->state->stale, 1);
 }
@@ -297,9 +292,10 @@ static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint64_t tag
 static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd, void *buf)
 {
 	struct venom_slot *slot = venom_slots_at(&l->in, l->pos);
-	uint32_t len = load_relaxed(&slot->len), flags = load_relaxed(&slot->flags);
-	uint64_t tag = load_relaxed(&slot->tag) & ~TAG_ANSWERED;
-	bool request = (flags & VENOM_SLOT_REQUEST) && tag;
+	uint32_t len = load_relaxed(&slot->len), word = load_relaxed(&slot->word);
+	uint32_t at = VENOM_SLOT_AT(word) & l->out.mask;
+	bool request = word & VENOM_SLOT_REQUEST;
+	uint64_t tag = l->pos + 1;
 
 	if (len > l->in.size) {
 		venom_lanes_evict(d, l, "a command is longer than cmd_size");
@@ -309,11 +305,11 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		venom_lanes_evict(d, l, "a command of one who may only read");
 		return false;
 	}
-	if (request && (flags ^ VENOM_SLOT_EPOCH(d->epoch)) & VENOM_SLOT_EPOCH(~0U)) {
+	if (request && (word ^ VENOM_SLOT_EPOCH(d->epoch)) & VENOM_SLOT_EPOCH(~0U)) {
 		/* Any number of them would keep us here. */
 		if (l->stale) {
 			l->stale--;
-			lane_pass(d, l, tag);
+			lane_pass(d, l, at, tag);
 		} else {
 			venom_lanes_evict(d, l, "a request to a daemon that it never met");
 		}
@@ -325,17 +321,18 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		.client_id = l->id,
 		.generation = l->generation,
 		.flags = request ? VENOM_CMD_REQUEST : 0,
+		.slot = at,
 		.pid = l->cred.pid,
 		.uid = l->cred.uid,
 		.gid = l->cred.gid,
-		.time_ns = load_relaxed(&slot->time_ns),
+		.time_ns = l->in.head > sizeof(*slot) ? load_relaxed(&slot->time_ns[0]) : 0,
 	};
 	venom_slot_next(&l->in, l->pos, &l->behind);
-	copy_from_shared(buf, slot->data, len);
+	copy_from_shared(buf, venom_slot_data(&l->in, slot), len);
 	if (request) {
 		d->burst = false; /* its shell waits for us */
 		cmd->tag = tag;
-		l->tags[tag & l->out.mask] = tag;
+		l->tags[at] = tag;
 	}
 	lane_advance(d, l);
 	count_up(&d->state->commands, 1);
@@ -417,7 +414,8 @@ VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_co
 	uint64_t *seen;
 	int rc = 0;
 
-	if (!(cmd->flags & VENOM_CMD_REQUEST) || !cmd->tag || cmd->client_id >= d->geo.max_clients)
+	if (!(cmd->flags & VENOM_CMD_REQUEST) || !cmd->tag || cmd->client_id >= d->geo.max_clients ||
+	    cmd->slot >= VENOM_SLOTS_MAX)
 		return -EINVAL;
 	if (len > d->geo.resp_size)
 		return -EMSGSIZE;
@@ -427,7 +425,7 @@ VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_co
 		rc = -EPIPE;
 		goto stale;
 	}
-	seen = &l->tags[cmd->tag & l->out.mask];
+	seen = &l->tags[cmd->slot & l->out.mask];
 	if (*seen != cmd->tag) {
 		rc = -EINVAL;
 		if (*seen == (cmd->tag | TAG_ANSWERED))
@@ -437,11 +435,10 @@ VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_co
 		goto stale;
 	}
 	*seen |= TAG_ANSWERED;
-	venom_slot_fill(venom_slots_at(&l->out, cmd->tag), cmd->tag, data, len, 0, 0, 0);
+	venom_slot_fill(&l->out, venom_slots_at(&l->out, cmd->slot), cmd->tag, data, len, 0, 0);
 	count_up(&l->rsp->responses, 1);
 	count_up(&d->state->responses, 1);
-	fence_full(); /* pairs with fence_full in shell_arm: answer before its sleeping word */
-	daemon_ring(d, l, VENOM_ASLEEP_ANSWER);
+	wake_for_answer(d, l);
 	goto out;
 
 stale:

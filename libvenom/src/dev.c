@@ -127,6 +127,13 @@ int dev_peer(int fd, uint32_t id, struct venom_ioc_peer *p)
 	return dev_call(fd, VENOM_IOC_PEER, p);
 }
 
+int dev_features_check(uint64_t features)
+{
+	features &= VENOM_FEATURES_NEEDED & ~VENOM_FEATURES;
+	return features ? venom_fail(-EPROTO, "venom.ko needs features 0x%llx that this library does not know: it is older",
+				     (unsigned long long)features) : 0;
+}
+
 int dev_why_not(int rc)
 {
 	switch (rc) {
@@ -142,6 +149,8 @@ int dev_why_not(int rc)
 		return venom_fail(rc, "the kernel has no memory for the areas");
 	case -EPERM:
 		return venom_fail(-EACCES, "calls of " DEV " are not allowed to this process: a seccomp filter?");
+	case -EPROTO:
+		return venom_fail(rc, "this library needs features that venom.ko does not have: venom.ko is older");
 	case -EINVAL:
 	case -E2BIG:
 	case -ENOTTY:
@@ -189,7 +198,7 @@ static void info_make(struct venom_info *info, const struct venom_ioc_info *i)
 
 bool dev_lives(const char *name)
 {
-	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK};
+	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK, .features = VENOM_FEATURES};
 	int fd, rc = open_dev(&fd);
 
 	memcpy(c.name, name, strlen(name));
@@ -274,7 +283,7 @@ static int look(int fd, const struct venom_ioc_connect *c, struct venom_daemon_s
 int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	     int (*fn)(const struct venom_peer *peer, void *user), void *user)
 {
-	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK};
+	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK, .features = VENOM_FEATURES};
 	struct venom_ioc_info i = {.size = sizeof(i)};
 	int fd, rc = dev_open(&fd);
 

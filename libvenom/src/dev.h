@@ -24,6 +24,8 @@ int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stat
 	     int (*fn)(const struct venom_peer *peer, void *user), void *user);
 /* What this process has too little of, in a sentence and as an errno that venom.h has; others as they are. */
 int dev_short_of(int rc);
+/* Whether this library can do with what the module answered to CREATE or CONNECT. */
+int dev_features_check(uint64_t features);
 /* Where a shell or a looker may not, or nobody is there, say so. */
 int dev_why_not(int rc);
 /* The daemon's process lets us wait for too long. */

@@ -75,8 +75,8 @@ static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct
 		goto unmap;
 	l->cmd = l->cmd_map.p;
 	l->rsp = l->rsp_map.p;
-	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, d->geo.cmd_size);
-	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
+	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, venom_command_head(d->geo.flags), d->geo.cmd_size);
+	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, sizeof(struct venom_slot), d->geo.resp_size);
 	l->tags = venom_zeroes("table of requests", l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags)
 		goto unmap;
@@ -207,6 +207,7 @@ static int become_daemon(struct venom_daemon *d, int dev)
 			 (d->hot_fence ? VENOM_CREATE_FENCED : 0),
 		.huge = d->cfg.huge, /* the same numbers */
 		.huge_size = d->cfg.huge_size,
+		.features = VENOM_FEATURES,
 	};
 	int rc;
 
@@ -217,6 +218,9 @@ static int become_daemon(struct venom_daemon *d, int dev)
 	rc = dev_become(dev, VENOM_IOC_CREATE, &c);
 	if (rc)
 		return why_not(d, &c, rc);
+	rc = dev_features_check(c.features);
+	if (rc)
+		return rc;
 	d->geo = c.geo;
 	d->epoch = c.epoch;
 	rc = dev_map(&d->status_map, dev, VENOM_AREA_STATUS, 0, c.status_size, false);

@@ -15,14 +15,14 @@ static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 	int64_t start = now_ns();
 	int rc;
 
-	*c = (struct venom_ioc_connect){.size = sizeof(*c)};
+	*c = (struct venom_ioc_connect){.size = sizeof(*c), .features = VENOM_FEATURES};
 	memcpy(c->name, s->name, strlen(s->name));
 	/* All ids taken, some by the dead: their daemon has been told, and is about to look. */
 	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < DEV_PATIENCE_NS)
 		usleep(DEV_NAP_US);
 	if (rc == -EAGAIN)
 		return dev_silent();
-	return rc ? dev_why_not(rc) : 0;
+	return rc ? dev_why_not(rc) : dev_features_check(c->features);
 }
 
 static int meet(struct venom_shell *s)

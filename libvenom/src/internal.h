@@ -2,9 +2,8 @@
 /*
  * Inside libvenom.
  *
- *	daemon.c, shell.c, read.c	the data plane: the public calls on mapped areas
- *	state.h, lane.h		its two structures; barrier.h its memory orders
- *	wait.h			spin, then sleep
+ *	../plane/		the hot path: ring.h, lane.h, wake.h, wait.h (spin, then sleep), and barrier.h, the memory orders
+ *	daemon.c, shell.c, read.c	the public calls on mapped areas
  *	lanes.c			which shells the daemon serves, and in what turn
  *	config.c		what a user may ask for
  *	look.c			what lookers are told
@@ -34,9 +33,7 @@
 #include <unistd.h>
 
 #include <venom.h>
-#include "barrier.h"
-#include "state.h"
-#include "lane.h"
+#include "plane.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -56,21 +53,7 @@ struct venom_map {
 
 /* ---- waiting (wait.c) ---------------------------------------------------- */
 
-struct venom_spin {
-	int64_t  ns;		/* VENOM_SPIN_* or a time, as the user set it */
-	int64_t  budget;	/* adaptive: what has paid off lately */
-	uint32_t waits;
-};
-
 int venom_spin_set(struct venom_spin *sp, int64_t ns);
-
-static inline int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
 
 /* ---- the daemon ------------------------------------------------------------ */
 
@@ -85,8 +68,8 @@ struct venom_lane {
 
 	/* server's */
 	uint64_t  pos;		/* next command */
-	uint64_t *tags;		/* per slot: newest tag seen, and whether it has been answered */
-	uint32_t  rung;		/* the value of the shell's sleeping word that we rang for last */
+	uint64_t *tags;		/* per answer slot: newest tag seen, and whether it has been answered */
+	uint32_t  signalled;	/* the value of the shell's sleeping word that we woke it for last */
 	uint32_t  idle;		/* polls since its last command */
 	bool	  behind;	/* so many commands are there that the next ones' lines are asked for */
 	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that is seen to wait, pos + 1... */
@@ -96,7 +79,7 @@ struct venom_lane {
 	uint32_t  stale;	/* requests to a daemon before us that may still come; see daemon_take */
 
 	/* publisher's */
-	uint32_t rung_state;
+	uint32_t signalled_state;
 
 	uint32_t gone;		/* broker sets, server reads: no more commands will come */
 
@@ -198,8 +181,7 @@ static inline void serve_leave(struct venom_daemon *d)
 /* ---- the shell ------------------------------------------------------------- */
 
 struct venom_request {
-	uint64_t tag;		/* 0: no open request in this slot */
-	uint64_t pos;		/* where its command went */
+	uint64_t tag;		/* the seq of its command; 0: no open request has this answer slot */
 	int	 lost;		/* the daemon that it went to has died, and another has come: the errno */
 };
 
@@ -228,14 +210,13 @@ struct venom_shell {
 	uint64_t cursor;		/* commands that the daemon had taken when we last looked */
 	struct venom_request *open;	/* by slot */
 	uint32_t nopen, nlost;
-	uint64_t next_tag;
 	uint64_t last_tag;		/* of request() */
 	bool	 held;			/* request()'s answer did not fit, or its thread was cancelled: last_tag is open */
 	size_t	 needed;
 
 	struct venom_spin spin;
 	uint32_t arm;			/* our sleeping word without its low bits */
-	uint32_t rung;			/* daemon's sleeping word that we rang for last */
+	uint32_t signalled;		/* daemon's sleeping word that we woke it for last */
 	bool	 armed;			/* by venom_shell_arm() */
 	bool	 unfenced;		/* the last arm for room had no membarrier */
 	bool	 unarmed;		/* the last arm for state found no daemon: another may be here by now */
@@ -411,6 +392,8 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size);
 void venom_head_make(struct venom_area_head *h, uint32_t kind, uint64_t size, uint64_t epoch, uint32_t id,
 		     uint32_t generation);
 int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t size);
+/* Which side of the two has to be brought up to date. */
+const char *venom_older(uint32_t abi);
 /* Why the state's pages, whose sizes are in geo, can't be had: rc is returned. */
 int venom_fail_state(int rc, const struct venom_config *cfg, const struct venom_geometry *geo);
 /* What a new state area holds before all else. */

@@ -193,7 +193,7 @@ static struct venom_lane *next_by_arrival(struct venom_daemon *d)
 		}
 		if (!longest || l->since < longest->since)
 			longest = l;
-		t = load_relaxed(&venom_slots_at(&l->in, l->pos)->time_ns);
+		t = load_relaxed(&venom_slots_at(&l->in, l->pos)->time_ns[0]);
 		others += best != NULL;
 		if (!best || t < best_time) {
 			best = l;

@@ -195,7 +195,7 @@ static int lane_make(struct broker *b, struct conn *c, int *rsp_fd, int *bell_fd
 		goto fail;
 	l->rsp = l->rsp_map.p;
 	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, b->d->epoch, l->id, l->generation);
-	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
+	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, sizeof(struct venom_slot), d->geo.resp_size);
 	l->tags = venom_zeroes("table of requests", l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags) {
 		rc = -ENOMEM;
@@ -319,7 +319,7 @@ static int conn_attach(struct broker *b, struct conn *c, int fd)
 	if (rc)
 		return refuse(b, c, rc, PROTO_READY);
 	l->cmd = l->cmd_map.p;
-	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, d->geo.cmd_size);
+	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, venom_command_head(d->geo.flags), d->geo.cmd_size);
 
 	/* A forked child of the shell may keep its end of the socket; its pidfd is not fooled. */
 	c->pidfd = peer_pidfd(c->sock, &c->cred);
@@ -793,14 +793,12 @@ static void wake_state(struct venom_daemon *d)
 	uint32_t n;
 
 	store_relaxed(&b->ringing, 1);
-	fence_full(); /* pairs with fence_full in shell_arm (version before sleeping word) and waiters_remove */
+	fence_full(); /* pairs with fence_full in venom_arm (version before sleeping word) and waiters_remove */
 	n = load_acquire(&b->nwaiters);
 	for (uint32_t i = 0; i < n; i++) {
 		struct venom_lane *l = load_acquire(&b->waiters[i]);
-		uint32_t asleep = l ? load_relaxed(&l->cmd->sleeping) : 0;
 
-		if ((asleep & VENOM_ASLEEP_STATE) && asleep != l->rung_state) {
-			l->rung_state = asleep;
+		if (l && venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_STATE, &l->signalled_state)) {
 			count_up(&d->state->state_wakes, 1);
 			ring(l->bell);
 		}

@@ -114,8 +114,8 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 	else if ((size_t)n < sizeof(msg->head) || (mh.msg_flags & MSG_TRUNC) || msg->head.magic != PROTO_MAGIC)
 		n = venom_fail(-EPROTO, "the other side doesn't speak venom's protocol");
 	else if (msg->head.abi != VENOM_ABI)
-		n = venom_fail(-EPROTO, "the other side has ABI version %u, this library speaks %u", msg->head.abi,
-			       VENOM_ABI);
+		n = venom_fail(-EPROTO, "the other side has ABI version %u, this library speaks %u: %s", msg->head.abi,
+			       VENOM_ABI, venom_older(msg->head.abi));
 	if (n < 0)
 		proto_close(fds, nfds);
 	return n;

@@ -73,7 +73,7 @@ static int spoiled(struct venom_shell *s, struct effort *e)
 
 static ssize_t have_read(struct venom_shell *s, const struct venom_claim *c, uint64_t *version)
 {
-	uint64_t v = c->seq / 2;
+	uint64_t v = VENOM_SEQ_VERSION(c->seq);
 
 	if (s->seen != v)
 		s->seen = v;
@@ -135,7 +135,7 @@ VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *v
 		rc = claim(s, &c, &e);
 		if (rc)
 			break;
-		time_ns = load_relaxed(&c.buf->time_ns);
+		time_ns = s->ring.stamped ? load_relaxed(&c.buf->time_ns[0]) : 0;
 		if (venom_ring_check(&c)) {
 			rc = check_len(s, c.len, s->ring.data_size);
 			if (rc)
@@ -143,7 +143,7 @@ VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *v
 			*view = (struct venom_view){
 				.data = venom_ring_payload(&s->ring, c.buf),
 				.len = c.len,
-				.version = c.seq / 2,
+				.version = VENOM_SEQ_VERSION(c.seq),
 				.time_ns = time_ns,
 				.seq = c.seq,
 			};
@@ -185,7 +185,7 @@ static int lapped(struct venom_shell *s, uint64_t *version)
 		v = *version + 1;
 	/* At most once round the ring, whatever number a hostile daemon gives for its latest. */
 	for (uint64_t left = latest - v + 1; left; left--, v++)
-		if (venom_ring_claim(venom_ring_at(&s->ring, v), &c) == VENOM_PICK_WHOLE && c.seq == 2 * v)
+		if (venom_ring_claim(venom_ring_at(&s->ring, v), &c) == VENOM_PICK_WHOLE && c.seq == VENOM_SEQ_WHOLE(v))
 			break;
 	v--;
 	if (v == *version)
@@ -198,18 +198,21 @@ static int lapped(struct venom_shell *s, uint64_t *version)
 
 static ssize_t read_next(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
 {
-	uint64_t want = *version + 1;
+	uint64_t want = *version;
+	enum venom_pick pick;
 	struct venom_claim c;
 	ssize_t rc;
 
 	if (!venom_ring_newer(&s->ring, *version) && !venom_shell_idle(s) && !venom_ring_newer(&s->ring, *version))
 		return -EPIPE;
-	if (venom_ring_claim(venom_ring_at(&s->ring, want), &c) != VENOM_PICK_WHOLE)
-		return (c.seq + 1) / 2 > want ? lapped(s, version) : -EAGAIN;
-	if (c.seq / 2 < want)
-		return -EAGAIN;
-	if (c.seq / 2 > want)
+	/* Past the numbers that the writer has passed over: fewer than there are buffers. */
+	do {
+		pick = venom_ring_claim(venom_ring_at(&s->ring, ++want), &c);
+	} while (c.seq == VENOM_SEQ_PASSED(want) && want - *version < s->ring.versions);
+	if (VENOM_SEQ_VERSION(c.seq + VENOM_SEQ_IS_WRITING(c.seq)) > want)
 		return lapped(s, version);
+	if (pick != VENOM_PICK_WHOLE || VENOM_SEQ_VERSION(c.seq) < want)
+		return -EAGAIN;
 	rc = check_len(s, c.len, size);
 	if (!rc)
 		copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);

@@ -2,13 +2,13 @@
 /*
  * The shell's calls on commands, and its waits.  Reading state is in read.c.
  *
- *	send = room, venom_slot_fill in our lane, shell_ring (once for send_many)
+ *	send = room, venom_slot_fill in our lane, wake_daemon (once for send_many)
  *	submit = the same with a tag, whose answer slot is free
  *	complete = wait until our answer slot has the tag, copy out
  *	request = submit, complete; and give up when the time is up
  */
 #include <limits.h>
-#include "wait.h"
+#include "internal.h"
 
 #define ARM_NS	    100000000 /* how long venom_shell_arm() waits for the broker, once */
 #define UNFENCED_NS 1000000 /* without membarrier(2): a sleeper in a full lane looks again so often */
@@ -38,8 +38,8 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 
 	venom_ring_init(&s->ring, (struct venom_state *)s->state, &s->geo);
 	s->small = s->ring.data_size < VENOM_COPY_INLINE ? s->ring.data_size : VENOM_COPY_INLINE;
-	venom_slots_init(&s->out, s->cmd, s->geo.cmd_slots, s->geo.cmd_size);
-	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, s->geo.resp_size);
+	venom_slots_init(&s->out, s->cmd, s->geo.cmd_slots, venom_command_head(s->geo.flags), s->geo.cmd_size);
+	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, sizeof(struct venom_slot), s->geo.resp_size);
 	/* A read may copy some MiB in vain, whatever the size, but always tries a few times. */
 	s->max_tries = 8 + (1U << 20) / (1 + s->geo.data_size / 64);
 	s->open = venom_zeroes("table of requests", s->in.mask + 1UL, sizeof(*s->open));
@@ -78,21 +78,19 @@ VENOM_API uint32_t venom_shell_id(const struct venom_shell *s)
 /* How many commands the lane takes by what we know. (model: lane) */
 static uint32_t room_known(const struct venom_shell *s)
 {
-	uint64_t used = s->pos - s->cursor;
-
-	return used < s->geo.cmd_slots ? s->geo.cmd_slots - used : 0; /* a cursor that can't be is no room */
+	return venom_lane_left(s->pos, s->cursor, s->geo.cmd_slots);
 }
 
 /* And by what the daemon says now. (model: lane) */
 static uint32_t room_now(struct venom_shell *s)
 {
-	s->cursor = load_acquire(&s->rsp->cursor); /* pairs with the release in lane_advance */
+	s->cursor = venom_lane_taken(&s->rsp->cursor);
 	return room_known(s);
 }
 
 /*
- * Who fills each slot of a full lane as soon as it is free takes the cursor's line, and those of the commands that come next,
- * from under the daemon's hands, and it takes a third fewer.  So while it does take some, let it get ahead.
+ * A shell that fills each slot of a full lane as soon as it is free takes the cursor's line, and those of the next commands,
+ * from the daemon, which then takes a third fewer.  So while the daemon does take some, let it get ahead.
  * (tools/bench/NOTES.md has what it gives.)
  */
 #define ROOM_ENOUGH 64 /* or a quarter of the lane */
@@ -117,22 +115,22 @@ static uint32_t lane_room(struct venom_shell *s)
 }
 
 /* model: wake */
-static inline void shell_ring(struct venom_shell *s)
+static inline void wake_daemon(struct venom_shell *s)
 {
-	uint32_t asleep;
-
-	fence_full(); /* pairs with fence_full in daemon_arm: command before its sleeping word */
-	asleep = load_relaxed(&s->state->sleeping);
-	if ((asleep & 1) && asleep != s->rung) {
-		s->rung = asleep;
+	if (venom_must_wake(&s->state->sleeping, 1, &s->signalled)) {
 		count_up(&s->cmd->counts.wakes, 1);
 		s->be->wake_daemon(s);
 	}
 }
 
+static inline uint32_t slot_of(const struct venom_shell *s, const struct venom_request *r)
+{
+	return r - s->open;
+}
+
 static bool answered(struct venom_shell *s, const struct venom_request *r)
 {
-	return venom_slot_ready(&s->in, r->tag, r->tag);
+	return venom_slot_ready(&s->in, slot_of(s, r), r->tag);
 }
 
 /*
@@ -141,14 +139,14 @@ static bool answered(struct venom_shell *s, const struct venom_request *r)
  */
 static void resumed(struct venom_shell *s, uint64_t epoch)
 {
-	uint64_t taken = load_acquire(&s->rsp->cursor); /* pairs with the release in lane_advance */
+	uint64_t taken = venom_lane_taken(&s->rsp->cursor);
 
 	for (uint32_t i = 0; i <= s->in.mask; i++) {
 		struct venom_request *r = &s->open[i];
 
 		if (!r->tag || r->lost || answered(s, r))
 			continue;
-		r->lost = taken > r->pos ? -ECONNRESET : -EPIPE;
+		r->lost = taken >= r->tag ? -ECONNRESET : -EPIPE;
 		s->nlost++;
 	}
 	s->epoch = epoch;
@@ -199,10 +197,10 @@ static int sendable(struct venom_shell *s, size_t len)
 	return death_told(s) && venom_shell_gone(s) ? -EPIPE : 0;
 }
 
-/* Write a command, that fits, where there is room; shell_ring() is to follow. (model: lane) */
-static inline void put(struct venom_shell *s, const void *data, size_t len, uint32_t flags, uint64_t tag)
+/* Write a command, that fits, where there is room; wake_daemon() is to follow. (model: lane) */
+static inline void put(struct venom_shell *s, const void *data, size_t len, uint32_t word)
 {
-	venom_slot_fill(venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, flags | VENOM_SLOT_EPOCH(s->epoch), tag,
+	venom_slot_fill(&s->out, venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, word,
 			s->geo.flags & VENOM_ORDER_ARRIVAL ? now_ns() : 0);
 	venom_slot_soon(&s->out, s->pos, s->cursor);
 	s->pos++;
@@ -215,7 +213,7 @@ static int full(struct venom_shell *s)
 	return venom_shell_idle(s) ? -EAGAIN : -EPIPE;
 }
 
-static int push(struct venom_shell *s, const void *data, size_t len, uint32_t flags, uint64_t tag)
+static int push(struct venom_shell *s, const void *data, size_t len, uint32_t word)
 {
 	int rc = sendable(s, len);
 
@@ -223,14 +221,14 @@ static int push(struct venom_shell *s, const void *data, size_t len, uint32_t fl
 		return rc;
 	if (!lane_room(s))
 		return full(s);
-	put(s, data, len, flags, tag);
-	shell_ring(s);
+	put(s, data, len, word);
+	wake_daemon(s);
 	return 0;
 }
 
 VENOM_API int venom_shell_send(struct venom_shell *s, const void *cmd, size_t len)
 {
-	return push(s, cmd, len, 0, 0);
+	return push(s, cmd, len, 0);
 }
 
 VENOM_API int venom_shell_send_many(struct venom_shell *s, const struct iovec *cmds, unsigned int n)
@@ -244,31 +242,32 @@ VENOM_API int venom_shell_send_many(struct venom_shell *s, const struct iovec *c
 			rc = full(s);
 		if (rc)
 			break;
-		put(s, cmds[sent].iov_base, cmds[sent].iov_len, 0, 0);
+		put(s, cmds[sent].iov_base, cmds[sent].iov_len, 0);
 	}
 	if (!sent)
 		return rc;
-	shell_ring(s);
+	wake_daemon(s);
 	return sent;
 }
 
-/* The next tag whose answer slot is free, 0 if there is none. */
-static uint64_t free_tag(struct venom_shell *s)
+/* An answer slot that no open request has, looked for from where the tag of the next command leads to. */
+static struct venom_request *free_request(struct venom_shell *s)
 {
-	uint64_t tag = s->next_tag + 1;
+	uint64_t at = s->pos + 1;
 
 	if (s->nopen >= s->geo.cmd_slots)
-		return 0;
-	while (s->open[tag & s->in.mask].tag)
-		tag++;
-	return tag;
+		return NULL;
+	while (s->open[at & s->in.mask].tag)
+		at++;
+	return &s->open[at & s->in.mask];
 }
 
 static struct venom_request *find_open(struct venom_shell *s, uint64_t tag)
 {
-	struct venom_request *r = &s->open[tag & s->in.mask];
-
-	return tag && r->tag == tag ? r : NULL;
+	for (uint64_t at = tag; tag && at - tag <= s->in.mask; at++)
+		if (s->open[at & s->in.mask].tag == tag)
+			return &s->open[at & s->in.mask];
+	return NULL;
 }
 
 static void end_request(struct venom_shell *s, struct venom_request *r)
@@ -281,18 +280,17 @@ static void end_request(struct venom_shell *s, struct venom_request *r)
 
 VENOM_API int venom_shell_submit(struct venom_shell *s, const void *cmd, size_t len, uint64_t *tag)
 {
-	uint64_t t = free_tag(s);
+	struct venom_request *r = free_request(s);
 	int rc;
 
-	if (!t)
+	if (!r)
 		return full(s);
-	rc = push(s, cmd, len, VENOM_SLOT_REQUEST, t);
+	rc = push(s, cmd, len, VENOM_SLOT_REQUEST | VENOM_SLOT_EPOCH(s->epoch) | slot_of(s, r));
 	if (rc)
 		return rc;
-	s->open[t & s->in.mask] = (struct venom_request){.tag = t, .pos = s->pos - 1};
+	*r = (struct venom_request){.tag = s->pos};
 	s->nopen++;
-	s->next_tag = t;
-	*tag = t;
+	*tag = r->tag;
 	return 0;
 }
 
@@ -385,8 +383,7 @@ static void shell_arm(struct venom_shell *s, uint32_t what)
 			(what & VENOM_WAIT_ROOM ? VENOM_ASLEEP_ROOM : 0);
 
 	s->arm += VENOM_ASLEEP_STEP;
-	store_relaxed(&s->cmd->sleeping, s->arm | bits);
-	fence_full(); /* pairs with fence_full in venom_daemon_respond and wake_state: sleeping word before our look */
+	venom_arm(&s->cmd->sleeping, s->arm | bits);
 	s->unarmed = (what & VENOM_WAIT_STATE) && s->be->arm_state && !s->be->arm_state(s);
 	/* The daemon takes commands without a fence: who waits for room, which is rare, pays for both. */
 	if (what & VENOM_WAIT_ROOM)
@@ -526,10 +523,10 @@ VENOM_API int venom_shell_room(struct venom_shell *s, int64_t timeout_ns)
 /* Copy the answer of r, which is there. (model: takeover) */
 static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *resp, size_t size)
 {
-	struct venom_slot *slot = venom_slots_at(&s->in, r->tag);
+	struct venom_slot *slot = venom_slots_at(&s->in, slot_of(s, r));
 	uint32_t len = load_relaxed(&slot->len);
 
-	if (load_relaxed(&slot->flags) & VENOM_SLOT_PASSED) {
+	if (load_relaxed(&slot->word) & VENOM_SLOT_PASSED) {
 		end_request(s, r);
 		return -EPIPE;
 	}
@@ -541,7 +538,7 @@ static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *res
 		s->needed = len;
 		return -EMSGSIZE;
 	}
-	copy_from_shared(resp, slot->data, len);
+	copy_from_shared(resp, venom_slot_data(&s->in, slot), len);
 	end_request(s, r);
 	count_up(&s->cmd->counts.answers, 1);
 	return len;
@@ -560,7 +557,7 @@ static struct venom_request *find_lost(struct venom_shell *s, struct venom_reque
 /* The daemon has gone without an answer to r: had it taken the command? (model: takeover) */
 static int abandoned(struct venom_shell *s, struct venom_request *r)
 {
-	bool moved = load_acquire(&s->rsp->cursor) > r->pos; /* pairs with the release in lane_advance */
+	bool moved = venom_lane_taken(&s->rsp->cursor) >= r->tag;
 	bool taken = moved && !answered(s, r); /* else one that came meanwhile has passed it over */
 
 	end_request(s, r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What waiting needs to know of the machine. */
 #include <sched.h>
-#include "wait.h"
+#include "internal.h"
 
 /* Spinning for a peer that needs our only CPU is waste.  Who is pinned to one may well have a peer on another. */
 static bool alone(void)

@@ -19,23 +19,28 @@ list='
 1 daemon       venom_ring_commit          ^ st st strel
 1 read         venom_ring_claim           ldacq ld
 1 read         venom_ring_check           ^ acq ld
-2 daemon       venom_ring_commit          ^ st st strel * strel
+2 daemon       venom_ring_commit          ^ st * strel * strel
 2 read         venom_ring_pick            ldacq * venom_ring_claim()
 2 read         venom_ring_newer           ldacq
 2 read         venom_ring_latest          ldacq ldacq
-3 daemon       venom_slot_fill            ^ copy_to_shared() st st st st copy_to_shared() strel
-3 shell        venom_slot_fill            ^ copy_to_shared() st st st st copy_to_shared() strel
+3 daemon       venom_slot_fill            ^ * copy_to_shared() st st * st copy_to_shared() strel
+3 shell        venom_slot_fill            ^ * copy_to_shared() st st * st copy_to_shared() strel
 3 lanes        venom_slot_ready           ldacq
 3 shell        venom_slot_ready           ldacq
 4 daemon       daemon_take                copy_from_shared() * lane_advance()
-4 daemon       lane_advance               ^ strel full daemon_ring()
-4 shell        room_now                   ^ ldacq
-5 daemon       venom_daemon_respond       venom_slot_fill() * full daemon_ring()
-5 memfd_broker wake_state                 full ldacq ldacq ld
+4 daemon       venom_lane_advance         ^ strel
+4 daemon       lane_advance               ^ venom_lane_advance() full venom_asleep()
+4 shell        venom_lane_taken           ^ ldacq
+4 shell        room_now                   ^ venom_lane_taken()
+5 daemon       venom_must_wake            ^ full venom_asleep()
+5 daemon       venom_daemon_respond       venom_slot_fill() * wake_for_answer()
+5 daemon       wake_for_answer            ^ venom_must_wake()
+5 memfd_broker wake_state                 full ldacq ldacq * venom_asleep()
 5 dev_daemon   wake_state                 ^ full ld
-5 shell        shell_ring                 ^ full ld
-5 shell        shell_arm                  ^ st full * venom_membarrier_daemons()
-5 daemon       daemon_arm                 ^ st full
+5 shell        wake_daemon                ^ venom_must_wake()
+5 shell        venom_arm                  ^ st full
+5 shell        shell_arm                  venom_arm() * venom_membarrier_daemons()
+5 daemon       daemon_arm                 venom_arm()
 6 daemon       commit                     ^ venom_ring_commit() ld
 6 memfd_broker conn_watch                 strel * strel * strel * venom_membarrier() proto_send()
 7 daemon       serve_enter                ^ st full ldacq ldacq
@@ -43,8 +48,8 @@ list='
 7 lanes        venom_lanes_changed_locked ^ strel venom_lanes_settle_locked()
 7 lanes        venom_lanes_settle_locked  ^ full venom_membarrier() ldacq
 - daemon       wait_sleep                 serve_leave() full ldacq
-- daemon       lane_pass                  venom_slot_fill() full daemon_ring() lane_advance()
-- shell        resumed                    ^ ldacq
+- daemon       lane_pass                  venom_slot_fill() wake_for_answer() lane_advance()
+- shell        resumed                    ^ venom_lane_taken()
 - shell        venom_shell_gone           ldacq * ldacq
 - memfd_broker wake_state                 ^ st full ldacq * strel
 - memfd_broker waiters_remove             strel * full * ldacq

@@ -120,10 +120,9 @@ static void scribble(struct peer *p)
 	if (p->cmd.p && n >= 8) {
 		/* Its next command, or nearly. */
 		slot = (struct venom_slot *)((char *)p->cmd.p + VENOM_LANE_FIRST +
-					     p->sent % SLOTS * VENOM_SLOT_STRIDE(CMD_SIZE));
+					     p->sent % SLOTS * VENOM_SLOT_STRIDE(sizeof(struct venom_slot), CMD_SIZE));
 		slot->len = (uint32_t)fuzz_word();
-		slot->flags = (fuzz_byte() & 1) | VENOM_SLOT_EPOCH(d->epoch);
-		slot->tag = fuzz_word();
+		slot->word = ((uint32_t)fuzz_word() & ~VENOM_SLOT_EPOCH(~0u)) | VENOM_SLOT_EPOCH(d->epoch);
 		slot->seq = ++p->sent;
 		return;
 	}

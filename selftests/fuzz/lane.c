@@ -169,8 +169,8 @@ static struct venom_lane *lane_make(uint32_t id, bool may_command)
 	FUZZ_CHECK(l->tags);
 	venom_head_make(l->cmd_map.p, VENOM_AREA_COMMANDS, l->cmd_map.size, d->epoch, id, l->generation);
 	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, d->epoch, id, l->generation);
-	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, d->geo.cmd_size);
-	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, d->geo.resp_size);
+	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, venom_command_head(d->geo.flags), d->geo.cmd_size);
+	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, sizeof(struct venom_slot), d->geo.resp_size);
 	d->lanes[id] = l;
 	venom_lanes_changed_locked(d);
 	return l;
@@ -206,7 +206,7 @@ static void join(uint32_t id, bool may_command)
 		.size = l->cmd_map.size,
 		.first = VENOM_LANE_FIRST,
 		.stride = l->in.stride,
-		.head = sizeof(struct venom_slot),
+		.head = l->in.head,
 		.max = l->in.size,
 	});
 }
@@ -224,7 +224,7 @@ static uint64_t wanted(const void *area, size_t at)
 		switch ((at - VENOM_LANE_FIRST) % l->in.stride) {
 		case offsetof(struct venom_slot, seq):
 			return l->pos + 1;
-		case offsetof(struct venom_slot, len): /* and flags */
+		case offsetof(struct venom_slot, len): /* and word */
 			return (uint64_t)(VENOM_SLOT_REQUEST | VENOM_SLOT_EPOCH(d->epoch - i % 2)) << 32;
 		default:
 			return 1;
@@ -267,9 +267,10 @@ static void command(struct venom_lane *l)
 	struct venom_slot *slot = venom_slots_at(&l->in, pos);
 
 	slot->len = fuzz_byte() % 4 == 3 ? (uint32_t)fuzz_word() : l->in.size;
-	slot->flags = (fuzz_byte() & 1) | VENOM_SLOT_EPOCH(fuzz_byte() % 8 == 7 ? fuzz_word() : d->epoch);
-	slot->tag = fuzz_word();
-	slot->time_ns = fuzz_word();
+	slot->word = ((uint32_t)fuzz_word() & ~VENOM_SLOT_EPOCH(~0u)) |
+		     VENOM_SLOT_EPOCH(fuzz_byte() % 8 == 7 ? fuzz_word() : d->epoch);
+	if (l->in.head > sizeof(*slot))
+		slot->time_ns[0] = fuzz_word();
 	slot->seq = fuzz_byte() % 4 == 3 ? fuzz_word() : pos + 1;
 }
 
@@ -409,6 +410,7 @@ static void step(void)
 		respond(&(struct venom_command){.client_id = (uint32_t)fuzz_word(),
 						.generation = (uint32_t)fuzz_word(),
 						.flags = fuzz_byte() & 1,
+						.slot = (uint32_t)fuzz_word(),
 						.tag = fuzz_word()},
 			buf, 8);
 		break;

@@ -90,7 +90,7 @@ static void make_good(struct shape *sh)
 	state->geo = sh->geo;
 	state->latest = 1;
 	b = (struct venom_version *)((char *)state + sh->geo.first + 1 % sh->versions * sh->geo.stride);
-	b->seq = 2;
+	b->seq = VENOM_SEQ_WHOLE(1);
 	b->len = 8;
 }
 
@@ -116,7 +116,16 @@ static void publish(void)
 	struct venom_version *b =
 		(struct venom_version *)((char *)state + shape->geo.first + v % shape->versions * shape->geo.stride);
 
-	b->seq = 2 * v - (fuzz_byte() % 4 == 3);
+	switch (fuzz_byte() % 8) {
+	case 6:
+		b->seq = VENOM_SEQ_PASSED(v);
+		break;
+	case 7:
+		b->seq = VENOM_SEQ_WRITING(v);
+		break;
+	default:
+		b->seq = VENOM_SEQ_WHOLE(v);
+	}
 	b->len = fuzz_byte() % 4 == 3 ? fuzz_word() : 8;
 	state->latest = v;
 }
@@ -125,9 +134,9 @@ static void publish(void)
 static void answer(void)
 {
 	static const int8_t off[] = {0, 1, -1, -2};
-	uint64_t tag = s ? s->next_tag + (uint64_t)off[fuzz_byte() % 4] : 1, ring = venom_slots_ring(shape->cmd_slots);
+	uint64_t tag = s ? s->pos + (uint64_t)off[fuzz_byte() % 4] : 1, ring = venom_slots_ring(shape->cmd_slots);
 	struct venom_slot *slot = (struct venom_slot *)((char *)responses + VENOM_LANE_FIRST +
-							tag % ring * VENOM_SLOT_STRIDE(shape->resp_size));
+							tag % ring * VENOM_SLOT_STRIDE(sizeof(struct venom_slot), shape->resp_size));
 
 	slot->len = fuzz_byte() % 4 == 3 ? (uint32_t)fuzz_word() : 8;
 	slot->seq = tag;
@@ -266,9 +275,9 @@ static uint64_t wanted(const void *area, size_t at)
 	if (!s)
 		return 0;
 	if (area == s->state && at >= shape->geo.first)
-		return 2 * (s->seen + 1);
+		return VENOM_SEQ_WHOLE(s->seen + 1);
 	if (area == s->rsp && at >= VENOM_LANE_FIRST)
-		return s->next_tag;
+		return s->pos;
 	return area == s->rsp ? s->pos : s->seen + 1;
 }
 

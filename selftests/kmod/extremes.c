@@ -24,6 +24,8 @@ static const __u64 of_64[] = {
 	0,
 	1,
 	32,
+	48,
+	49,
 	33,
 	4095,
 	4096,
@@ -58,6 +60,7 @@ static const struct field {
 } fields[] = {
 	FIELD(mode),	    FIELD(versions), FIELD(cmd_slots), FIELD(cmd_size), FIELD(resp_size), FIELD(max_clients),
 	FIELD(payload),	    FIELD(data_size), FIELD(stride),   FIELD(first),	FIELD(page_size),
+	FIELD(flags),	    FIELD(schema_size),
 };
 
 /* ---- what is right ---- */
@@ -76,9 +79,9 @@ static wide slots(__u32 n)
 	return ring;
 }
 
-static wide slot_stride(__u32 size)
+static wide slot_stride(__u32 size, bool timed)
 {
-	return up((wide)size + sizeof(struct venom_slot), VENOM_LINE);
+	return up((wide)size + (timed ? 32 : 16), VENOM_LINE);
 }
 
 static bool fits(const struct venom_geometry *g)
@@ -87,29 +90,30 @@ static bool fits(const struct venom_geometry *g)
 		return false;
 	if (g->versions > VENOM_VERSIONS_MAX || g->cmd_slots > VENOM_SLOTS_MAX || g->max_clients > VENOM_CLIENTS_MAX)
 		return false;
-	if ((g->mode & ~0666u) || g->payload || g->stride || g->first || g->page_size)
+	if ((g->mode & ~0666u) || g->payload || g->stride || g->first || g->page_size || g->schema_size > VENOM_SCHEMA_MAX)
 		return false;
 	return ((wide)g->data_size + 2 * VENOM_PAGE) * g->versions <= VENOM_AREA_MAX &&
-	       slot_stride(g->cmd_size) * g->cmd_slots * 2 <= VENOM_AREA_MAX &&
-	       slot_stride(g->resp_size) * g->cmd_slots * 2 <= VENOM_AREA_MAX;
+	       slot_stride(g->cmd_size, g->flags & VENOM_GEO_ORDER_ARRIVAL) * g->cmd_slots * 2 <= VENOM_AREA_MAX &&
+	       slot_stride(g->resp_size, false) * g->cmd_slots * 2 <= VENOM_AREA_MAX;
 }
 
 static wide state_bytes(const struct venom_geometry *g)
 {
-	wide payload = g->data_size <= 32 ? 32 : g->data_size < VENOM_PAGE ? VENOM_LINE : VENOM_PAGE;
+	wide head = g->flags & VENOM_GEO_STAMP ? 32 : 16;
+	wide payload = g->data_size <= 64 - head ? head : g->data_size < VENOM_PAGE ? VENOM_LINE : VENOM_PAGE;
 
-	return up(VENOM_PAGE + g->versions * up(payload + g->data_size, payload == VENOM_PAGE ? VENOM_PAGE : VENOM_LINE),
+	return up(up(704 + (wide)g->schema_size, VENOM_PAGE) + g->versions * up(payload + g->data_size, payload == VENOM_PAGE ? VENOM_PAGE : VENOM_LINE),
 		  VENOM_PAGE);
 }
 
 static wide status_bytes(const struct venom_geometry *g)
 {
-	return up(192 + (wide)g->max_clients * 8, VENOM_PAGE);
+	return up(192 + (wide)g->max_clients * 64, VENOM_PAGE);
 }
 
-static wide lane_bytes(__u32 n, __u32 size)
+static wide lane_bytes(__u32 n, __u32 size, bool timed)
 {
-	return up(VENOM_LANE_FIRST + slots(n) * slot_stride(size), VENOM_PAGE);
+	return up(VENOM_LANE_FIRST + slots(n) * slot_stride(size, timed), VENOM_PAGE);
 }
 
 /* ---- what is ---- */
@@ -131,7 +135,8 @@ static const char *show(const struct venom_geometry *g)
 /* A shell at this channel, whose lanes are what they should be, or above the limit. */
 static bool shell_is_right(const char *name, const struct venom_geometry *g)
 {
-	wide commands = lane_bytes(g->cmd_slots, g->cmd_size), responses = lane_bytes(g->cmd_slots, g->resp_size);
+	wide commands = lane_bytes(g->cmd_slots, g->cmd_size, g->flags & VENOM_GEO_ORDER_ARRIVAL);
+	wide responses = lane_bytes(g->cmd_slots, g->resp_size, false);
 	struct venom_ioc_connect c = dev_connect_init(name);
 	int any = dev_open(), rc = dev_call(any, VENOM_IOC_CONNECT, &c);
 

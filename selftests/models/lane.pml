@@ -3,7 +3,8 @@
  * A lane of commands, for any number of laps: every command is taken once, in order and whole, and none is overwritten
  * before it has been copied (barrier.h 3 and 4).
  *
- * models: venom_slot_fill venom_slot_ready put lane_room room_known room_now daemon_take lane_advance
+ * models: venom_slot_fill venom_slot_ready put lane_room room_known room_now venom_lane_left venom_lane_taken
+ * models: daemon_take lane_advance venom_lane_advance
  *
  * Positions are counted modulo MOD: the two sides are never more than SLOTS apart (asserted), so MOD = 4 rings tell all
  * apart that may meet.  A message is one word beside its seq; the code's words are written and read between the same

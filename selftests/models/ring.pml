@@ -37,7 +37,7 @@
 #define colour(v)	((v) / VERSIONS)
 #define number(c, v)	((c) * VERSIONS + (v) % VERSIONS)
 
-#define writing(v)	(2 * (v) + 1)	/* 2 (v + 1) - 1: v + 1 is being written */
+#define writing(v)	(2 * (v) + 1)	/* v is being written */
 #define whole(v)	(2 * (v))
 
 byte version, next;	/* the writer's: the last, and the one that it is at */

@@ -4,7 +4,7 @@
  * nobody has asked to be woken, or nobody sleeps, leaves nobody asleep with a newer version there.
  *
  * models: commit wake_state dev_watch dev_arm_state dev_disarm_state shell_arm shell_disarm
- * models: venom_sleep arm_locked venom_disarm_locked
+ * models: venom_sleep arm_locked venom_disarm_locked venom_arm
  *
  * SHELLS shells ask the kernel at any time and wait for version after version.  The kernel's words are written with the
  * channel's lock held, by whoever called.  A lost wake shows as an end that is none.

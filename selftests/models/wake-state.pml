@@ -3,11 +3,12 @@
  * Sleep and wake on state, embedded (barrier.h 5 and 6): a publisher that skips fence and look as long as nobody has asked
  * to be woken leaves nobody asleep with a newer version there; and the broker frees no lane that it still looks at.
  *
- * models: commit wake_state conn_watch waiters_remove memfd_watch shell_arm shell_disarm
+ * models: commit wake_state conn_watch waiters_remove memfd_watch shell_arm shell_disarm venom_arm
+ * models: venom_asleep
  *
  * One shell, which asks the broker at any time, waits for version after version, and may die at any step; the broker then
  * takes it off the list and gives its lane to somebody else.  A lane is two words here: LANE, what the broker wrote there
- * before it put it on the list, and RUNG, the publisher's rung_state.  A lost wake shows as an end that is none.
+ * before it put it on the list, and RUNG, the publisher's signalled_state.  A lost wake shows as an end that is none.
  *
  * HOT_FENCE is a daemon that could not register for membarrier(2): its state_waiters never is 0.
  *

@@ -3,8 +3,8 @@
  * Sleep and wake on a lane: nobody sleeps while what he waits for is there, be it a command, room or an answer, whether he
  * sleeps in a call or polls the descriptor himself (barrier.h 5).
  *
- * models: daemon_arm daemon_disarm shell_ring shell_arm shell_disarm lane_advance daemon_ring venom_daemon_respond
- * models: venom_daemon_arm venom_shell_arm user_disarm
+ * models: daemon_arm daemon_disarm wake_daemon shell_arm shell_disarm lane_advance wake_for_answer venom_daemon_respond
+ * models: venom_daemon_arm venom_shell_arm user_disarm venom_arm venom_asleep venom_must_wake venom_lane_advance
  *
  * One shell sends MESSAGES through a lane of one slot, so that it waits for room, and asks for an answer to the last one.
  * Each side goes on only as the other one does: a wake that is lost leaves it asleep for ever, which Spin finds as an end
@@ -88,7 +88,7 @@ inline shell_wait(what)
 	od
 }
 
-inline shell_ring()
+inline wake_daemon()
 {
 	fence_full();					/* removed: the look at its word before the command */
 	atomic { load(DAEMON_SLEEPS, RELAXED, got); ready = (got & 1) && got != rung; rung = (ready -> got : rung); got = 0 };
@@ -108,7 +108,7 @@ active proctype shell()
 		shell_wait(FOR_ROOM);
 		sent++;
 		store(COMMAND, sent, RELEASE);
-		shell_ring()
+		wake_daemon()
 	:: else -> break
 	od;
 	shell_wait(FOR_ANSWER)
@@ -154,7 +154,7 @@ inline daemon_wait()
 	od
 }
 
-inline daemon_ring(what)
+inline wake_shell(what)
 {
 	atomic { load(SHELL_SLEEPS, RELAXED, got); ready = got % STEP == what && got != rung; rung = (ready -> got : rung); got = 0 };
 	if
@@ -176,10 +176,10 @@ active proctype daemon()
 #ifdef HOT_FENCE
 		fence_full();				/* removed: the look at its word before the cursor */
 #endif
-		daemon_ring(FOR_ROOM)			/* removed: nobody tells that there is room */
+		wake_shell(FOR_ROOM)			/* removed: nobody tells that there is room */
 	:: else -> break
 	od;
 	store(ANSWER, MESSAGES, RELEASE);		/* venom_daemon_respond */
 	fence_full();					/* removed: the look at its word before the answer */
-	daemon_ring(FOR_ANSWER)
+	wake_shell(FOR_ANSWER)
 }

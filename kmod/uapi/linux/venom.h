@@ -33,6 +33,7 @@
  *			to block signals for CREATE
  *	EBADF		EVENTFD: not an open descriptor; EINVAL if it is open, but no eventfd
  *	EPIPE		the daemon has gone; for a shell also: it was thrown out
+ *	EPROTO		CREATE, CONNECT: the caller needs a feature that the module does not have (VENOM_FEATURES_NEEDED)
  */
 #ifndef _UAPI_LINUX_VENOM_H
 #define _UAPI_LINUX_VENOM_H
@@ -82,6 +83,7 @@ struct venom_ioc_create {
 	__u64 epoch;		/* out: 1, and one more for each daemon that came in the place of a dead one */
 	__u64 state_size;	/* out: bytes of the areas, to map */
 	__u64 status_size;
+	__u64 features;		/* in: VENOM_FEATURES of the caller; out: of the module */
 };
 
 /* venom_ioc_connect.flags */
@@ -101,6 +103,7 @@ struct venom_ioc_connect {
 	__u64 status_size;
 	__u64 commands_size;
 	__u64 responses_size;
+	__u64 features;		/* in: VENOM_FEATURES of the caller; out: of the module */
 };
 
 #define VENOM_BELL_WAKE		0U	/* rung by WAKE; a shell's also when its daemon has gone, or it is thrown out */
@@ -190,25 +193,25 @@ struct venom_ioc_end {
 	__u32 flags;		/* 0 */
 };
 
-/* Without the structs' sizes, which may grow. */
-#define VENOM_IOC_CREATE	_IO('V', 0x60)
-#define VENOM_IOC_CONNECT	_IO('V', 0x61)
-#define VENOM_IOC_EVENTFD	_IO('V', 0x62)
-#define VENOM_IOC_WAKE		_IO('V', 0x63)
-#define VENOM_IOC_SLEEP		_IO('V', 0x64)
-#define VENOM_IOC_LANE		_IO('V', 0x65)
-#define VENOM_IOC_PEER		_IO('V', 0x66)
-#define VENOM_IOC_INFO		_IO('V', 0x67)
-#define VENOM_IOC_END		_IO('V', 0x68)
+/* Without the structs' sizes, which may grow.  0x60 to 0x68 were those of ABI 1: each side gets ENOTTY from the other's. */
+#define VENOM_IOC_CREATE	_IO('V', 0x70)
+#define VENOM_IOC_CONNECT	_IO('V', 0x71)
+#define VENOM_IOC_EVENTFD	_IO('V', 0x72)
+#define VENOM_IOC_WAKE		_IO('V', 0x73)
+#define VENOM_IOC_SLEEP		_IO('V', 0x74)
+#define VENOM_IOC_LANE		_IO('V', 0x75)
+#define VENOM_IOC_PEER		_IO('V', 0x76)
+#define VENOM_IOC_INFO		_IO('V', 0x77)
+#define VENOM_IOC_END		_IO('V', 0x78)
 
-VENOM_ASSERT(sizeof(struct venom_ioc_create) == 176);
-VENOM_ASSERT(sizeof(struct venom_ioc_connect) == 192);
+VENOM_ASSERT(sizeof(struct venom_ioc_create) == 248);
+VENOM_ASSERT(sizeof(struct venom_ioc_connect) == 264);
 VENOM_ASSERT(sizeof(struct venom_ioc_eventfd) == 16);
 VENOM_ASSERT(sizeof(struct venom_ioc_wake) == 16);
 VENOM_ASSERT(sizeof(struct venom_ioc_sleep) == 16);
 VENOM_ASSERT(sizeof(struct venom_ioc_lane) == 24);
 VENOM_ASSERT(sizeof(struct venom_ioc_peer) == 40);
-VENOM_ASSERT(sizeof(struct venom_ioc_info) == 176);
+VENOM_ASSERT(sizeof(struct venom_ioc_info) == 240);
 VENOM_ASSERT(sizeof(struct venom_ioc_end) == 8);
 
 #endif /* _UAPI_LINUX_VENOM_H */

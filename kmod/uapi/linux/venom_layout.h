@@ -26,7 +26,8 @@
  * VENOM_MAGIC reversed is on the other kind of machine.
  *
  * [K] kernel (embedded: daemon's broker thread)   [P] daemon's publishing thread
- * [S] daemon's serving thread   [C] the shell      [1] written once, before the area is handed out
+ * [S] daemon's serving thread   [M] its manager thread   [C] the shell
+ * [1] written once, before the area is handed out
  *
  * Whoever reads a word that another process writes reads it once, checks what it got, and
  * uses only that.
@@ -48,7 +49,15 @@
 #define VENOM_AT(type, field, offset) VENOM_ASSERT(__builtin_offsetof(type, field) == (offset))
 
 #define VENOM_MAGIC		0x6d6f6e65562e3a00ULL	/* "\0:.Venom" in memory on a little-endian machine */
-#define VENOM_ABI		1U
+#define VENOM_ABI		2U	/* an area of another one can't be read at all */
+
+/*
+ * What an area may have beyond this ABI.  Each side says which it knows (venom_area_head.features, and the ioctls'), and
+ * both use what both know.  A reader may pass over an unknown bit of the low half; one of the high half changes what the
+ * reader knows, and the reader must refuse the area: -EPROTO.
+ */
+#define VENOM_FEATURES		0ULL	/* known to this header */
+#define VENOM_FEATURES_NEEDED	0xffffffff00000000ULL
 
 #define VENOM_LINE		64U	/* what two writers must not share */
 
@@ -66,7 +75,8 @@ struct venom_area_head {
 	__u64 epoch;		/* [1] counts the daemons of this name */
 	__u32 id;		/* [1] lanes: the shell's id */
 	__u32 generation;	/* [1] lanes: tells the users of one id apart */
-	__u8  reserved[24];
+	__u64 features;		/* [1] of the area's writer */
+	__u8  reserved[16];
 };
 VENOM_ASSERT(sizeof(struct venom_area_head) == VENOM_LINE);
 VENOM_AT(struct venom_area_head, abi, 8);
@@ -75,6 +85,7 @@ VENOM_AT(struct venom_area_head, size, 16);
 VENOM_AT(struct venom_area_head, epoch, 24);
 VENOM_AT(struct venom_area_head, id, 32);
 VENOM_AT(struct venom_area_head, generation, 36);
+VENOM_AT(struct venom_area_head, features, 40);
 
 /* ---- status ------------------------------------------------------------- */
 
@@ -91,9 +102,11 @@ VENOM_AT(struct venom_area_head, generation, 36);
 #define VENOM_SHELL_GONE	2U	/* module: closed or died, its lanes are kept until the daemon has read them */
 #define VENOM_SHELL_ARMED	4U	/* module: a flag beside ALIVE: the next publish will wake it */
 
+/* A line each: the module writes `life` whenever the shell sleeps for state, and another shell reads its own. */
 struct venom_status_shell {
 	__u32 generation;	/* [K] */
 	__u32 life;		/* [K] VENOM_SHELL_* */
+	__u8  pad[56];
 };
 
 struct venom_status {
@@ -127,26 +140,35 @@ VENOM_AT(struct venom_status, robust_next, 96);
 VENOM_AT(struct venom_status, refused, 104);
 VENOM_AT(struct venom_status, state_sleepers, 128);
 VENOM_AT(struct venom_status, shell, 192);
-VENOM_ASSERT(sizeof(struct venom_status_shell) == 8);
+VENOM_ASSERT(sizeof(struct venom_status_shell) == VENOM_LINE);
 
 /* ---- state -------------------------------------------------------------- */
 
 /*
  *	0	head
  *	64	geometry
- *	128	latest					publisher's line
- *	192	sleeping				server's line
- *	256	counters of the publisher
- *	320	counters of the server
- *	384	name
+ *	192	latest					publisher's line
+ *	256	sleeping, cpu				server's line
+ *	320	counters of the publisher
+ *	384	counters of the server
+ *	448	name
+ *	512	full					publisher's line, while lossless readers keep it waiting
+ *	576	schema
+ *	704	the schema's text, geometry.schema_size bytes
  *	first	buffer 0: struct venom_version, payload at +payload
  *	first + stride
  *		buffer 1 ...
  *
  * Version v lives in buffer v % versions.
  */
+
+/* geometry.flags; venom.h has the same */
+#define VENOM_GEO_STAMP		(1U << 0)	/* versions have a time stamp */
+#define VENOM_GEO_ORDER_ARRIVAL	(1U << 1)	/* commands have one */
+#define VENOM_GEO_LOSSLESS	(1U << 2)	/* a shell may ask to miss no version */
+
 struct venom_geometry {
-	__u32 flags;		/* venom_config.flags */
+	__u32 flags;		/* VENOM_GEO_* */
 	__u32 mode;		/* venom_config.mode */
 	__u32 versions;		/* buffers in the ring */
 	__u32 cmd_slots;	/* commands that a lane may hold unread, and requests open at once */
@@ -158,8 +180,27 @@ struct venom_geometry {
 	__u64 stride;		/* from one buffer to the next */
 	__u64 first;		/* offset of buffer 0 in the area */
 	__u64 page_size;	/* of the pages that the area is made of */
+	__u32 schema_size;	/* bytes of the schema's text */
+	__u32 max_holders;	/* shells that may hold a version in place */
+	__u64 lossless_limit_ns;	/* with LOSSLESS: a reader that does not move for so long no longer counts */
+	__u8  reserved[48];
 };
-VENOM_ASSERT(sizeof(struct venom_geometry) == VENOM_LINE);
+VENOM_ASSERT(sizeof(struct venom_geometry) == 2 * VENOM_LINE);
+VENOM_AT(struct venom_geometry, data_size, 32);
+VENOM_AT(struct venom_geometry, schema_size, 64);
+VENOM_AT(struct venom_geometry, lossless_limit_ns, 72);
+
+/* What the bytes of a version mean. */
+#define VENOM_SCHEMA_NAME	64U
+#define VENOM_SCHEMA_ENCODING	16U
+struct venom_schema_block {
+	__u64 hash;		/* of name, encoding and text; 0: there is no schema */
+	__u8  reserved[8];
+	char  encoding[VENOM_SCHEMA_ENCODING];	/* zero-terminated, as the name */
+	char  name[VENOM_SCHEMA_NAME];
+	__u8  reserved2[32];
+};
+VENOM_ASSERT(sizeof(struct venom_schema_block) == 2 * VENOM_LINE);
 
 struct venom_state {
 	struct venom_area_head head;
@@ -169,10 +210,15 @@ struct venom_state {
 	__u8  pad0[56];
 
 	__u32 sleeping;		/* [S] odd: asleep or about to be, wake me; counts up with each change */
-	__u8  pad1[60];
+	__u32 cpu;		/* [S] one more than the CPU that it last waited on; 0 before */
+	__u8  pad1[56];
 
 	__u64 state_wakes;	/* [P] system calls made to wake sleepers */
-	__u8  pad2[56];
+	__u64 passed;		/* [P] version numbers passed over, as a shell held what was in their buffers */
+	__u64 held_up;		/* [P] publishes refused: every buffer but the latest's was held */
+	__u64 full;		/* [P] publishes that found a lossless reader in the way */
+	__u64 cut;		/* [P] times that a lossless reader did not move for the limit */
+	__u8  pad2[24];
 
 	__u64 commands;		/* [S] received */
 	__u64 responses;	/* [S] sent */
@@ -183,27 +229,49 @@ struct venom_state {
 	__u8  pad3[16];
 
 	char  name[64];		/* [1] zero-terminated */
+
+	__u32 waiting;		/* [P] odd: asleep until a lossless reader has moved; counts up with each change */
+	__u8  pad4[60];
+
+	struct venom_schema_block schema;	/* [1] */
 };
 VENOM_AT(struct venom_state, geo, 64);
-VENOM_AT(struct venom_state, latest, 128);
-VENOM_AT(struct venom_state, sleeping, 192);
-VENOM_AT(struct venom_state, state_wakes, 256);
-VENOM_AT(struct venom_state, commands, 320);
-VENOM_AT(struct venom_state, name, 384);
-VENOM_ASSERT(sizeof(struct venom_state) == 448);
+VENOM_AT(struct venom_state, latest, 192);
+VENOM_AT(struct venom_state, sleeping, 256);
+VENOM_AT(struct venom_state, state_wakes, 320);
+VENOM_AT(struct venom_state, commands, 384);
+VENOM_AT(struct venom_state, name, 448);
+VENOM_AT(struct venom_state, waiting, 512);
+VENOM_AT(struct venom_state, schema, 576);
+VENOM_ASSERT(sizeof(struct venom_state) == 704);
+#define VENOM_SCHEMA_TEXT	704U
 
 /*
- * A buffer of the ring.  seq is 2 v when version v is whole in it, 2 v - 1 while v
- * is being written, 0 before its first.  The payload follows in the same cache line where it is
- * small enough, so that one line carries it all.
+ * The header of a buffer.  The low two bits of seq say what the buffer holds, the others the version:
+ *
+ *	4 v		version v, whole
+ *	4 v - 1		version v is being written; what was there before is gone
+ *	4 v + 2		number v was passed over: a shell holds the payload that an earlier version left here.  There is no
+ *			version v; the next one is v + 1 or later
+ *	0		nothing yet
+ *
+ * A small payload follows in the header's own line, so that one line carries it all.
  */
 struct venom_version {
 	__u64 seq;		/* [P] */
 	__u64 len;		/* [P] */
-	__u64 time_ns;		/* [P] CLOCK_MONOTONIC at commit, with VENOM_STAMP */
-	__u64 reserved;
+	__u64 time_ns[];	/* [P] VENOM_GEO_STAMP: CLOCK_MONOTONIC at commit */
 };
-VENOM_ASSERT(sizeof(struct venom_version) == 32);
+VENOM_ASSERT(sizeof(struct venom_version) == 16);
+
+#define VENOM_SEQ_WHOLE(v)	((__u64)(v) << 2)
+#define VENOM_SEQ_WRITING(v)	(((__u64)(v) << 2) - 1)
+#define VENOM_SEQ_PASSED(v)	((__u64)(v) << 2 | 2)
+#define VENOM_SEQ_IS_WHOLE(seq)		(!((seq) & 3))
+#define VENOM_SEQ_IS_WRITING(seq)	(!!((seq) & 1))
+#define VENOM_SEQ_IS_PASSED(seq)	(((seq) & 3) == 2)
+/* The newest version that a reader can have once it has seen this; v - 1 while v is being written. */
+#define VENOM_SEQ_VERSION(seq)	((seq) >> 2)
 
 /* ---- lanes -------------------------------------------------------------- */
 
@@ -212,30 +280,29 @@ VENOM_ASSERT(sizeof(struct venom_version) == 32);
  * is cmd_slots rounded up to a power of two, with seq p + 1.  The daemon polls the seq of
  * the slot it expects next; no index is shared on that way.
  *
- * responses[i]: the answer to the request with tag t is in slot t % ring, with seq t.
- * The shell chooses tags so that no two open requests share a slot, so answers come in any order and
- * can't overtake, block or overwrite each other.  The daemon writes into a slot only for the
- * newest tag that it has seen for it.
+ * responses[i]: a request's tag is the seq of its command.  The command names the answer slot that the shell has chosen, so
+ * that no two open requests share one: answers come in any order and never block or overwrite each
+ * other.  The answer has the tag as its seq.  The daemon writes into a slot only for the newest tag that it has seen for it.
  */
 struct venom_slot {
-	__u64 seq;		/* written last; whoever polls it gets the first bytes of the message along with it */
+	__u64 seq;		/* written last; a reader that polls it gets the first bytes of the message along with it */
 	__u32 len;
-	__u32 flags;		/* commands: VENOM_SLOT_REQUEST, VENOM_SLOT_EPOCH; answers: VENOM_SLOT_PASSED */
-	__u64 tag;		/* commands: of a request */
-	__u64 time_ns;		/* commands: CLOCK_MONOTONIC, with VENOM_ORDER_ARRIVAL */
-	__u8  data[];
+	__u32 word;		/* commands: REQUEST, EPOCH, AT; answers: PASSED */
+	__u64 time_ns[];	/* commands: CLOCK_MONOTONIC, with VENOM_GEO_ORDER_ARRIVAL */
 };
-VENOM_ASSERT(sizeof(struct venom_slot) == 32);
-#define VENOM_SLOT_REQUEST	(1U << 0)
+VENOM_ASSERT(sizeof(struct venom_slot) == 16);
+#define VENOM_SLOT_REQUEST	(1U << 31)
+/* An answer that is none: the request was passed over (see EPOCH), and no daemon has taken it. */
+#define VENOM_SLOT_PASSED	(1U << 30)
 /*
  * The low bits of the epoch that the shell took the request to.  A daemon that resumed the channel passes over those of
  * an earlier one, which have failed at their shell; commands without an answer it takes.
  */
-#define VENOM_SLOT_EPOCH(epoch)	((__u32)(epoch) << 8)
-/* An answer that is none: the request was passed over so, and nobody has taken it. */
-#define VENOM_SLOT_PASSED	(1U << 1)
+#define VENOM_SLOT_EPOCH(epoch)	(((__u32)(epoch) & 0x3ffU) << 20)
+/* Which answer slot a request's answer goes to. */
+#define VENOM_SLOT_AT(word)	((word) & 0xfffffU)
 
-/* venom_commands.sleeping: what the sleeper waits for; the bits above count arms, so that each is rung for once */
+/* venom_commands.sleeping: what the sleeper waits for; the bits above count arms, so that each is signalled for once */
 #define VENOM_ASLEEP_STATE	(1U << 0)
 #define VENOM_ASLEEP_ANSWER	(1U << 1)
 #define VENOM_ASLEEP_ROOM	(1U << 2)	/* in a full lane of commands */
@@ -256,20 +323,37 @@ struct venom_shell_counts {
 };
 VENOM_ASSERT(sizeof(struct venom_shell_counts) == 88);
 
+/* venom_commands.wants, venom_responses.granted */
+#define VENOM_ROLE_HOLDER	(1U << 0)	/* the publisher heeds `held` */
+#define VENOM_ROLE_LOSSLESS	(1U << 1)	/* the publisher heeds `cursor` */
+
 struct venom_commands {
 	struct venom_area_head head;
 
 	__u32 sleeping;		/* [C] VENOM_ASLEEP_* */
-	__u8  pad0[60];
+	__u32 cpu;		/* [C] one more than the CPU that it last waited on; 0 before */
+	__u8  pad0[56];
 
 	struct venom_shell_counts counts;	/* [C] */
 	__u8  pad1[40];
 
-	__u8  pad2[256];
+	__u64 held;		/* [C] HOLDER: the version that is looked at in place; 0: none */
+	__u8  pad2[56];
+
+	__u64 cursor;		/* [C] LOSSLESS: the last version that has been read */
+	__u8  pad3[56];
+
+	__u32 wants;		/* [C] VENOM_ROLE_* */
+	__u8  pad4[60];
+
+	__u8  pad5[64];
 	/* at 512: slots, each of VENOM_SLOT_STRIDE(cmd_size) */
 };
 VENOM_AT(struct venom_commands, sleeping, 64);
 VENOM_AT(struct venom_commands, counts, 128);
+VENOM_AT(struct venom_commands, held, 256);
+VENOM_AT(struct venom_commands, cursor, 320);
+VENOM_AT(struct venom_commands, wants, 384);
 VENOM_ASSERT(sizeof(struct venom_commands) == 512);
 
 struct venom_responses {
@@ -280,15 +364,19 @@ struct venom_responses {
 	__u64 responses;	/* [S] answers written */
 	__u8  pad0[48];
 
-	__u8  pad1[384];
+	__u32 granted;		/* [M] VENOM_ROLE_*: the publisher heeds these from now on */
+	__u8  pad1[60];
+
+	__u8  pad2[320];
 	/* at 512: slots, each of VENOM_SLOT_STRIDE(resp_size) */
 };
 VENOM_AT(struct venom_responses, cursor, 64);
+VENOM_AT(struct venom_responses, granted, 128);
 VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 
 #define VENOM_LANE_FIRST	512U
-#define VENOM_SLOT_STRIDE(size) \
-	(((__u64)(size) + sizeof(struct venom_slot) + VENOM_LINE - 1) & ~(__u64)(VENOM_LINE - 1))
+#define VENOM_SLOT_STRIDE(head, size) \
+	(((__u64)(size) + (head) + VENOM_LINE - 1) & ~(__u64)(VENOM_LINE - 1))
 
 /* ---- sizes ---------------------------------------------------------------- */
 
@@ -301,6 +389,7 @@ VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 #define VENOM_VERSIONS_MAX	65536
 #define VENOM_SLOTS_MAX		(1u << 20)
 #define VENOM_CLIENTS_MAX	1024
+#define VENOM_SCHEMA_MAX	(1u << 20)	/* bytes of text */
 #define VENOM_AREA_MAX		(1ULL << 46)	/* bytes; beyond what any user address space maps */
 
 static __inline__ __u64 venom_round_up(__u64 n, __u64 power_of_two)
@@ -308,21 +397,34 @@ static __inline__ __u64 venom_round_up(__u64 n, __u64 power_of_two)
 	return (n + power_of_two - 1) & ~(power_of_two - 1);
 }
 
-/* Where the payload starts: in the header's own line if it fits there, else on a line, large ones on a page. */
-static __inline__ __u32 venom_payload_offset(__u64 data_size)
+/* Bytes before a message in its slot, and before a small payload in its buffer: a multiple of 16. */
+static __inline__ __u32 venom_command_head(__u32 flags)
 {
-	if (data_size <= VENOM_LINE - sizeof(struct venom_version))
-		return sizeof(struct venom_version);
+	return sizeof(struct venom_slot) + (flags & VENOM_GEO_ORDER_ARRIVAL ? 16 : 0);
+}
+
+static __inline__ __u32 venom_version_head(__u32 flags)
+{
+	return sizeof(struct venom_version) + (flags & VENOM_GEO_STAMP ? 16 : 0);
+}
+
+/* Where the payload starts: in the header's own line if it fits there, else on a line, large ones on a page. */
+static __inline__ __u32 venom_payload_offset(__u32 flags, __u64 data_size)
+{
+	__u32 head = venom_version_head(flags);
+
+	if (data_size <= VENOM_LINE - head)
+		return head;
 	return data_size < VENOM_PAGE ? VENOM_LINE : VENOM_PAGE;
 }
 
 /* Fill in what follows from the fields that a user chooses. */
 static __inline__ void venom_geometry_fill(struct venom_geometry *geo, __u64 page_size)
 {
-	geo->payload = venom_payload_offset(geo->data_size);
+	geo->payload = venom_payload_offset(geo->flags, geo->data_size);
 	geo->stride = venom_round_up(geo->payload + geo->data_size,
 				     geo->payload == VENOM_PAGE ? VENOM_PAGE : VENOM_LINE);
-	geo->first = VENOM_PAGE;
+	geo->first = venom_round_up(VENOM_SCHEMA_TEXT + (__u64)geo->schema_size, VENOM_PAGE);
 	geo->page_size = page_size;
 }
 
@@ -340,14 +442,16 @@ static __inline__ __u32 venom_slots_ring(__u32 n)
 static __inline__ __u64 venom_commands_bytes(const struct venom_geometry *geo)
 {
 	return venom_round_up(VENOM_LANE_FIRST +
-				      (__u64)venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->cmd_size),
+				      (__u64)venom_slots_ring(geo->cmd_slots) *
+					      VENOM_SLOT_STRIDE(venom_command_head(geo->flags), geo->cmd_size),
 			      VENOM_PAGE);
 }
 
 static __inline__ __u64 venom_responses_bytes(const struct venom_geometry *geo)
 {
 	return venom_round_up(VENOM_LANE_FIRST +
-				      (__u64)venom_slots_ring(geo->cmd_slots) * VENOM_SLOT_STRIDE(geo->resp_size),
+				      (__u64)venom_slots_ring(geo->cmd_slots) *
+					      VENOM_SLOT_STRIDE(sizeof(struct venom_slot), geo->resp_size),
 			      VENOM_PAGE);
 }
 

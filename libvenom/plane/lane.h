@@ -8,7 +8,6 @@
 #ifndef VENOM_LANE_H
 #define VENOM_LANE_H
 
-#include <stdbool.h>
 #include <linux/venom_layout.h>
 #include "barrier.h"
 
@@ -18,12 +17,14 @@ struct venom_slots {
 	uint64_t stride;
 	uint32_t mask;		/* slots in the ring, a power of two, less one */
 	uint32_t size;		/* largest message */
+	uint32_t head;		/* bytes before it */
 };
 
-static inline void venom_slots_init(struct venom_slots *s, void *area, uint32_t n, uint32_t size)
+static inline void venom_slots_init(struct venom_slots *s, void *area, uint32_t n, uint32_t head, uint32_t size)
 {
 	s->base = (char *)area + VENOM_LANE_FIRST;
-	s->stride = VENOM_SLOT_STRIDE(size);
+	s->stride = VENOM_SLOT_STRIDE(head, size);
+	s->head = head;
 	s->mask = venom_slots_ring(n) - 1;
 	s->size = size;
 }
@@ -33,27 +34,29 @@ static inline struct venom_slot *venom_slots_at(const struct venom_slots *s, uin
 	return (struct venom_slot *)(s->base + (pos & s->mask) * s->stride);
 }
 
-/* What of a message shares the slot's first line with its header. */
-#define VENOM_SLOT_HEAD (VENOM_LINE - sizeof(struct venom_slot))
+static inline char *venom_slot_data(const struct venom_slots *s, struct venom_slot *slot)
+{
+	return (char *)slot + s->head;
+}
 
 /*
  * Write a message and show it.  len has been checked against the slot's size.  The reader polls the first line, so that
- * is written last and in one go: else it would take the line away half-written, and we would have to fetch it back.
+ * is written last and in one go: else the reader takes the line away half-written, and we have to fetch it back.
  * model: lane
  */
-static inline void venom_slot_fill(struct venom_slot *slot, uint64_t seq, const void *data, uint32_t len,
-				   uint32_t flags, uint64_t tag, uint64_t time_ns)
+static inline void venom_slot_fill(const struct venom_slots *s, struct venom_slot *slot, uint64_t seq, const void *data,
+				   uint32_t len, uint32_t word, uint64_t time_ns)
 {
-	uint32_t head = len < VENOM_SLOT_HEAD ? len : VENOM_SLOT_HEAD;
+	uint32_t first = VENOM_LINE - s->head, n = len < first ? len : first;
 
-	if (len > head)
-		copy_to_shared(slot->data + head, (const char *)data + head, len - head);
+	if (len > n)
+		copy_to_shared(venom_slot_data(s, slot) + n, (const char *)data + n, len - n);
 	store_relaxed(&slot->len, len);
-	store_relaxed(&slot->flags, flags);
-	store_relaxed(&slot->tag, tag);
-	store_relaxed(&slot->time_ns, time_ns);
-	copy_to_shared(slot->data, data, head);
-	store_release(&slot->seq, seq);		/* pairs with the acquire in venom_slot_ready */
+	store_relaxed(&slot->word, word);
+	if (s->head > sizeof(*slot))
+		store_relaxed(&slot->time_ns[0], time_ns);
+	copy_to_shared(venom_slot_data(s, slot), data, n);
+	store_release(&slot->seq, seq); /* slot_fill:A pairs with slot_ready:A */
 }
 
 /*
@@ -65,7 +68,7 @@ static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, u
 {
 	const struct venom_slot *slot = venom_slots_at(s, pos);
 
-	if (load_acquire(&slot->seq) == seq)	/* pairs with the release in venom_slot_fill */
+	if (load_acquire(&slot->seq) == seq) /* slot_ready:A pairs with slot_fill:A */
 		return true;
 	if (s->stride > VENOM_LINE)
 		__builtin_prefetch((const char *)slot + VENOM_LINE);
@@ -73,9 +76,8 @@ static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, u
 }
 
 /*
- * Whoever streams will write a slot that he last wrote a lap ago, and that the reader has had since, as `taken` tells: ask
- * for it early, so far ahead that the reader doesn't poll it yet.  But not for one that the reader has yet to read: its lines
- * may be there already, and many full lanes are read in turn.  (tools/bench/NOTES.md has what it gives.)
+ * Prefetch the slot 16 ahead for writing, but only if its last message has been read (`taken` messages have): else we take
+ * the line from the reader.  (tools/bench/NOTES.md has what it gives.)
  */
 #define VENOM_SLOTS_AHEAD 16
 
@@ -91,10 +93,10 @@ static inline void venom_slot_soon(const struct venom_slots *s, uint64_t pos, ui
 }
 
 /*
- * Whoever takes messages one after the other waits for each one's lines in turn.  Where enough of them are there he asks for
- * the lines of those to come; but not for one that is being written, which would take it from under the writer's hands.  So
- * he looks now and then at one far ahead: if that is there, so are all before it.  What he looks at is asked for half-way
- * to the look.  (One function: gcc leaves out one that only prefetches.)
+ * A reader that takes messages one after the other waits for each one's lines in turn.  So prefetch those to come, but not
+ * one that is being written, which would take the line from the writer.  Now and then the reader looks at one far
+ * ahead: if that is there, so are all before it.  That one is prefetched half-way to the look.  (One function: gcc
+ * leaves out one that only prefetches.)
  */
 #define VENOM_SLOTS_BEHIND 32
 #define VENOM_SLOTS_LOOK   (VENOM_SLOTS_BEHIND / 2) /* messages between two looks */
@@ -115,6 +117,28 @@ static inline void venom_slot_next(const struct venom_slots *s, uint64_t pos, bo
 	__builtin_prefetch(slot);
 	if (s->stride > VENOM_LINE)
 		__builtin_prefetch(slot + VENOM_LINE);
+}
+
+/* ---- the room in a lane ------------------------------------------------------ */
+
+/* The reader has copied the message before `pos`: its slot may be written again. (model: lane, wake) */
+static inline void venom_lane_advance(__u64 *cursor, uint64_t pos)
+{
+	store_release(cursor, pos); /* lane_advance:A pairs with lane_taken:A */
+}
+
+/* How many of n messages the lane takes, the writer being at pos; an invalid cursor is no room. (model: lane) */
+static inline uint32_t venom_lane_left(uint64_t pos, uint64_t cursor, uint32_t n)
+{
+	uint64_t used = pos - cursor;
+
+	return used < n ? n - used : 0;
+}
+
+/* model: lane */
+static inline uint64_t venom_lane_taken(const __u64 *cursor)
+{
+	return load_acquire(cursor); /* lane_taken:A pairs with lane_advance:A */
 }
 
 #endif /* VENOM_LANE_H */

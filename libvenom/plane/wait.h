@@ -10,7 +10,14 @@
 #ifndef VENOM_WAIT_H
 #define VENOM_WAIT_H
 
-#include "internal.h"
+#include "barrier.h"
+
+/* How long a wait spins. */
+struct venom_spin {
+	int64_t  ns;		/* VENOM_SPIN_* or a time, as the user set it */
+	int64_t  budget;	/* adaptive: what has paid off lately */
+	uint32_t waits;
+};
 
 struct venom_wait_ops {
 	bool (*ready)(void *w);			/* what is waited for is there */
@@ -22,11 +29,18 @@ struct venom_wait_ops {
 	int  (*sleep)(void *w, int64_t ns);
 };
 
+/* A user of the plane may have others, and must have a clock: VENOM_CLOCK_NS(), monotonic. */
+#ifndef VENOM_QUICK_POLLS
 #define VENOM_QUICK_POLLS	128		/* before the first look at the clock */
 #define VENOM_BEAT_POLLS	64		/* between two looks */
 #define VENOM_BUDGET_MAX	50000		/* ns, adaptive: about what a sleep and a wake cost on a slow machine */
 #define VENOM_BUDGET_MIN	1000
 #define VENOM_BUDGET_PROBE	16		/* one wait in so many spins for the most, to see whether it pays again */
+#endif
+#ifndef VENOM_SPIN_FOREVER
+#define VENOM_SPIN_FOREVER	(-1)
+#define VENOM_SPIN_ADAPTIVE	(-2)
+#endif
 
 /* How long this wait may spin. */
 static inline int64_t venom_spin_budget(struct venom_spin *sp)
@@ -74,7 +88,7 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 				return 1;
 		}
 	}
-	start = now = now_ns();
+	start = now = VENOM_CLOCK_NS();
 	deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - start ? INT64_MAX : start + timeout_ns;
 	while (now - start < budget) {
 		for (int i = 0; i < VENOM_BEAT_POLLS; i++) {
@@ -88,7 +102,7 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 		if (rc)
 			return ops->ready(w) ? 1 : rc;
 		ops->cancel_point(w);
-		now = now_ns();
+		now = VENOM_CLOCK_NS();
 		if (now >= deadline)
 			return ops->ready(w);
 	}
@@ -101,12 +115,12 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 			rc = ops->sleep(w, deadline == INT64_MAX ? -1 : deadline - now);
 		ops->disarm(w);
 		if (ops->ready(w)) {
-			venom_spin_learn(sp, now_ns() - start);
+			venom_spin_learn(sp, VENOM_CLOCK_NS() - start);
 			return 1;
 		}
 		if (rc < 0)
 			return rc;
-		now = now_ns();
+		now = VENOM_CLOCK_NS();
 		if (now >= deadline)
 			return 0;
 	}

@@ -9,10 +9,9 @@
  * wait while the writer writes.  With more, readers copy the last version while the writer
  * fills the next, and a writer that dies in the middle spoils only what nobody reads yet.
  */
-#ifndef VENOM_STATE_H
-#define VENOM_STATE_H
+#ifndef VENOM_RING_H
+#define VENOM_RING_H
 
-#include <stdbool.h>
 #include <linux/venom_layout.h>
 #include "barrier.h"
 
@@ -26,6 +25,7 @@ struct venom_ring {
 	uint32_t  versions;
 	uint32_t  mask;		/* versions - 1 if that is a power of two... */
 	bool	  pow2;		/* ...in which case the slow division is skipped */
+	bool	  stamped;	/* VENOM_GEO_STAMP */
 };
 
 static inline void venom_ring_init(struct venom_ring *r, struct venom_state *state, const struct venom_geometry *geo)
@@ -38,6 +38,7 @@ static inline void venom_ring_init(struct venom_ring *r, struct venom_state *sta
 	r->versions = geo->versions;
 	r->mask = geo->versions - 1;
 	r->pow2 = !(geo->versions & (geo->versions - 1));
+	r->stamped = geo->flags & VENOM_GEO_STAMP;
 }
 
 static inline struct venom_version *venom_ring_at(const struct venom_ring *r, uint64_t version)
@@ -52,13 +53,16 @@ static inline void *venom_ring_payload(const struct venom_ring *r, struct venom_
 	return (char *)b + r->payload;
 }
 
+/* ---- the writer ----------------------------------------------------------- */
+
 /* Open the buffer of `version`: from here to the commit, readers of what was in it see it torn. (model: ring) */
 static inline struct venom_version *venom_ring_begin(const struct venom_ring *r, uint64_t version)
 {
 	struct venom_version *b = venom_ring_at(r, version);
 
-	store_release(&b->seq, 2 * version - 1);	/* who sees it sees `latest` of the version before */
-	fence_release();	/* pairs with fence_acquire in venom_ring_check: odd seq before any new byte */
+	/* ring_begin:B pairs with ring_newer:A: a reader that sees this sees `latest` of the version before. */
+	store_release(&b->seq, VENOM_SEQ_WRITING(version));
+	fence_release(); /* ring_begin:A pairs with ring_check:A: "writing" before any new byte */
 	return b;
 }
 
@@ -67,11 +71,15 @@ static inline void venom_ring_commit(const struct venom_ring *r, struct venom_ve
 				     uint64_t len, uint64_t time_ns)
 {
 	store_relaxed(&b->len, len);
-	store_relaxed(&b->time_ns, time_ns);
-	store_release(&b->seq, 2 * version);	/* pairs with the acquire in venom_ring_pick */
+	if (r->stamped)
+		store_relaxed(&b->time_ns[0], time_ns);
+	/* ring_commit:A pairs with ring_claim:A, ring_latest:B and ring_last:A */
+	store_release(&b->seq, VENOM_SEQ_WHOLE(version));
 	if (r->versions > 1)
-		store_release(&r->state->latest, version);	/* pairs with the acquire in venom_ring_latest */
+		store_release(&r->state->latest, version); /* ring_commit:B pairs with ring_latest:A and ring_pick:A */
 }
+
+/* ---- readers --------------------------------------------------------------- */
 
 /* A claim on a version: what its buffer said when we first looked. */
 struct venom_claim {
@@ -83,16 +91,16 @@ struct venom_claim {
 enum venom_pick {
 	VENOM_PICK_WHOLE,	/* claimed */
 	VENOM_PICK_NONE,	/* nothing has been published in that buffer */
-	VENOM_PICK_BUSY,	/* being written */
+	VENOM_PICK_BUSY,	/* being written, or its number passed over: there is none to be had here */
 };
 
 /* model: ring */
 static inline enum venom_pick venom_ring_claim(struct venom_version *b, struct venom_claim *c)
 {
 	c->buf = b;
-	c->seq = load_acquire(&b->seq);		/* pairs with the release in venom_ring_commit */
+	c->seq = load_acquire(&b->seq); /* ring_claim:A pairs with ring_commit:A */
 	c->len = load_relaxed(&b->len);
-	if (c->seq & 1)
+	if (!VENOM_SEQ_IS_WHOLE(c->seq))
 		return VENOM_PICK_BUSY;
 	return c->seq ? VENOM_PICK_WHOLE : VENOM_PICK_NONE;
 }
@@ -100,21 +108,33 @@ static inline enum venom_pick venom_ring_claim(struct venom_version *b, struct v
 /* model: ring */
 static inline uint64_t venom_ring_latest(const struct venom_ring *r)
 {
+	const struct venom_version *only = (struct venom_version *)r->buffers;
+
 	if (r->versions > 1)
-		return load_acquire(&r->state->latest);	/* pairs with the release in venom_ring_commit */
-	return load_acquire(&((struct venom_version *)r->buffers)->seq) / 2;
+		return load_acquire(&r->state->latest); /* ring_latest:A pairs with ring_commit:B */
+	return VENOM_SEQ_VERSION(load_acquire(&only->seq)); /* ring_latest:B pairs with ring_commit:A */
 }
 
-/* A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to. */
-/* model: ring */
+/*
+ * A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to, unless that
+ * number was passed over.
+ * model: ring
+ */
 static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
 {
-	uint64_t v = load_acquire(&venom_ring_at(r, version + 1)->seq) / 2;
+	uint64_t seq = load_acquire(&venom_ring_at(r, version + 1)->seq); /* ring_newer:A pairs with ring_begin:B */
+	uint64_t v = VENOM_SEQ_VERSION(seq);
 
-	return v > version ? v : 0;
+	if (v <= version)
+		return 0;
+	if (VENOM_SEQ_IS_PASSED(seq)) {
+		v = venom_ring_latest(r);
+		return v > version ? v : 0;
+	}
+	return v;
 }
 
-/* The same for who waits: the payload's first line is asked for too, so that both are on their way when it comes. */
+/* The same for a reader that waits: it asks for the payload's first line too, so that both are on their way. */
 static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t version)
 {
 	uint64_t v = venom_ring_newer(r, version);
@@ -125,21 +145,29 @@ static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t ver
 }
 
 /*
- * The last that was committed, though its writer died before it could call it the latest.  Not for who looks often: a
- * writer in full flight wants that line next.
+ * The last that was committed, though its writer died before it could call it the latest.  Not for frequent use: a
+ * writer at full speed wants that line next.
  * model: ring
  */
 static inline uint64_t venom_ring_last(const struct venom_ring *r)
 {
-	uint64_t v = venom_ring_latest(r), next = venom_ring_newer(r, v);
+	uint64_t v = venom_ring_latest(r);
 
-	return next ? next : v;
+	for (uint64_t next = v + 1; next < v + r->versions; next++) {
+		uint64_t seq = load_acquire(&venom_ring_at(r, next)->seq); /* ring_last:A pairs with ring_commit:A */
+
+		if (VENOM_SEQ_VERSION(seq) < next)
+			break;
+		if (!VENOM_SEQ_IS_PASSED(seq))
+			return VENOM_SEQ_VERSION(seq);
+	}
+	return v;
 }
 
 /*
- * Claim the latest version.  `seen` is the newest that this reader knows of: who saw a buffer's seq may not see
- * `latest` follow yet, and must not go back.  Whoever keeps up need not look at `latest`, a line that the writer has to
- * take away for each version: the buffer where the one after `seen` will be tells whether there is one.  The buffer may
+ * Claim the latest version.  `seen` is the newest that this reader knows of: a reader that saw a buffer's seq may not see
+ * `latest` follow yet, and must not go back.  A reader that keeps up need not look at `latest`, a line that the writer has
+ * to take away for each version: the buffer where the one after `seen` will be tells whether there is one.  The buffer may
  * by now hold a newer one still: so much the better.
  * model: ring
  */
@@ -150,7 +178,7 @@ static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64
 	if (r->versions > 1) {
 		v = seen;
 		if (!seen || venom_ring_newer(r, seen)) {
-			v = load_acquire(&r->state->latest);	/* pairs with the release in venom_ring_commit */
+			v = load_acquire(&r->state->latest); /* ring_pick:A pairs with ring_commit:B */
 			if (v < seen)
 				v = seen;
 		}
@@ -163,8 +191,8 @@ static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64
 /* Whether all that was read from the buffer since the claim belongs to the claimed version. (model: ring) */
 static inline bool venom_ring_check(const struct venom_claim *c)
 {
-	fence_acquire();	/* pairs with fence_release in venom_ring_begin */
+	fence_acquire(); /* ring_check:A pairs with ring_begin:A */
 	return load_relaxed(&c->buf->seq) == c->seq;
 }
 
-#endif /* VENOM_STATE_H */
+#endif /* VENOM_RING_H */

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory orders: the only file that names them, and the list of all pairs of barriers.
+ *
+ * The plane (ring.h, lane.h, wake.h on top of this file and arch.h) is the hot path: inline functions on plain structs.
+ * It needs no C library, makes no system call and allocates nothing; the library, the tests and the fuzzers use this one
+ * piece.  Its user may define, before the first include: VENOM_COPY_FROM and _TO, for large copies (arch.h).
+ *
+ * Each barrier has a label, FUNCTION:LETTER, at its line and here; what it pairs with stands on the same line of this
+ * list.  Writer's side left, reader's right.  Orders are those that the C11 model needs, not what x86 forgives.
+ *
+ * 1. A version's bytes (ring.h)
+ *	venom_ring_begin			venom_ring_check
+ *	  seq = writing v			  s1 = seq, acquire
+ *	  fence_release		ring_begin:A	  copy or look at the payload
+ *	  payload				  fence_acquire		ring_check:A
+ *	venom_ring_commit			  s2 = seq
+ *	  seq = v, release	ring_commit:A	venom_ring_claim
+ *						  s1 = seq, acquire	ring_claim:A
+ *    A reader that saw a byte of the next version saw it after "writing": ring_check:A pairs with
+ *    ring_begin:A, so s2 differs from s1.  ring_claim:A pairs with ring_commit:A: the payload is not
+ *    older than s1 says.  Where its stores may be non-temporal ones, fence_stores is on both sides of it.
+ *
+ * 2. Which version is the latest (ring.h)
+ *	venom_ring_commit			venom_ring_latest
+ *	  seq = v, release	ring_commit:A	  v = latest, acquire	ring_latest:A, ring_pick:A
+ *	  latest = v, release	ring_commit:B	  look at buffer v % versions
+ *	venom_ring_begin			venom_ring_newer
+ *	  seq = writing v	ring_begin:B	  v = seq, acquire	ring_newer:A
+ *	  (latest was stored before)		  then latest
+ *    The buffer is at least as new as `latest` says, never older.  A reader that keeps up looks at the seq of the next
+ *    buffer instead (venom_ring_newer): if that has no newer version, there is none.  So does a reader that knows that the
+ *    daemon has died (venom_ring_last, ring_last:A): that may have been between the two stores.  With one buffer there is
+ *    no `latest`, and its seq says it (ring_latest:B).
+ *
+ * 3. A message (lane.h), commands and answers alike
+ *	venom_slot_fill				venom_slot_ready
+ *	  len, word, payload			  seq, acquire		slot_ready:A
+ *	  seq, release		slot_fill:A	  len, word, payload
+ *
+ * 4. A slot given back (lane.h)
+ *	venom_lane_advance			venom_lane_taken
+ *	  (daemon_take has copied it)		  cursor, acquire	lane_taken:A
+ *	  cursor = p + 1, release lane_advance:A  writes into the slot
+ *    Answer slots need no cursor: the daemon writes one only when the shell has asked anew, see 3.
+ *
+ * 5. Sleep and wake (wake.h); X is what the sleeper waits for: a version, a command, an answer
+ *	venom_must_wake				venom_arm
+ *	  X, release				  sleeping = armed
+ *	  fence_full		must_wake:A	  fence_full		arm:A
+ *	  sleeping?  wake			  X?  don't sleep
+ *    Without either fence both may read the old word: nobody wakes, one sleeps.  With both that is impossible:
+ *
+ *	X  ........ fence .... reads 0 (not armed yet)
+ *			sleeping = 1 .. fence .. sees X			may happen
+ *	sleeping = 1 .. fence .. misses X
+ *			X .. fence .. reads 1, wakes			may happen
+ *	X .. fence .. reads 0     and     sleeping = 1 .. fence .. misses X	impossible
+ *
+ *    Room in a full lane is the same but for the waker's fence (venom_lane_advance), which would cost every command:
+ *    the sleeper's membarrier(2) puts it there (shell_arm: venom_membarrier_daemons).
+ *
+ * 6. State waiters: the publisher skips fence and look of 5 as long as nobody ever waited
+ *	venom_daemon_write_commit		conn_watch
+ *	  X, release				  state_waiters++
+ *	  state_waiters?			  venom_membarrier: a full fence in the publisher too
+ *						  answer the shell, which only then looks for X and sleeps
+ *
+ * 7. Within the daemon's process, broker thread against serving thread (lanes.c)
+ *	serve_enter				venom_lanes_changed_locked
+ *	  serving = 1				  changes++
+ *	  (compiler barrier)			  membarrier
+ *	  changes?  take the lock		  serving?  leave the lane to the server
+ *	serve_leave
+ *	  serving = 0
+ *	  (compiler barrier)
+ *	  changes?  enter again
+ *    The broker leaves a change to a server that is inside, and a server that leaves looks once more: so one of them takes
+ *    it up.  The hot side pays two loads; where membarrier(2) is missing it fences (hot_fence).
+ *
+ * 8. Another daemon goes on with the channel (the module's; kmod/channel.c, shell.c)
+ *	venom_channel_die			venom_shell_gone
+ *	  daemon = GONE, release		  daemon alive?  acquire
+ *	daemon_comes_locked			  epoch, acquire: is it another one?
+ *	  epoch, release			  then daemon, acquire: that one alive?
+ *	  daemon = ALIVE, release
+ *    And a request to the one before, passed over: lane_pass answers so before it moves the cursor, and who sees the cursor
+ *    (4) sees that answer.
+ */
+#ifndef VENOM_BARRIER_H
+#define VENOM_BARRIER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define load_relaxed(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
+#define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define store_relaxed(p, v)	__atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+/* Within one process only: between processes no word has two writers. */
+#define fetch_add(p, v)		__atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
+#define fetch_or(p, v)		__atomic_fetch_or(p, v, __ATOMIC_SEQ_CST)
+
+/* A word with one writer, which may add to it without a locked instruction. */
+#define count_up(p, n)		store_relaxed(p, load_relaxed(p) + (n))
+
+#define compiler_barrier()	__atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+#ifdef __SANITIZE_THREAD__
+#define VENOM_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VENOM_TSAN 1
+#endif
+#endif
+
+#ifdef VENOM_TSAN
+/*
+ * ThreadSanitizer doesn't model fences and gcc warns of them.  The words that they order are atomics here
+ * anyway, so give it the hardware's fences alone.
+ */
+#if defined(__x86_64__)
+#define fence_full()		__asm__ __volatile__("mfence" ::: "memory")
+#define fence_acquire()		compiler_barrier()
+#define fence_release()		compiler_barrier()
+#elif defined(__aarch64__)
+#define fence_full()		__asm__ __volatile__("dmb ish" ::: "memory")
+#define fence_acquire()		fence_full()
+#define fence_release()		fence_full()
+#else
+#error "no fences for ThreadSanitizer on this machine"
+#endif
+#else
+#define fence_full()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define fence_acquire()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define fence_release()		__atomic_thread_fence(__ATOMIC_RELEASE)
+#endif
+
+#include "arch.h"
+
+/* Tests that stand between a process and the shared pages wrap all of the above here. */
+#ifdef VENOM_HOOKS
+#include VENOM_HOOKS
+#endif
+
+#endif /* VENOM_BARRIER_H */
