@@ -2,7 +2,7 @@
 /*
  * What of the plane depends on the machine: a pause, prefetches, copies to and from shared pages.
  *
- * With VENOM_PORTABLE there are no instructions by name, only __atomic_* on words: for other machines, and for tools
+ * With VENOM_PORTABLE there are no instructions by name, only atomic words: for other machines, and for tools
  * that read C and no assembler.
  */
 #ifndef VENOM_ARCH_H
