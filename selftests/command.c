@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
 #include "lib/peer.h"
 
@@ -23,6 +24,16 @@ FIXTURE(command)
 	struct venom_command cmd, poison;
 };
 
+/* On the module connect does not wait for the daemon: its manager maps the lanes a moment later. */
+static unsigned int lanes(const struct venom_daemon *d)
+{
+	unsigned int n = 0;
+
+	for (uint32_t id = 0; id < d->geo.max_clients; id++)
+		n += load_acquire(&d->lanes[id]) != NULL;
+	return n;
+}
+
 FIXTURE_SETUP(command)
 {
 	struct venom_config *cfg = vt_config();
@@ -37,6 +48,7 @@ FIXTURE_SETUP(command)
 	ASSERT_EQ(0, venom_daemon_create(&self->d, self->name, cfg)) TH_LOG("%s", venom_errmsg());
 	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name));
 	ASSERT_EQ(0, vt_call(&self->other, ps_connect, self->name));
+	ASSERT_TRUE(VT_UNTIL(lanes(self->d) == 2));
 	memset(&self->poison, POISON, sizeof(self->poison));
 	self->cmd = self->poison;
 }

@@ -451,9 +451,37 @@ static uint64_t changes(struct venom_daemon *d)
 	return __atomic_load_n(&d->status->changes, __ATOMIC_ACQUIRE);
 }
 
+/* What a dead shell left is taken; there is no other call behind that of the last command. */
+TEST(what_the_dead_left_goes_with_the_last_command)
+{
+	const char *name = vt_name();
+	struct venom_command cmd;
+	struct venom_daemon *d;
+	struct vt_peer sh;
+	int fds, areas;
+
+	vt_start(&sh);
+	ASSERT_EQ(0, venom_daemon_create(&d, name, NULL));
+	fds = vt_count_fds();
+	areas = vt_count_areas();
+	ASSERT_EQ(0, vt_call(&sh, ps_connect, name));
+	for (int v = 1; v <= 3; v++)
+		ASSERT_EQ(0, vt_call(&sh, ps_send, v, 20));
+	vt_kill(&sh, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+	for (int v = 1; v <= 3; v++) {
+		vt_sleep_ms(20);
+		EXPECT_LT(areas, vt_count_areas());
+		ASSERT_EQ(1, venom_daemon_receive(d, &cmd, VT_PATIENCE_S * VT_S));
+		ASSERT_TRUE(vt_is(cmd.data, 20, v));
+	}
+	EXPECT_TRUE(VT_UNTIL(vt_count_fds() <= fds && vt_count_areas() <= areas));
+	venom_daemon_destroy(d);
+}
+
 /*
- * A shell dies while the server is in a call, after that call's look at who is there.  The server is the one to free what
- * the dead one had, then, and there may be no other call for long.  So: receive, as often as possible, until the
+ * A shell dies while the server is in a call, after that call's look at who is there.  The manager can't free what the dead
+ * one had, then, and there may be no other call for long.  So: receive, as often as possible, until the
  * change has been announced; and then not once more.
  */
 TEST(a_death_during_the_last_call_is_not_forgotten)

@@ -203,7 +203,7 @@ FIXTURE_SETUP(hostile)
 	vt_start(&self->good);
 	ASSERT_EQ(0, venom_daemon_create(&self->d, self->name, cfg));
 	ASSERT_EQ(0, vt_call(&self->good, ps_connect, self->name));
-	vt_sleep_ms(50); /* the broker may have one in its hand still */
+	vt_sleep_ms(50); /* the manager may have one in its hand still */
 	self->fds = vt_count_fds();
 }
 

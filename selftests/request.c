@@ -389,10 +389,10 @@ TEST_F(request, never_another_s_answer)
 static long may_pass(long id, long n, long c)
 {
 	(void)c;
-	venom_lanes_refresh(pd); /* it may not have met its shell yet */
-	pthread_mutex_lock(&pd->lock);
-	pd->lanes[id]->stale = (uint32_t)n;
-	pthread_mutex_unlock(&pd->lock);
+	serve_enter(pd);
+	VT_CHECK(VT_UNTIL((venom_lanes_sync(pd), pd->served[id]))); /* it may not have met its shell yet */
+	pd->served[id]->stale = (uint32_t)n;
+	serve_leave(pd);
 	return 0;
 }
 

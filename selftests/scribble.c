@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A hostile process: a shell that scribbles over every byte it may write (its commands area: head, sleeping word,
- * counters, slots), rings the daemon without end, on the embedded backend talks nonsense to the broker too, and when it is
+ * counters, slots), rings the daemon without end, on the embedded backend talks nonsense to the manager too, and when it is
  * thrown out comes back.  Beside it honest shells: each command of theirs arrives whole, in order, once, each answer is
  * the one to its own request, each state read is whole; and they are as fast as beside a harmless process.
  *

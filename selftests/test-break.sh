@@ -68,9 +68,9 @@ list() {
 		lostwake,-v,answers_second,-v,answers_second_cross "wake: no fence between an answer and the look at the flag"
 	mutate src/shell.c '/^static void shell_arm/,/^}/ s/venom_arm\((.*, .*)\);/store_relaxed(\1);/' \
 		lostwake,-v,answers_cross,-v,state_cross "wake: no fence between the shell's flag and its look"
-	mutate src/memfd_broker.c '/^static void wake_state/,/^}/ s/fence_full\(\);//' \
+	mutate src/memfd_daemon.c '/^static void wake_state/,/^}/ s/fence_full\(\);//' \
 		lostwake,-v,state,-v,state_cross "wake: no fence between a version and the look at the flag"
-	mutate src/memfd_broker.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE,/VENOM_ASLEEP_ANSWER,/' \
+	mutate src/memfd_daemon.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE,/VENOM_ASLEEP_ANSWER,/' \
 		lostwake,-v,state "wake: the publisher looks at the wrong flag"
 	mutate src/daemon.c '/^static (inline )?void lane_advance/,/^}/ s/if \(venom_asleep\(.*ROOM.*$/if (0)/' \
 		lostwake,-v,room_1_slot "wake: nobody tells that a full lane has room"
@@ -88,10 +88,12 @@ list() {
 	# Death
 	mutate src/memfd_link.c '/^bool link_alive/,/^}/ s/return .*;/return (void)p, true;/' \
 		kill,-r,daemon.versions_4.killed_in_mid_publish "death: the daemon's hang-up is ignored"
-	mutate src/memfd_broker.c 's/^(\t+)store_release\(&l->gone, 1\);/\1;/' \
+	mutate src/memfd_conn.c 's/^(\t+)venom_manager_gone\(d, l\);/\1;/' \
 		killshell "death: a shell's hang-up is ignored"
-	mutate src/internal.h '/^static inline void serve_leave/,/^}/ s/serve_enter\(d\);/return;/' \
+	mutate src/manager.c '/^static void \*manager_main/,/^}/ s/, m->nap_ns\)/, -1)/' \
 		death,-t,a_death_during_the_last_call_is_not_forgotten "death: one that comes during a call waits for the next one"
+	mutate src/daemon.c '/^static inline void lane_advance/,/^}/ s/venom_manager_wake\(d\);/return;/' \
+		death,-t,what_the_dead_left_goes_with_the_last_command "death: the manager does not hear that the last command is taken"
 	mutate src/internal.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
 		evicted "death: a shell that was thrown out takes its successor's life for its own"
 	mutate src/fd.c '/^static void in_child/,/^}/ s/^\t+close\(.*;/;/' \

@@ -66,17 +66,44 @@
  *	  state_waiters?			  venom_membarrier: a full fence in the publisher too
  *						  answer the shell, which only then looks for X and sleeps
  *
- * 7. Within the daemon's process, broker thread against serving thread (lanes.c)
- *	serve_enter				venom_lanes_changed_locked
- *	  serving = 1				  changes++
- *	  (compiler barrier)			  membarrier
- *	  changes?  take the lock		  serving?  leave the lane to the server
- *	serve_leave
- *	  serving = 0
- *	  (compiler barrier)
- *	  changes?  enter again
- *    The broker leaves a change to a server that is inside, and a server that leaves looks once more: so one of them takes
- *    it up.  The hot side pays two loads; where membarrier(2) is missing it fences (hot_fence).
+ * 7. Within the daemon's process: lanes appear and vanish (manager.c, lanes.c, memfd_daemon.c)
+ *	venom_manager_add			venom_lanes_sync
+ *	  all that is in the lane		  changes, acquire
+ *	  lanes[id] = lane, release		  lanes[id], acquire
+ *	  changes++, release			  changes_seen = changes, release
+ *    A server that sees the new count sees the new table, and a lane that it finds there is whole.
+ *
+ *	retire, venom_manager_tidy		serve_enter
+ *	  lanes[id] = NULL			  serving = 1
+ *	  changes++				  (compiler barrier)
+ *	  fence_all: membarrier			  changes?  venom_lanes_sync
+ *	is_over					serve_leave
+ *	  serving, changes_seen, acquire	  serving = 0, release
+ *	  still inside and not synced?  later
+ *    Either the manager sees that the server is inside, or the server sees the new count before it follows a pointer.  The
+ *    publisher is the same, with its lists of lanes:
+ *
+ *	lane_list_remove, venom_manager_tidy	wake_state
+ *	  lane[i] = NULL			  walks++: odd
+ *	  fence_all				  fence_full
+ *	  walks, acquire			  lane[i], acquire
+ *	is_over					  use the lane
+ *	  odd, and the same since?  later	  walks++: even, release
+ *
+ *	is_done					lane_advance
+ *	  gone = 1				  cursor, release
+ *	  fence_all				  (compiler barrier)
+ *	  cursor, acquire: the last?		  gone?  the last: wake the manager
+ *    Either the manager sees that all is taken, or the server sees that it has to say so.
+ *
+ *	venom_manager_add			daemon_arm
+ *	  lanes[id], changes			  sleeping = armed
+ *	  fence_full				  fence_full
+ *	  lane_add: a command?  wake the server	  changes?  look at the lanes
+ *    The module's shells may send before their lane is there: see 5; the shell's wake may end a sleep, or a look, that did
+ *    not know of the lane, and the next sleep would miss the command.
+ *
+ *    Where membarrier(2) is missing (hot_fence), fence_all is a fence_full, and so is each compiler barrier here.
  *
  * 8. Another daemon goes on with the channel (the module's; kmod/channel.c, shell.c)
  *	venom_channel_die			venom_shell_gone

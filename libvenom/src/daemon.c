@@ -14,6 +14,16 @@
 
 /* ---- life ------------------------------------------------------------------- */
 
+static void daemon_free(struct venom_daemon *d)
+{
+	free(d->active);
+	free(d->served);
+	free(d->waiters.lane);
+	free(d->lanes);
+	free(d->cmd_buf);
+	free(d);
+}
+
 VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, const struct venom_config *cfg)
 {
 	struct venom_policy policy;
@@ -38,7 +48,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 		goto free_daemon;
 	memcpy(d->name, name, strlen(name));
 	venom_spin_set(&d->spin, d->cfg.spin_ns);
-	pthread_mutex_init(&d->lock, NULL);
+	venom_manager_init(d);
 	d->hot_fence = !venom_membarrier_register();
 	rc = -ENOMEM;
 	d->cmd_stride = ((size_t)d->cfg.cmd_size + VENOM_LINE) & ~(size_t)(VENOM_LINE - 1);
@@ -47,29 +57,26 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 		d->cmd_room = TAKE_MAX;
 	d->cmd_buf = venom_zeroes("buffer of commands", d->cmd_room, d->cmd_stride);
 	d->lanes = calloc(d->cfg.max_clients, sizeof(*d->lanes));
+	d->waiters.lane = calloc(d->cfg.max_clients, sizeof(*d->waiters.lane));
+	d->served = calloc(d->cfg.max_clients, sizeof(*d->served));
 	d->active = calloc(d->cfg.max_clients, sizeof(*d->active));
-	if (!d->cmd_buf || !d->lanes || !d->active)
-		goto free_lanes;
+	if (!d->cmd_buf || !d->lanes || !d->waiters.lane || !d->served || !d->active)
+		goto free_daemon;
 	rc = venom_node_prefer(&policy, d->cfg.node);
 	if (rc)
-		goto free_lanes;
+		goto free_daemon;
 	rc = d->be->create(d);
 	venom_node_restore(&policy);
 	if (rc)
-		goto free_lanes;
+		goto free_daemon;
 	d->small = d->geo.flags & VENOM_STAMP ? 0 : d->ring.data_size;
 	if (d->small > VENOM_COPY_INLINE)
 		d->small = VENOM_COPY_INLINE;
 	*out = d;
 	return 0;
 
-free_lanes:
-	free(d->active);
-	free(d->lanes);
-	free(d->cmd_buf);
-	pthread_mutex_destroy(&d->lock);
 free_daemon:
-	free(d);
+	daemon_free(d);
 	return venom_explain(rc, "the channel can't be made");
 }
 
@@ -81,11 +88,7 @@ VENOM_API void venom_daemon_destroy(struct venom_daemon *d)
 		return;
 	if (d->forks == venom_forks()) /* else it is our parent's, and nothing of it is here */
 		d->be->destroy(d);
-	free(d->active);
-	free(d->lanes);
-	free(d->cmd_buf);
-	pthread_mutex_destroy(&d->lock);
-	free(d);
+	daemon_free(d);
 }
 
 /* ---- publishing ------------------------------------------------------------- */
@@ -181,8 +184,8 @@ static void daemon_arm(struct venom_daemon *d)
 
 static bool daemon_ready(struct venom_daemon *d)
 {
-	if (load_acquire(&d->status->changes) != load_relaxed(&d->changes_seen))
-		venom_lanes_refresh(d);
+	if (load_relaxed(&d->changes) != d->changes_seen)
+		venom_lanes_sync(d);
 	if (d->asleep && !venom_lanes_any(d))
 		return false;
 	return venom_lanes_next(d);
@@ -230,13 +233,11 @@ static __attribute__((noinline)) int sleep_cancelled(struct venom_daemon *d, int
 static int wait_sleep(void *w, int64_t ns)
 {
 	struct venom_daemon *d = w;
-	int rc = 1;
+	int rc;
 
 	count_up(&d->state->sleeps, 1);
 	serve_leave(d);
-	fence_full(); /* the broker sees that we left, or we see its change: either way somebody refreshes */
-	if (load_acquire(&d->status->changes) == load_relaxed(&d->changes_seen))
-		rc = sleep_cancelled(d, ns);
+	rc = sleep_cancelled(d, ns);
 	serve_enter(d);
 	return rc;
 }
@@ -257,7 +258,7 @@ static inline void wake_for_answer(struct venom_daemon *d, struct venom_lane *l)
 		d->be->wake_shell(d, l);
 }
 
-/* Give the slot of the lane's next command back. (model: lane, wake) */
+/* Give the slot of the lane's next command back. (model: lane, wake, manager) */
 static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 {
 	l->pos++;
@@ -265,12 +266,14 @@ static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 	if (d->hot_fence)
 		fence_full();
 	else
-		compiler_barrier(); /* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word */
+		/* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word; and with venom_membarrier
+		 * in fence_all: cursor before gone */
+		compiler_barrier();
 	if (venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_ROOM, &l->signalled))
 		d->be->wake_shell(d, l);
-	/* The last command of one who has gone: its lane can be freed when we look next. */
-	if (load_relaxed(&l->gone))
-		store_relaxed(&d->changes_seen, load_relaxed(&d->status->changes) - 1);
+	/* The last command of a dead shell: the manager can free its lane. */
+	if (load_relaxed(&l->gone) && !venom_slot_ready(&l->in, l->pos, l->pos + 1))
+		venom_manager_wake(d);
 }
 
 /*
@@ -420,8 +423,9 @@ VENOM_API int venom_daemon_respond(struct venom_daemon *d, const struct venom_co
 	if (len > d->geo.resp_size)
 		return -EMSGSIZE;
 	serve_enter(d);
-	l = load_acquire(&d->lanes[cmd->client_id]);
-	if (!l || !l->listed || l->generation != cmd->generation || load_relaxed(&l->gone)) {
+	l = d->served[cmd->client_id];
+	if (!l || l->generation != cmd->generation ||
+	    !(load_acquire(&d->status->shell[l->id].life) & VENOM_SHELL_ALIVE)) { /* pairs with the release in conn_attach */
 		rc = -EPIPE;
 		goto stale;
 	}

@@ -3,29 +3,26 @@
  * The module's backend: the daemon.
  *
  *	dev_create = CREATE, map status and state, resume_state if the channel goes on
- *	sync_lanes = map the lanes of shells that have come, mark those that have gone; as the status page says
- *	watcher_main = see to that while the server is out: a thread that sleeps on the LIFE bell
+ *	sync_lanes = the manager, at each signal of the LIFE bell: map the lanes of shells that have come, mark those that
+ *		have gone; as the status page says
  *
- * Who comes and goes is the kernel's affair; nothing here stands between a shell and its lanes.
+ * Shells come and go in the kernel; nothing here stands between a shell and its lanes.
  */
 #include <sys/eventfd.h>
 #include <sys/epoll.h>
 #include "dev.h"
 
-struct watcher {
-	struct venom_daemon *d;
+struct dev_daemon {
 	int dev;
 	int server_epfd, server_bell;
 	int life_bell;
-	pthread_t thread;
-	uint32_t quit;
-	bool fresh; /* under lock: a lane that was added had commands in it already */
 };
 
 /* ---- lanes ---- */
 
-static void lane_unmap(struct venom_lane *l)
+static void lane_unmap(struct venom_daemon *d, struct venom_lane *l)
 {
+	(void)d;
 	dev_unmap(&l->cmd_map);
 	dev_unmap(&l->rsp_map);
 	free(l->tags);
@@ -36,20 +33,17 @@ static int lane_call(struct venom_daemon *d, uint32_t id, uint32_t generation, u
 {
 	struct venom_ioc_lane arg = {.size = sizeof(arg), .id = id, .generation = generation, .what = what};
 
-	return dev_call(((struct watcher *)d->broker)->dev, VENOM_IOC_LANE, &arg);
+	return dev_call(((struct dev_daemon *)d->own)->dev, VENOM_IOC_LANE, &arg);
 }
 
 static void lane_free(struct venom_daemon *d, struct venom_lane *l)
 {
 	lane_call(d, l->id, l->generation, VENOM_LANE_FREE);
-	lane_unmap(l);
 }
 
 static void lane_keep(struct venom_daemon *d, struct venom_lane *l)
 {
-	if (!l->kept)
-		lane_call(d, l->id, l->generation, VENOM_LANE_KEEP);
-	l->kept = true;
+	lane_call(d, l->id, l->generation, VENOM_LANE_KEEP);
 }
 
 static void lane_evict(struct venom_daemon *d, struct venom_lane *l)
@@ -85,28 +79,32 @@ static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct
 		l->stale = d->geo.cmd_slots + 1; /* what the lane held, and one that its shell was about to write */
 	return l;
 unmap:
-	lane_unmap(l);
+	lane_unmap(d, l);
 	return NULL;
 }
 
 static void lane_add(struct venom_daemon *d, uint32_t id)
 {
-	struct watcher *w = d->broker;
+	struct dev_daemon *dd = d->own;
 	struct venom_ioc_peer p;
 	struct venom_lane *l;
 
-	if (dev_peer(w->dev, id, &p))
+	if (dev_peer(dd->dev, id, &p))
 		return;
-	l = lane_map(d, w->dev, &p);
+	l = lane_map(d, dd->dev, &p);
 	if (!l) {
 		venom_log("%s: shell %u (pid %u) is thrown out: its lanes can't be mapped", d->name, id, p.pid);
 		lane_call(d, id, p.generation, VENOM_LANE_EVICT);
 		lane_call(d, id, p.generation, VENOM_LANE_FREE);
 		return;
 	}
-	l->gone = p.life != VENOM_SHELL_ALIVE;
-	d->lanes[id] = l;
-	w->fresh |= venom_slot_ready(&l->in, l->pos, l->pos + 1);
+	venom_manager_add(d, l);
+	/*
+	 * A shell may have sent before its lane was here.  If the server slept then it was signalled, found nothing and
+	 * sleeps again; nobody would signal it for that command any more.
+	 */
+	if (venom_slot_ready(&l->in, l->pos, l->pos + 1))
+		ring(dd->server_bell);
 }
 
 /* The ids whose word has changed; an id is not another's before we have freed it. */
@@ -114,41 +112,29 @@ static void sync_lanes(struct venom_daemon *d)
 {
 	for (uint32_t id = 0; id < d->geo.max_clients; id++) {
 		uint32_t life = load_acquire(&d->status->shell[id].life); /* pairs with the kernel's release */
-		struct venom_lane *l = d->lanes[id];
 
-		if (!l && life != VENOM_SHELL_NONE)
+		if (!d->lanes[id] && life != VENOM_SHELL_NONE)
 			lane_add(d, id);
-		else if (l && !(life & VENOM_SHELL_ALIVE))
-			store_release(&l->gone, 1);
+		if (d->lanes[id] && !d->lanes[id]->gone && !(life & VENOM_SHELL_ALIVE))
+			venom_manager_gone(d, d->lanes[id]);
 	}
 }
 
-static void watcher_look(struct watcher *w)
+static void manage_begin(struct venom_daemon *d)
 {
-	struct venom_daemon *d = w->d;
-
-	pthread_mutex_lock(&d->lock);
-	venom_lanes_settle_locked(d);
-	/*
-	 * A shell may have sent before its lane was here.  If the server slept then it was rung, found nothing and
-	 * sleeps again; nobody would ring for that command any more.
-	 */
-	if (w->fresh)
-		ring(w->server_bell);
-	w->fresh = false;
-	pthread_mutex_unlock(&d->lock);
+	sync_lanes(d); /* those of the daemon before us, and who came since CREATE */
 }
 
-static void *watcher_main(void *arg)
+static void manage(struct venom_daemon *d, void *of, uint32_t events)
 {
-	struct watcher *w = arg;
-	uint64_t n;
+	(void)of;
+	(void)events;
+	sync_lanes(d);
+}
 
-	pthread_setname_np(pthread_self(), "venom-watcher");
-	do {
-		watcher_look(w);
-	} while (read(w->life_bell, &n, sizeof(n)) == sizeof(n) && !load_acquire(&w->quit));
-	return NULL;
+static void manage_end(struct venom_daemon *d)
+{
+	(void)d;
 }
 
 /* ---- life ---- */
@@ -242,78 +228,76 @@ static int become_daemon(struct venom_daemon *d, int dev)
 	return 0;
 }
 
-static int make_bells(struct watcher *w)
+static int make_bells(struct venom_daemon *d, struct dev_daemon *dd)
 {
-	int rc;
+	int rc = venom_manager_open(d);
 
-	w->server_epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
-	w->server_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	w->life_bell = venom_own(eventfd(0, EFD_CLOEXEC));
-	if (w->server_epfd < 0 || w->server_bell < 0 || w->life_bell < 0)
+	if (rc)
+		return dev_short_of(rc);
+	dd->server_epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
+	dd->server_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	dd->life_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (dd->server_epfd < 0 || dd->server_bell < 0 || dd->life_bell < 0)
 		return dev_short_of(-errno);
-	rc = epoll_watch(w->server_epfd, w->server_bell, EPOLLIN | EPOLLET, NULL);
+	rc = epoll_watch(dd->server_epfd, dd->server_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
-		rc = dev_bell(w->dev, VENOM_BELL_WAKE, w->server_bell);
+		rc = epoll_watch(d->manager.epfd, dd->life_bell, EPOLLIN | EPOLLET, dd);
 	if (!rc)
-		rc = dev_bell(w->dev, VENOM_BELL_LIFE, w->life_bell);
+		rc = dev_bell(dd->dev, VENOM_BELL_WAKE, dd->server_bell);
+	if (!rc)
+		rc = dev_bell(dd->dev, VENOM_BELL_LIFE, dd->life_bell);
 	return dev_short_of(rc);
 }
 
-static void watcher_free(struct watcher *w)
+static void dev_free(struct venom_daemon *d)
 {
-	struct venom_daemon *d = w->d;
+	struct dev_daemon *dd = d->own;
 
-	for (uint32_t id = 0; id < d->cfg.max_clients; id++)
-		if (d->lanes[id])
-			lane_unmap(d->lanes[id]);
+	venom_manager_close(d);
 	dev_unmap(&d->state_map);
 	dev_unmap(&d->status_map);
-	close_fd(&w->server_epfd);
-	close_fd(&w->server_bell);
-	close_fd(&w->life_bell);
-	close_fd(&w->dev);
-	free(w);
+	close_fd(&dd->server_epfd);
+	close_fd(&dd->server_bell);
+	close_fd(&dd->life_bell);
+	close_fd(&dd->dev);
+	free(dd);
 }
 
 static int dev_create(struct venom_daemon *d)
 {
-	struct watcher *w = calloc(1, sizeof(*w));
+	struct dev_daemon *dd = calloc(1, sizeof(*dd));
 	int rc;
 
-	if (!w)
+	if (!dd)
 		return -ENOMEM;
-	w->d = d;
-	d->broker = w;
-	w->server_epfd = w->server_bell = w->life_bell = -1;
-	rc = dev_open(&w->dev);
+	d->own = dd;
+	dd->server_epfd = dd->server_bell = dd->life_bell = -1;
+	rc = dev_open(&dd->dev);
 	if (!rc)
-		rc = become_daemon(d, w->dev);
+		rc = become_daemon(d, dd->dev);
 	if (!rc)
-		rc = make_bells(w);
+		rc = make_bells(d, dd);
 	if (!rc)
-		rc = venom_thread_start(&w->thread, watcher_main, w);
+		rc = venom_manager_start(d);
 	if (rc)
-		watcher_free(w);
+		dev_free(d);
 	return rc;
 }
 
 static void dev_destroy(struct venom_daemon *d)
 {
 	struct venom_ioc_end e = {.size = sizeof(e)};
-	struct watcher *w = d->broker;
 
-	dev_call(w->dev, VENOM_IOC_END, &e);
-	store_release(&w->quit, 1);
-	ring(w->life_bell);
-	pthread_join(w->thread, NULL);
-	watcher_free(w);
+	dev_call(((struct dev_daemon *)d->own)->dev, VENOM_IOC_END, &e);
+	venom_manager_stop(d);
+	dev_free(d);
 }
 
 /* ---- bells ---- */
 
 static int daemon_fd(struct venom_daemon *d)
 {
-	return ((struct watcher *)d->broker)->server_epfd;
+	return ((struct dev_daemon *)d->own)->server_epfd;
 }
 
 static int daemon_sleep(struct venom_daemon *d, int64_t ns)
@@ -325,14 +309,14 @@ static int daemon_sleep(struct venom_daemon *d, int64_t ns)
 
 static void daemon_bell(struct venom_daemon *d)
 {
-	ring(((struct watcher *)d->broker)->server_bell);
+	ring(((struct dev_daemon *)d->own)->server_bell);
 }
 
 static void wake(struct venom_daemon *d, uint32_t what, uint32_t id)
 {
 	struct venom_ioc_wake w = {.size = sizeof(w), .what = what, .id = id};
 
-	dev_call(((struct watcher *)d->broker)->dev, VENOM_IOC_WAKE, &w);
+	dev_call(((struct dev_daemon *)d->own)->dev, VENOM_IOC_WAKE, &w);
 }
 
 static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
@@ -362,10 +346,13 @@ const struct venom_backend venom_backend_dev = {
 	.daemon_bell = daemon_bell,
 	.wake_shell = wake_shell,
 	.wake_state = wake_state,
-	.lane_free = lane_free,
+	.manage_begin = manage_begin,
+	.manage = manage,
+	.manage_end = manage_end,
 	.lane_evict = lane_evict,
-	.lanes_sync = sync_lanes,
 	.lane_keep = lane_keep,
+	.lane_free = lane_free,
+	.lane_unmap = lane_unmap,
 	.connect = dev_shell_connect,
 	.close = dev_shell_close,
 	.shell_fd = dev_shell_fd,

@@ -5,6 +5,7 @@
  *	../plane/		the hot path: ring.h, lane.h, wake.h, wait.h (spin, then sleep), and barrier.h, the memory orders
  *	daemon.c, shell.c, read.c	the public calls on mapped areas
  *	lanes.c			which shells the daemon serves, and in what turn
+ *	manager.c		the thread that lets shells in and learns of their deaths
  *	config.c		what a user may ask for
  *	look.c			what lookers are told
  *	backend.c		which backend; list and stat
@@ -17,8 +18,8 @@
  *
  * A backend makes and maps areas, rings bells and knows who has died; all else is the same for both.
  *
- * In the daemon's process there may be three threads: the publisher and the server, which are the user's, and
- * the backend's, here called the broker (on the module it only sees who comes and goes).  Each field below that more than one of them touches says so.
+ * In the daemon's process there may be three threads: the publisher and the server, which are the user's, and the
+ * manager.  Each field below that more than one of them touches says so.
  */
 #ifndef VENOM_INTERNAL_H
 #define VENOM_INTERNAL_H
@@ -34,6 +35,7 @@
 
 #include <venom.h>
 #include "plane.h"
+#include "manager.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -74,28 +76,38 @@ struct venom_lane {
 	bool	  behind;	/* so many commands are there that the next ones' lines are asked for */
 	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that is seen to wait, pos + 1... */
 	uint64_t  since;	/* ...and how many of all lanes had been taken when it was first seen */
-	bool	  listed;	/* in daemon.active */
-	bool	  broken;	/* broke the protocol: nothing more is taken */
+	bool	  broken;	/* broke the protocol: nothing more is taken, and the manager throws its shell out */
 	uint32_t  stale;	/* requests to a daemon before us that may still come; see daemon_take */
 
 	/* publisher's */
 	uint32_t signalled_state;
 
-	uint32_t gone;		/* broker sets, server reads: no more commands will come */
+	/* manager's */
+	uint32_t gone;		/* server reads: no more commands will come */
+	bool	 kept;		/* it is gone with commands left, and the server wakes the manager behind the last one */
+	bool	 evicted;
+	struct venom_lane *next;	/* of manager.dead or manager.retired */
+	uint32_t removal;	/* the value of daemon.changes that took it out of lanes[] */
+	uint32_t walk;		/* daemon.walks after that */
 
 	/* the backend's */
 	struct venom_map cmd_map, rsp_map;
-	bool kept;		/* dev: the module knows that it has commands left */
 	/* memfd */
-	int sock;		/* under daemon.lock; -1 once it has hung up */
+	int sock;		/* -1 once it has hung up */
 	int bell;		/* we ring: an eventfd that the shell can only wait for */
 	int their_bell;		/* it rings: an eventfd that we only wait for */
-	bool watching;		/* broker's: has asked to be woken for state */
+	bool watching;		/* has asked to be woken for state */
+};
+
+/* A lane that the server polls.  The lane may be freed before the server knows, so the id is here, too. */
+struct venom_turn {
+	struct venom_lane *lane;
+	uint32_t id;
 };
 
 struct venom_daemon {
 	const struct venom_backend *be;
-	void *broker;			/* the backend's own */
+	void *own;			/* the backend's */
 	char name[VENOM_NAME_MAX + 1];
 	struct venom_geometry geo;
 	struct venom_config cfg;
@@ -109,6 +121,7 @@ struct venom_daemon {
 	uint64_t version;
 	struct venom_version *open;	/* between write_begin and write_commit */
 	uint64_t small;			/* versions up to this size are copied in line, and have no time stamp */
+	uint32_t walks;			/* odd while it walks a lane_list; manager reads */
 
 	/* server's */
 	struct venom_spin spin;
@@ -116,7 +129,8 @@ struct venom_daemon {
 	size_t	 cmd_stride;		/* from one to the next */
 	uint32_t cmd_room;		/* how many there may be */
 	struct venom_lane *found;	/* lane with a command ready, found by the wait */
-	struct venom_lane **active;	/* lanes served: nhot of them polled each turn, the others now and then */
+	struct venom_lane **served;	/* lanes[] as of changes_seen */
+	struct venom_turn *active;	/* the same: nhot of them polled each turn, the others now and then */
 	uint32_t nactive, nhot;
 	uint32_t turn, batch, probe, since_probe;
 	bool	 asleep;		/* about to sleep: look at all lanes */
@@ -127,12 +141,17 @@ struct venom_daemon {
 	uint32_t stop;
 	uint32_t forks;			/* venom_forks() of the process that made it */
 
-	/* server and broker, see barrier.h 7 */
-	uint32_t serving;
-	uint32_t changes_seen;		/* of status->changes; written under lock */
-	bool	 hot_fence;		/* no membarrier(2) here */
-	pthread_mutex_t lock;		/* lanes[] and, while !serving, active[] */
+	/* server writes, manager reads; see barrier.h 7 */
+	uint32_t serving;		/* in a call */
+	uint32_t changes_seen;
+
+	/* manager writes, server and publisher read */
+	uint32_t changes;		/* of lanes[] */
 	struct venom_lane **lanes;	/* by id */
+	struct lane_list waiters;	/* memfd: shells that have asked to be woken for state */
+
+	bool	 hot_fence;		/* no membarrier(2) here */
+	struct manager manager;
 };
 
 /* lanes.c */
@@ -140,42 +159,31 @@ struct venom_daemon {
 #define VENOM_COLD_AFTER  1024	/* polls in vain */
 #define VENOM_COLD_PROBES 4	/* cold lanes looked at in one go */
 
-/* server's side */
-void venom_lanes_refresh(struct venom_daemon *d);
+void venom_lanes_sync(struct venom_daemon *d);
 bool venom_lanes_next(struct venom_daemon *d);
 bool venom_lanes_any(struct venom_daemon *d);
 void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char *why);
-/* broker's side, lock held: after status->changes has moved; and moving it, where that is ours */
-void venom_lanes_settle_locked(struct venom_daemon *d);
-void venom_lanes_changed_locked(struct venom_daemon *d);
-void venom_membarrier(void);		/* a full fence in each thread of this process */
-bool venom_membarrier_daemons(void);	/* in each thread of every process that registered */
+/* A full fence in each thread of this process; and of every process that registered. */
+void venom_membarrier(void);
+bool venom_membarrier_daemons(void);
 bool venom_membarrier_register(void);
 
+/* The server begins a call: it uses no lane that has vanished before.  (model: manager) */
 static inline void serve_enter(struct venom_daemon *d)
 {
 	store_relaxed(&d->serving, 1);
 	if (d->hot_fence)
 		fence_full();
 	else
-		compiler_barrier();	/* pairs with venom_membarrier in venom_lanes_settle_locked */
-	if (load_acquire(&d->status->changes) != load_acquire(&d->changes_seen))
-		venom_lanes_refresh(d);
+		compiler_barrier();	/* pairs with venom_membarrier in fence_all */
+	if (load_relaxed(&d->changes) != d->changes_seen)
+		venom_lanes_sync(d);
 }
 
-/* What the broker has left to us meanwhile is taken up here: nobody may call again for a long time. */
+/* It ends the call: what the manager frees from now on, it has done with.  (model: manager) */
 static inline void serve_leave(struct venom_daemon *d)
 {
-	for (;;) {
-		store_release(&d->serving, 0);
-		if (d->hot_fence)
-			fence_full();
-		else
-			compiler_barrier();	/* pairs with venom_membarrier in venom_lanes_settle_locked */
-		if (load_acquire(&d->status->changes) == load_acquire(&d->changes_seen))
-			return;
-		serve_enter(d);
-	}
+	store_release(&d->serving, 0);	/* pairs with the acquire in is_over */
 }
 
 /* ---- the shell ------------------------------------------------------------- */
@@ -221,7 +229,7 @@ struct venom_shell {
 	bool	 unfenced;		/* the last arm for room had no membarrier */
 	bool	 unarmed;		/* the last arm for state found no daemon: another may be here by now */
 	bool	 watching;		/* the publisher knows that we may sleep */
-	bool	 watch_asked;		/* memfd: the broker has been told */
+	bool	 watch_asked;		/* memfd: the manager has been asked */
 	bool	 dead;			/* the daemon is */
 	int64_t	 next_check;
 	uint32_t idle;			/* calls that found nothing to do */
@@ -237,7 +245,7 @@ struct venom_shell {
 
 /*
  * Death.  status->daemon tells of an ending daemon, and on the module of a dead one; status->owner of a killed one: the
- * kernel marks that word when the owner exits (see memfd_broker.c).  The epoch tells that another has come in the
+ * kernel marks that word when the owner exits (see memfd_daemon.c).  The epoch tells that another has come in the
  * meantime, and our own word in shell[] that we were thrown out: its `life` does, or its generation, if the id is another
  * shell's by now.  All are read without a system call.  But a marked owner's other threads may still run for some
  * microseconds: only the backend's alive() says that it can write no more, so the news is confirmed there before
@@ -288,11 +296,14 @@ struct venom_backend {
 	void (*daemon_bell)(struct venom_daemon *d);			/* wake the own server; async-signal-safe */
 	void (*wake_shell)(struct venom_daemon *d, struct venom_lane *l);
 	void (*wake_state)(struct venom_daemon *d);
-	void (*lane_free)(struct venom_daemon *d, struct venom_lane *l);	/* d->lock held */
+	/* manager's */
+	void (*manage_begin)(struct venom_daemon *d);
+	void (*manage)(struct venom_daemon *d, void *of, uint32_t events);	/* an event of what it watches in manager.epfd */
+	void (*manage_end)(struct venom_daemon *d);
 	void (*lane_evict)(struct venom_daemon *d, struct venom_lane *l);
-	/* NULL where the broker has done it; d->lock held: mark the lanes that are gone, and add those that have come */
-	void (*lanes_sync)(struct venom_daemon *d);
 	void (*lane_keep)(struct venom_daemon *d, struct venom_lane *l);	/* it is gone, with commands left; or NULL */
+	void (*lane_free)(struct venom_daemon *d, struct venom_lane *l);	/* its id is free; or NULL */
+	void (*lane_unmap)(struct venom_daemon *d, struct venom_lane *l);	/* and free all that it has */
 
 	/* shell */
 	int  (*connect)(struct venom_shell *s);

@@ -2,10 +2,9 @@
 /*
  * Which shells the daemon serves, and in what turn.
  *
- * d->lanes[] is what the backend's broker knows, by id; d->active[] is what the server polls.  The broker
- * (on the module: the kernel) announces a change in status->changes, and the server picks it up with venom_lanes_refresh() the
- * next time that it looks; while the server is not in a call, the broker refreshes in its stead, so
- * that the lanes of the dead are freed even where nobody receives.
+ * d->lanes[] is what the manager has, by id; d->served[] is the server's own copy of it, and d->active[] the same lanes in
+ * the order in which it polls them.  The manager counts its changes in d->changes; when that differs from d->changes_seen the
+ * server syncs: it copies what has changed, and waits for nothing.
  *
  * Turns: hot lanes are polled one after the other, a batch of commands each at most.  With many lanes, those idle
  * for a while go cold: only a few of them are looked at, now and then, so that the cost of a poll
@@ -41,21 +40,24 @@ static bool lane_ready(const struct venom_lane *l)
 
 static void swap_lanes(struct venom_daemon *d, uint32_t a, uint32_t b)
 {
-	struct venom_lane *l = d->active[a];
+	struct venom_turn t = d->active[a];
 
 	d->active[a] = d->active[b];
-	d->active[b] = l;
+	d->active[b] = t;
 }
 
 static void list_add(struct venom_daemon *d, struct venom_lane *l)
 {
-	l->listed = true;
-	d->active[d->nactive] = l;
+	d->active[d->nactive] = (struct venom_turn){.lane = l, .id = l->id};
 	swap_lanes(d, d->nactive++, d->nhot++);
 }
 
-static void list_del(struct venom_daemon *d, uint32_t i)
+static void list_del(struct venom_daemon *d, uint32_t id)
 {
+	uint32_t i = 0;
+
+	while (d->active[i].id != id)
+		i++;
 	if (i < d->nhot) {
 		swap_lanes(d, i, --d->nhot);
 		i = d->nhot;
@@ -65,63 +67,31 @@ static void list_del(struct venom_daemon *d, uint32_t i)
 		d->turn = d->batch = 0;
 }
 
-/* Bring active[] up to what lanes[] is; free the lanes of the dead once they are empty.  Lock held. */
-static void refresh_locked(struct venom_daemon *d)
+/* A lane that has vanished may be freed already: its pointer is compared, and not followed.  (model: manager) */
+void venom_lanes_sync(struct venom_daemon *d)
 {
-	uint32_t id, changes = load_acquire(&d->status->changes);
+	uint32_t changes = load_acquire(&d->changes); /* pairs with the release in changed */
 
-	if (d->be->lanes_sync)
-		d->be->lanes_sync(d);
-	for (id = 0; id < d->geo.max_clients; id++)
-		if (d->lanes[id] && !d->lanes[id]->listed)
-			list_add(d, d->lanes[id]);
-	for (uint32_t i = 0; i < d->nactive;) {
-		struct venom_lane *l = d->active[i];
+	for (uint32_t id = 0; id < d->geo.max_clients; id++) {
+		struct venom_lane *l = load_acquire(&d->lanes[id]); /* pairs with the release in venom_manager_add */
 
-		if (!load_acquire(&l->gone) || lane_ready(l)) {
-			if (load_relaxed(&l->gone) && d->be->lane_keep)
-				d->be->lane_keep(d, l);
-			i++;
+		if (l == d->served[id])
 			continue;
-		}
-		list_del(d, i);
-		d->lanes[l->id] = NULL;
-		if (d->found == l)
-			d->found = NULL;
-		d->be->lane_free(d, l);
+		if (d->served[id])
+			list_del(d, id);
+		if (l)
+			list_add(d, l);
+		d->served[id] = l;
 	}
-	store_release(&d->changes_seen, changes);
-}
-
-void venom_lanes_refresh(struct venom_daemon *d)
-{
-	pthread_mutex_lock(&d->lock);
-	refresh_locked(d);
-	pthread_mutex_unlock(&d->lock);
-}
-
-void venom_lanes_settle_locked(struct venom_daemon *d)
-{
-	if (d->hot_fence)
-		fence_full();
-	else
-		venom_membarrier(); /* pairs with compiler_barrier in serve_enter */
-	if (!load_acquire(&d->serving))
-		refresh_locked(d);
-}
-
-void venom_lanes_changed_locked(struct venom_daemon *d)
-{
-	store_release(&d->status->changes, d->status->changes + 1);
-	venom_lanes_settle_locked(d);
+	store_release(&d->changes_seen, changes); /* pairs with the acquire in is_over */
 }
 
 void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char *why)
 {
 	venom_log("%s: shell %u (pid %u) is thrown out: %s", d->name, l->id, l->cred.pid, why);
-	l->broken = true;
+	store_release(&l->broken, true); /* pairs with the acquire in venom_manager_evict */
 	count_up(&d->state->evicted, 1);
-	d->be->lane_evict(d, l);
+	venom_manager_wake(d);
 }
 
 /* Look at some cold lanes; one that has something to say becomes hot, and goes first; whose turn it is stays so. */
@@ -131,7 +101,7 @@ static struct venom_lane *probe_cold(struct venom_daemon *d)
 	for (uint32_t i = 0; i < VENOM_COLD_PROBES && d->nactive > d->nhot; i++) {
 		uint32_t cold = d->nactive - d->nhot;
 		uint32_t at = d->nhot + d->probe++ % cold;
-		struct venom_lane *l = d->active[at];
+		struct venom_lane *l = d->active[at].lane;
 
 		if (lane_ready(l)) {
 			l->idle = 0;
@@ -154,7 +124,7 @@ static struct venom_lane *next_in_turn(struct venom_daemon *d)
 	}
 	/* Once round, and once more the one whose batch had run out. */
 	for (uint32_t i = 0; d->nhot && i <= d->nhot; i++) {
-		l = d->active[d->turn];
+		l = d->active[d->turn].lane;
 		if (d->batch < VENOM_BATCH && lane_ready(l)) {
 			d->batch++;
 			l->idle = 0;
@@ -182,7 +152,7 @@ static struct venom_lane *next_by_arrival(struct venom_daemon *d)
 	uint64_t best_time = 0, taken = d->state->commands, others = 0;
 
 	for (uint32_t i = 0; i < d->nactive; i++) {
-		struct venom_lane *l = d->active[i];
+		struct venom_lane *l = d->active[i].lane;
 		uint64_t t;
 
 		if (!lane_ready(l))
@@ -217,9 +187,9 @@ bool venom_lanes_next(struct venom_daemon *d)
 bool venom_lanes_any(struct venom_daemon *d)
 {
 	for (uint32_t i = 0; i < d->nactive; i++) {
-		if (!lane_ready(d->active[i]))
+		if (!lane_ready(d->active[i].lane))
 			continue;
-		d->active[i]->idle = 0;
+		d->active[i].lane->idle = 0;
 		if (i >= d->nhot)
 			swap_lanes(d, i, d->nhot++);
 		return true;

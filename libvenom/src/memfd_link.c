@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: a connection to a broker, for a shell or for a process that only looks.
+ * Embedded backend: a connection to a daemon's manager, for a shell or for a process that only looks.
  *
  *	link_dial	find the channel in its place (memfd_path.c), connect to its socket
  *	link_tell, link_hear	one message there, one back
@@ -27,7 +27,7 @@ int link_silent(void)
 	return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
 }
 
-/* Wait for the broker's next message: 1, or 0 when the time is up. */
+/* Wait for the manager's next message: 1, or 0 when the time is up. */
 int link_wait(int sock, int pidfd, int64_t timeout_ns)
 {
 	struct pollfd p[2] = {{.fd = sock, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
@@ -63,7 +63,7 @@ static int dial_socket(int sock, const struct sockaddr_un *addr, int64_t patienc
 	struct timeval tv;
 
 	for (;;) {
-		/* A stopped broker's backlog may be full; and each signal would begin the wait anew. */
+		/* A stopped manager's backlog may be full; and each signal would begin the wait anew. */
 		tv = (struct timeval){.tv_sec = left / 1000000000, .tv_usec = left % 1000000000 / 1000};
 		if (left)
 			setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -183,7 +183,7 @@ int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd)
 
 	if (rc == -ETOOMANYREFS)
 		return -EMFILE; /* with its sentence */
-	/* A broker that hung up may have said why. */
+	/* A manager that hung up may have said why. */
 	return rc == -EPIPE ? 0 : rc;
 }
 

@@ -101,7 +101,7 @@ int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_st
 }
 
 /*
- * All that are there are asked first, some dozens at a time, and then have a moment to answer.  Their brokers do nothing else:
+ * All that are there are asked first, some dozens at a time, and then have a moment to answer.  Their managers do nothing else:
  * a process that doesn't is stopped, or starved, and is listed as silent.
  */
 #define ASK_AT_ONCE 64

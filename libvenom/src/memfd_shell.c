@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: the shell's side of the broker.
+ * Embedded backend: the shell's side of what the manager does.
  *
  *	memfd_connect = link_dial (the socket) -> HELLO -> map the state -> make commands[i] -> ATTACH -> map the rest
  */
@@ -113,7 +113,7 @@ static int connect_once(struct venom_shell *s)
 	rc = open_state(s, fds[FD_STATE]);
 	if (!rc)
 		rc = attach(s);
-	/* The rest while the broker looks at that. */
+	/* The rest while the manager looks at that. */
 	if (!rc)
 		rc = open_rest(s, fds);
 	close_fd(&fds[FD_STATUS]);
@@ -179,7 +179,7 @@ void memfd_wake_daemon(struct venom_shell *s)
 	ring(s->bell);
 }
 
-/* Whether a message of the broker wakes us, too: its end always does. */
+/* Whether a message of the manager wakes us, too: its end always does. */
 static int heed(struct venom_shell *s, uint32_t messages)
 {
 	struct epoll_event ev = {.events = EPOLLRDHUP | messages, .data.ptr = s};

@@ -122,7 +122,7 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 }
 
 /*
- * Why a broker may say no, as it says it, as it is told to the caller, and in a sentence.  Any other number is a liar's,
+ * Why a manager may say no, as it says it, as it is told to the caller, and in a sentence.  Any other number is a liar's,
  * and the caller would take it for an errno of this side.
  */
 static const struct refusal {

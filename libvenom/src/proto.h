@@ -3,7 +3,7 @@
  * What the two sides of the embedded backend say to each other, over the daemon's SOCK_SEQPACKET socket.
  * One packet is one message; both ends are on one machine, so words are in its byte order.
  *
- *	shell				broker (a thread in the daemon's process)
+ *	shell				manager (a thread in the daemon's process)
  *	HELLO		->		who is it (SO_PEERCRED), may it read, is there an id left
  *			<-		WELCOME + status, state, responses[i], bell (an epoll), their_bell (an eventfd)
  *	maps and checks the state, for what size all is of; makes, maps and seals commands[i]
@@ -17,7 +17,7 @@
  *	LOOK		->		instead of HELLO: what is the channel, who is there
  *			<-		LOOKED
  *
- * A message with an error (negative errno) says no, and then the broker hangs up.
+ * A message with an error (negative errno) says no, and then the manager hangs up.
  */
 #ifndef VENOM_PROTO_H
 #define VENOM_PROTO_H
@@ -111,7 +111,7 @@ int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error
 int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
 ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds);
 void proto_close(int *fds, int *nfds);
-/* What the broker says for this errno of its own. */
+/* What the manager says for this errno of its own. */
 int proto_refusal(int err);
 int peer_cred(int sock, struct venom_cred *cred);
 /* A pidfd of the other end's process, or -1 where that can't be had (it is then its socket alone that tells). */
@@ -165,7 +165,7 @@ int name_restore(struct name *n, uint32_t mode, int *listener);
 
 /* ---- memfd_link.c -------------------------------------------------------------- */
 
-#define ANSWER_NS 10000000000	/* how long a broker may take; it is a thread that does nothing else */
+#define ANSWER_NS 10000000000	/* how long a manager may take; it is a thread that does nothing else */
 
 struct link {
 	int sock, pidfd;
@@ -178,7 +178,7 @@ int link_dial_place(struct link *k, const struct place *p, const char *name, int
 void link_close(struct link *k);
 /* Whether the other end is there to stay. */
 bool link_alive(int sock, int pidfd);
-/* Wait for the broker's next message: 1, or 0 when the time is up. */
+/* Wait for the manager's next message: 1, or 0 when the time is up. */
 int link_wait(int sock, int pidfd, int64_t timeout_ns);
 int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd);
 int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds);

@@ -9,7 +9,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 b=build/aarch64/orders cross=aarch64-linux-gnu
-files=(daemon shell read lanes memfd_broker dev_daemon)
+files=(daemon shell read lanes manager memfd_daemon memfd_conn dev_daemon)
 
 # The pair in the list (-: one that is told at its place), file, function, and what must be there in this order: ld and st
 # are plain, ldacq and strel ordered, full and acq fences (one for release is a full one here), ...() a call; "^" is the
@@ -35,24 +35,32 @@ list='
 5 daemon       venom_must_wake            ^ full venom_asleep()
 5 daemon       venom_daemon_respond       venom_slot_fill() * wake_for_answer()
 5 daemon       wake_for_answer            ^ venom_must_wake()
-5 memfd_broker wake_state                 full ldacq ldacq * venom_asleep()
+5 memfd_daemon wake_state                 full ldacq ldacq * venom_asleep()
 5 dev_daemon   wake_state                 ^ full ld
 5 shell        wake_daemon                ^ venom_must_wake()
 5 shell        venom_arm                  ^ st full
 5 shell        shell_arm                  venom_arm() * venom_membarrier_daemons()
 5 daemon       daemon_arm                 venom_arm()
 6 daemon       commit                     ^ venom_ring_commit() ld
-6 memfd_broker conn_watch                 strel * strel * strel * venom_membarrier() proto_send()
-7 daemon       serve_enter                ^ st full ldacq ldacq
+6 memfd_conn   conn_watch                 lane_list_add() * strel * venom_membarrier() proto_send()
+6 manager      lane_list_add              strel * strel
+7 manager      venom_manager_add          ^ strel changed() full
+7 manager      changed                    ^ strel
+7 lanes        venom_lanes_sync           ^ ldacq * ldacq * strel
+7 manager      retire                     ^ strel changed()
+7 manager      venom_manager_tidy         retire() * fence_all() * ldacq * is_over()
+7 manager      fence_all                  ^ full * venom_membarrier()
+7 manager      is_over                    ^ ldacq * ldacq * ldacq
+7 daemon       serve_enter                ^ st full ld
 7 daemon       serve_leave                ^ strel
-7 lanes        venom_lanes_changed_locked ^ strel venom_lanes_settle_locked()
-7 lanes        venom_lanes_settle_locked  ^ full venom_membarrier() ldacq
-- daemon       wait_sleep                 serve_leave() full ldacq
+7 memfd_daemon wake_state                 ^ st full ldacq * strel
+7 manager      venom_manager_gone         ^ st
+7 manager      is_done                    is_drained() * fence_all() is_drained()
+7 manager      is_drained                 ^ ldacq ldacq
+7 daemon       lane_advance               ^ venom_lane_advance() full venom_asleep() * ld
 - daemon       lane_pass                  venom_slot_fill() wake_for_answer() lane_advance()
 - shell        resumed                    ^ venom_lane_taken()
 - shell        venom_shell_gone           ldacq * ldacq
-- memfd_broker wake_state                 ^ st full ldacq * strel
-- memfd_broker waiters_remove             strel * full * ldacq
 '
 
 # code FILE: its functions, a line each: the name, and the instructions that matter.  Not those on the stack, nor those

@@ -40,7 +40,7 @@ static void *room(struct venom_map *map, uint64_t size)
 	return memset(map->p, 0, size);
 }
 
-static void lane_free(struct venom_daemon *dm, struct venom_lane *l)
+static void lane_unmap(struct venom_daemon *dm, struct venom_lane *l)
 {
 	(void)dm;
 	fuzz_peaceful(l->cmd_map.p);
@@ -73,9 +73,7 @@ static int create(struct venom_daemon *dm)
 
 static void destroy(struct venom_daemon *dm)
 {
-	for (uint32_t i = 0; i < dm->geo.max_clients; i++)
-		if (dm->lanes[i])
-			lane_free(dm, dm->lanes[i]);
+	venom_manager_close(dm);
 	free(dm->state_map.p);
 	free(dm->status_map.p);
 }
@@ -109,7 +107,7 @@ static void no_bell(struct venom_daemon *dm)
 
 static void no_wake(struct venom_daemon *dm, struct venom_lane *l)
 {
-	FUZZ_CHECK(l == dm->lanes[l->id] || load_relaxed(&l->gone));
+	FUZZ_CHECK(l == dm->lanes[l->id]);
 }
 
 static void no_ring(struct venom_shell *s)
@@ -132,8 +130,8 @@ static const struct venom_backend memory = {
 	.daemon_bell = no_bell,
 	.wake_shell = no_wake,
 	.wake_state = no_bell,
-	.lane_free = lane_free,
 	.lane_evict = lane_evict,
+	.lane_unmap = lane_unmap,
 	.close = no_ring,
 	.shell_sleep = shell_sleep,
 	.wake_daemon = no_ring,
@@ -171,8 +169,9 @@ static struct venom_lane *lane_make(uint32_t id, bool may_command)
 	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, d->epoch, id, l->generation);
 	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, venom_command_head(d->geo.flags), d->geo.cmd_size);
 	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, sizeof(struct venom_slot), d->geo.resp_size);
-	d->lanes[id] = l;
-	venom_lanes_changed_locked(d);
+	d->status->shell[id].generation = l->generation;
+	d->status->shell[id].life = VENOM_SHELL_ALIVE;
+	venom_manager_add(d, l);
 	return l;
 }
 
@@ -190,7 +189,6 @@ int venom_backend_connect(struct venom_shell *s)
 	s->state = d->state;
 	s->cmd = l->cmd_map.p;
 	s->rsp = l->rsp;
-	d->status->shell[HONEST].life = VENOM_SHELL_ALIVE;
 	return 0;
 }
 
@@ -245,8 +243,10 @@ static struct venom_lane *hostile_lane(void)
 
 static void leave(struct venom_lane *l)
 {
-	store_release(&l->gone, 1);
-	venom_lanes_changed_locked(d);
+	if (l->gone)
+		return;
+	d->status->shell[l->id].life = VENOM_SHELL_NONE;
+	venom_manager_gone(d, l);
 }
 
 /* Some words of its lane. */
@@ -393,6 +393,9 @@ static void step(void)
 	char buf[1024] = {0};
 	int rc;
 
+	/* What the manager does meanwhile. */
+	venom_manager_evict(d);
+	venom_manager_tidy(d);
 	switch (fuzz_byte() % 16) {
 	case 0:
 	case 1:

@@ -88,11 +88,10 @@ static void publish(struct venom_daemon *d, uint64_t turn)
 
 static void guard_lanes(struct venom_daemon *d)
 {
-	pthread_mutex_lock(&d->lock);
-	for (uint32_t id = 0; id < d->geo.max_clients; id++)
-		if (d->lanes[id])
-			vt_guard(d->lanes[id]->rsp_map.p, d->lanes[id]->rsp_map.size);
-	pthread_mutex_unlock(&d->lock);
+	serve_enter(d);
+	for (uint32_t i = 0; i < d->nactive; i++)
+		vt_guard(d->active[i].lane->rsp_map.p, d->active[i].lane->rsp_map.size);
+	serve_leave(d);
 }
 
 /* Receive as one may: one, some, or told by the descriptor. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sleep and wake on state, embedded (barrier.h 5 and 6): a publisher that skips fence and look as long as nobody has asked
- * to be woken leaves nobody asleep with a newer version there; and the broker frees no lane that it still looks at.
+ * to be woken leaves nobody asleep with a newer version there; and the manager frees no lane that it still looks at.
  *
- * models: commit wake_state conn_watch waiters_remove memfd_watch shell_arm shell_disarm venom_arm
- * models: venom_asleep
+ * models: commit wake_state conn_watch lane_list_add lane_list_remove venom_manager_tidy is_over memfd_watch shell_arm
+ * models: shell_disarm venom_arm venom_asleep
  *
- * One shell, which asks the broker at any time, waits for version after version, and may die at any step; the broker then
- * takes it off the list and gives its lane to somebody else.  A lane is two words here: LANE, what the broker wrote there
+ * One shell, which asks the manager at any time, waits for version after version, and may die at any step; the manager then
+ * takes it off the list and gives its lane to somebody else.  A lane is two words here: LANE, what the manager wrote there
  * before it put it on the list, and RUNG, the publisher's signalled_state.  A lost wake shows as an end that is none.
  *
  * HOT_FENCE is a daemon that could not register for membarrier(2): its state_waiters never is 0.
@@ -19,7 +19,7 @@
 #define STATE_WAITERS	1
 #define WAITER		2	/* waiters[0] */
 #define NWAITERS	3
-#define RINGING		4
+#define WALKS		4
 #define LANE		5
 #define RUNG		6
 #define SLEEPS		7	/* commands.sleeping */
@@ -27,8 +27,8 @@
 #define THREADS		3
 #define SHELL		0	/* a process and its bell; and the socket's two ends */
 #define PUBLISHER	1
-#define BROKER		2
-#define TO_BROKER	1
+#define MANAGER		2
+#define TO_MANAGER	1
 #define TO_SHELL	2
 #define BELLS		3
 #define LOCKS		1
@@ -43,6 +43,15 @@ bool killed;
 
 inline shell_ready() { atomic { load(VERSION, ACQUIRE, got); ready = got > seen; seen = got; got = 0 } }
 
+inline fence_all()
+{
+#ifdef MEMBARRIER
+	membarrier(PUBLISHER)
+#else
+	fence_full()
+#endif
+}
+
 active proctype shell()
 {
 	byte seen, arm, got;
@@ -55,7 +64,7 @@ active proctype shell()
 		shell_ready();
 		if
 		:: !ready && !watching ->		/* memfd_watch: once */
-			ring_bell(TO_BROKER);
+			ring_bell(TO_MANAGER);
 			sleep_on(TO_SHELL);
 			watching = true;
 			shell_ready()
@@ -82,12 +91,12 @@ active proctype shell()
 		ready = false
 	od;
 gone:	killed = true;
-	ring_bell(TO_BROKER)				/* hangs up */
+	ring_bell(TO_MANAGER)				/* hangs up */
 }
 
 inline publisher_wake()
 {
-	store(RINGING, 1, RELAXED);			/* removed: a lane that is looked at is freed */
+	store(WALKS, walks + 1, RELAXED);		/* removed: a lane that is looked at is freed */
 	fence_full();					/* removed: the look at its word before the version */
 	load(NWAITERS, ACQUIRE, got);
 	if
@@ -110,12 +119,13 @@ inline publisher_wake()
 	:: else
 	fi;
 	got = 0;
-	store(RINGING, 0, RELEASE)			/* relaxed: a lane that has been written to is freed */
+	walks = walks + 2;
+	store(WALKS, walks, RELEASE)			/* relaxed: a lane that has been written to is freed */
 }
 
 active proctype publisher()
 {
-	byte version, rung, got;
+	byte version, rung, got, walks;
 
 	do
 	:: version < VERSIONS ->
@@ -133,9 +143,9 @@ active proctype publisher()
 	od
 }
 
-active proctype broker()
+active proctype manager()
 {
-	byte got;
+	byte got, walk;
 	bool watching, used;
 
 	if
@@ -144,7 +154,7 @@ active proctype broker()
 	fi;
 	store(LANE, 1, RELAXED);
 end:	do
-	:: sleep_on(TO_BROKER);
+	:: sleep_on(TO_MANAGER);
 		if
 		:: !killed && !watching ->		/* conn_watch */
 			store(WAITER, 1, RELEASE);	/* relaxed: a lane before what is in it */
@@ -160,16 +170,21 @@ end:	do
 #else
 			ring_bell(TO_SHELL)
 #endif
-		:: killed ->				/* waiters_remove, lane_free */
+		:: killed ->				/* lane_list_remove, venom_manager_tidy */
 			if
 			:: watching ->
 				store(WAITER, 0, RELEASE);	/* removed: a freed lane in the list */
 				store(STATE_WAITERS, 0, RELAXED);
-				fence_full();		/* removed: ringing unseen, and the lane's removal too */
+			:: else
+			fi;
+			fence_all();			/* removed: a walk unseen, and the lane's removal too */
+			load(WALKS, ACQUIRE, walk);	/* relaxed: a lane that has been written to is freed */
+			if
+			:: walk % 2 ->			/* broken :: false ->: a lane that is looked at is freed; is_over */
 				do
-				:: load(RINGING, ACQUIRE, got);	/* relaxed: a lane that has been written to is freed */
+				:: load(WALKS, ACQUIRE, got);	/* relaxed: a lane that has been written to is freed */
 					if
-					:: got
+					:: got == walk
 					:: else -> break
 					fi
 				od

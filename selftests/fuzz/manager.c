@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The embedded broker, whose socket gets any messages with any descriptors, from peers that stop half-way.
+ * The embedded backend's manager, whose socket gets any messages with any descriptors, from peers that stop half-way.
  *
  * One daemon lives through all inputs, and one honest shell with it.  Each input is some hostile connections: what they
- * send, in what order, and what they then write to their lanes.  After each message the broker has answered or hung up; after
+ * send, in what order, and what they then write to their lanes.  After each message the manager has answered or hung up; after
  * each input the honest shell's state and answers are as ever, another can come, and the daemon holds no more than before.
  */
 #include <fcntl.h>
@@ -65,7 +65,7 @@ static void leave(struct peer *p)
 		close(p->fd[--p->nfds]);
 }
 
-/* What the broker has to say: it must say something, or hang up. */
+/* What the manager has to say: it must say something, or hang up. */
 static void listen_to(struct peer *p)
 {
 	struct pollfd pfd = {.fd = p->sock, .events = POLLIN};

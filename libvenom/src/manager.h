@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The manager: the library's own thread in the daemon's process, on both backends.
+ *
+ * It lets shells in, learns of their deaths, and makes, maps and frees their lanes.  The server and the publisher see a
+ * finished lane appear by one pointer and vanish again.  They share no lock with the manager, and make no system call for
+ * it but to wake it (barrier.h 7).
+ *
+ *	venom_manager_add	a lane appears in daemon.lanes[]
+ *	venom_manager_gone	its shell is dead; the server still takes what it has sent
+ *	venom_manager_tidy	all of that is taken: the lane vanishes, and is freed once neither server nor publisher can
+ *				have its pointer any more
+ */
+#ifndef VENOM_MANAGER_H
+#define VENOM_MANAGER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct venom_daemon;
+struct venom_lane;
+
+struct manager {
+	pthread_t thread;
+	int epfd;
+	int bell;		/* the server wakes it: a lane is broken, or a dead shell's is empty; and the end */
+	uint32_t stop;
+	struct venom_lane *dead;	/* in daemon.lanes[], but the shell is dead */
+	struct venom_lane *retired;	/* no longer there, and not freed yet */
+	uint32_t nretired;
+	int64_t nap_ns;		/* until the next look at the retired; -1: there are none */
+};
+
+/* Lanes that the publisher walks; the manager adds and removes them. */
+struct lane_list {
+	struct venom_lane **lane;	/* NULL: a free place */
+	uint32_t n;			/* places that are in use, or once were: never goes down */
+};
+
+void venom_manager_init(struct venom_daemon *d);
+int venom_manager_open(struct venom_daemon *d);	/* its descriptors: backends add what is theirs to epfd */
+int venom_manager_start(struct venom_daemon *d);
+void venom_manager_stop(struct venom_daemon *d);
+void venom_manager_close(struct venom_daemon *d);	/* and free all lanes */
+
+/* Any thread's */
+void venom_manager_wake(struct venom_daemon *d);
+
+/* The manager's own */
+void venom_manager_add(struct venom_daemon *d, struct venom_lane *l);
+void venom_manager_gone(struct venom_daemon *d, struct venom_lane *l);
+void venom_manager_evict(struct venom_daemon *d);	/* the shells whose lanes are broken */
+void venom_manager_tidy(struct venom_daemon *d);
+void lane_list_add(struct lane_list *list, struct venom_lane *l);
+void lane_list_remove(struct lane_list *list, const struct venom_lane *l);
+
+#endif /* VENOM_MANAGER_H */

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Embedded backend: the manager's connections, one for each shell, and what it does for them in the place of the kernel
+ * module (proto.h).
+ *
+ *	conn_accept -> conn_hello -> conn_attach	a shell comes
+ *	conn_drop					it goes: hang-up, or its pidfd
+ *
+ * Bells.  The daemon makes both eventfds of a shell, so that no shell can make it block: the one that it
+ * rings (lane.bell) it keeps to itself, and the shell gets an epoll that watches it; a shared eventfd's O_NONBLOCK and count
+ * could be changed under the daemon's write.  The one that the shell rings (lane.their_bell) the daemon
+ * only ever watches.  Both are edge-triggered and never read.  (A socket for the shell to ring could not be made to block
+ * it by a hostile daemon, as a shared eventfd can; but it would have to be read, and with what a shell sends on it may
+ * come descriptors, whose close can keep the reader: the server.  Who is to be protected is the daemon.)
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include "memfd_daemon.h"
+
+/* A connection; once it has attached, a shell. */
+struct conn {
+	struct conn *next, **prev;
+	int sock, pidfd;
+	struct venom_cred cred;
+	bool may_read, may_command;
+	bool attached;
+	struct venom_lane *lane; /* from HELLO on */
+};
+
+/* ---- who may ------------------------------------------------------------------ */
+
+static bool in_group(int sock, const struct venom_cred *cred, gid_t gid)
+{
+	gid_t few[64], *groups = few;
+	socklen_t len = sizeof(few);
+	bool found = false;
+	int rc;
+
+	if (cred->gid == gid)
+		return true;
+	rc = getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len);
+	if (rc && errno == ERANGE) { /* len says how many there are: 65536 at most */
+		groups = malloc(len);
+		rc = groups ? getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len) : -1;
+	}
+	for (size_t i = 0; !rc && !found && i < len / sizeof(gid_t); i++)
+		found = groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
+}
+
+static void conn_rights(struct memfd_daemon *m, struct conn *c)
+{
+	uint32_t bits = m->d->cfg.mode;
+
+	if (c->cred.uid == 0)
+		bits = 06;
+	else if (c->cred.uid == geteuid())
+		bits >>= 6;
+	else if (in_group(c->sock, &c->cred, m->name.gid))
+		bits >>= 3;
+	c->may_read = bits & 04;
+	c->may_command = bits & 02;
+}
+
+/* ---- lanes --------------------------------------------------------------------- */
+
+/* Out of an epoll by hand: a close alone doesn't do it while a forked child, or the other end, has the file too. */
+static void unwatch(int epfd, int fd)
+{
+	if (fd >= 0)
+		epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+void memfd_lane_unmap(struct venom_daemon *d, struct venom_lane *l)
+{
+	unwatch(((struct memfd_daemon *)d->own)->server_epfd, l->their_bell);
+	area_unmap(&l->cmd_map);
+	area_unmap(&l->rsp_map);
+	close_fd(&l->bell);
+	close_fd(&l->their_bell);
+	free(l->tags);
+	free(l);
+}
+
+/* The hang-up is an event like any other: conn_drop does the rest. */
+void memfd_lane_evict(struct venom_daemon *d, struct venom_lane *l)
+{
+	(void)d;
+	shutdown(l->sock, SHUT_RDWR);
+}
+
+/* Users other than root and the daemon's have half of the ids at the most, each: so none of them keeps the owner out. */
+static bool has_share(struct memfd_daemon *m, uid_t uid)
+{
+	struct venom_daemon *d = m->d;
+	uint32_t has = 0;
+
+	if (!uid || uid == geteuid())
+		return false;
+	for (uint32_t i = 0; i < d->geo.max_clients; i++)
+		has += d->lanes[i] && d->lanes[i]->cred.uid == uid;
+	for (struct conn *c = m->conns; c; c = c->next)
+		has += !c->attached && c->lane && c->cred.uid == uid;
+	return has >= (d->geo.max_clients + 1) / 2;
+}
+
+static int free_id(struct memfd_daemon *m, uid_t uid)
+{
+	struct venom_daemon *d = m->d;
+
+	venom_manager_tidy(d); /* some may be drained by now */
+	for (uint32_t i = 0; i < d->geo.max_clients && !has_share(m, uid); i++)
+		if (!d->lanes[i] && !m->reserved[i])
+			return i;
+	return -EUSERS;
+}
+
+static int lane_make(struct memfd_daemon *m, struct conn *c, int *rsp_fd, int *bell_fd)
+{
+	struct venom_daemon *d = m->d;
+	int id = free_id(m, c->cred.uid), rc;
+	struct venom_lane *l;
+
+	*rsp_fd = *bell_fd = -1;
+	if (id < 0)
+		return id;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	l->sock = -1;
+	l->id = id;
+	l->generation = ++m->generation;
+	l->cred = c->cred;
+	l->may_command = c->may_command;
+	l->bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	l->their_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	*bell_fd = venom_own(epoll_create1(EPOLL_CLOEXEC));
+	rc = l->bell < 0 || l->their_bell < 0 || *bell_fd < 0 ? -errno : 0;
+	if (!rc)
+		rc = epoll_watch(*bell_fd, l->bell, EPOLLIN | EPOLLET, NULL);
+	if (!rc)
+		rc = epoll_watch(m->server_epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
+	if (!rc)
+		rc = area_make(&l->rsp_map, rsp_fd, "responses", venom_responses_bytes(&d->geo), 0);
+	if (rc)
+		goto fail;
+	l->rsp = l->rsp_map.p;
+	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, m->d->epoch, l->id, l->generation);
+	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, sizeof(struct venom_slot), d->geo.resp_size);
+	l->tags = venom_zeroes("table of requests", l->out.mask + 1UL, sizeof(*l->tags));
+	if (!l->tags) {
+		rc = -ENOMEM;
+		goto fail;
+	}
+	c->lane = l;
+	m->reserved[id] = true;
+	return 0;
+
+fail:
+	close_fd(rsp_fd);
+	close_fd(bell_fd);
+	memfd_lane_unmap(d, l);
+	return rc;
+}
+
+/* ---- connections ---------------------------------------------------------------- */
+
+/* Not just closed: a child that clone(2) made may have the socket, too, and its shell would never hear of our end. */
+static void hang_up(struct conn *c)
+{
+	if (c->sock >= 0)
+		shutdown(c->sock, SHUT_RDWR);
+	close_fd(&c->sock);
+}
+
+static void conn_drop(struct memfd_daemon *m, struct conn *c)
+{
+	struct venom_daemon *d = m->d;
+	struct venom_lane *l = c->lane;
+
+	*c->prev = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	unwatch(m->d->manager.epfd, c->sock);
+	unwatch(m->d->manager.epfd, c->pidfd);
+	if (c->attached) {
+		if (l->watching) {
+			lane_list_remove(&d->waiters, l);
+			store_relaxed(&d->status->state_waiters, d->status->state_waiters - 1);
+		}
+		store_release(&d->status->shell[l->id].life, VENOM_SHELL_NONE);
+		store_relaxed(&d->status->attached, d->status->attached - 1);
+		store_release(&d->status->changes, d->status->changes + 1);
+		l->sock = -1;
+		venom_manager_gone(d, l);
+	} else {
+		m->pending--;
+		if (l) {
+			m->reserved[l->id] = false;
+			memfd_lane_unmap(d, l);
+		}
+	}
+	hang_up(c);
+	close_fd(&c->pidfd);
+	free(c);
+}
+
+static int refuse(struct memfd_daemon *m, struct conn *c, int err, enum proto_type type)
+{
+	struct proto_head head;
+
+	count_up(&m->d->status->refused, 1);
+	venom_log("%s: pid %u, uid %u was not let in: %s", m->d->name, c->cred.pid, c->cred.uid, strerror(-err));
+	proto_send(c->sock, &head, sizeof(head), type, proto_refusal(err), NULL, 0);
+	return err;
+}
+
+static int conn_hello(struct memfd_daemon *m, struct conn *c)
+{
+	struct proto_welcome w = {.may_command = c->may_command, .epoch = m->d->epoch};
+	int rsp_fd, bell_fd, rc;
+
+	if (c->lane)
+		return -EPROTO;
+	if (!c->may_read)
+		return refuse(m, c, -EACCES, PROTO_WELCOME);
+	rc = lane_make(m, c, &rsp_fd, &bell_fd);
+	if (rc)
+		return refuse(m, c, rc, PROTO_WELCOME);
+	w.id = c->lane->id;
+	w.generation = c->lane->generation;
+	rc = proto_send(c->sock, &w, sizeof(w), PROTO_WELCOME, 0,
+			(int[]){[FD_STATUS] = m->status_fd,
+				[FD_STATE] = m->state_fd,
+				[FD_RESPONSES] = rsp_fd,
+				[FD_BELL] = bell_fd,
+				[FD_THEIR_BELL] = c->lane->their_bell},
+			PROTO_FDS);
+	close_fd(&rsp_fd);
+	close_fd(&bell_fd);
+	return rc && rc != -EPIPE ? refuse(m, c, rc, PROTO_WELCOME) : rc;
+}
+
+static int conn_attach(struct memfd_daemon *m, struct conn *c, int fd)
+{
+	struct venom_daemon *d = m->d;
+	struct venom_lane *l = c->lane;
+	struct proto_head head;
+	int rc;
+
+	if (!l || c->attached)
+		return -EPROTO;
+	rc = area_open(&l->cmd_map, fd, "commands", venom_commands_bytes(&d->geo), false);
+	if (!rc)
+		rc = venom_head_check(l->cmd_map.p, VENOM_AREA_COMMANDS, l->cmd_map.size);
+	if (rc)
+		return refuse(m, c, rc, PROTO_READY);
+	l->cmd = l->cmd_map.p;
+	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, venom_command_head(d->geo.flags), d->geo.cmd_size);
+
+	/* A forked child of the shell may keep its end of the socket; its pidfd is not fooled. */
+	c->pidfd = peer_pidfd(c->sock, &c->cred);
+	if (c->pidfd >= 0) {
+		rc = epoll_watch(m->d->manager.epfd, c->pidfd, EPOLLIN, c);
+		if (rc)
+			return refuse(m, c, rc, PROTO_READY);
+	}
+	l->sock = c->sock;
+	c->attached = true;
+	m->pending--;
+	m->reserved[l->id] = false;
+	store_relaxed(&d->status->shell[l->id].generation, l->generation);
+	store_release(&d->status->shell[l->id].life, VENOM_SHELL_ALIVE);
+	store_relaxed(&d->status->attached, d->status->attached + 1);
+	store_release(&d->status->changes, d->status->changes + 1);
+	venom_manager_add(d, l);
+	return proto_send(c->sock, &head, sizeof(head), PROTO_READY, 0, NULL, 0);
+}
+
+/* model: wake-state */
+static int conn_watch(struct memfd_daemon *m, struct conn *c)
+{
+	struct venom_daemon *d = m->d;
+	struct proto_head head;
+
+	if (!c->attached)
+		return -EPROTO;
+	if (!c->lane->watching) {
+		lane_list_add(&d->waiters, c->lane);
+		c->lane->watching = true;
+		store_release(&d->status->state_waiters, d->status->state_waiters + 1);
+		/* barrier.h 6: a publish that misses this is seen by the shell, which looks after our answer. */
+		if (!d->hot_fence)
+			venom_membarrier();
+	}
+	return proto_send(c->sock, &head, sizeof(head), PROTO_READY, 0, NULL, 0);
+}
+
+static int conn_look(struct memfd_daemon *m, struct conn *c, uint32_t first)
+{
+	struct venom_daemon *d = m->d;
+	struct venom_daemon_stats st;
+	struct proto_looked *looked;
+	int rc;
+
+	if (!c->may_read)
+		return refuse(m, c, -EACCES, PROTO_LOOKED);
+	looked = calloc(1, sizeof(*looked));
+	if (!looked)
+		return refuse(m, c, -ENOMEM, PROTO_LOOKED);
+	venom_daemon_stats(d, &st);
+	looked->geo = d->geo;
+	looked->epoch = d->epoch;
+	looked->versions = st.versions;
+	looked->commands = st.commands;
+	looked->responses = st.responses;
+	looked->stale = st.stale;
+	looked->wakes = st.wakes;
+	looked->sleeps = st.sleeps;
+	looked->refused = st.refused;
+	looked->evicted = st.evicted;
+	looked->clients = st.clients;
+	for (uint32_t i = first; i < d->geo.max_clients; i++) {
+		struct venom_lane *l = d->lanes[i];
+		struct proto_peer *p = &looked->peers[looked->npeers];
+
+		if (!l || l->gone)
+			continue;
+		if (looked->npeers == PROTO_PEERS) {
+			looked->next = i;
+			break;
+		}
+		*p = (struct proto_peer){
+			.id = l->id,
+			.generation = l->generation,
+			.pid = l->cred.pid,
+			.uid = l->cred.uid,
+			.gid = l->cred.gid,
+			.received = load_relaxed(&l->rsp->cursor),
+			.responses = load_relaxed(&l->rsp->responses),
+		};
+		for (size_t k = 0; k < sizeof(p->counts) / sizeof(uint64_t); k++)
+			((uint64_t *)&p->counts)[k] = load_relaxed((const uint64_t *)&l->cmd->counts + k);
+		looked->npeers++;
+	}
+	rc = proto_send(c->sock, looked, sizeof(*looked), PROTO_LOOKED, 0, NULL, 0);
+	free(looked);
+	return rc;
+}
+
+/* One message of c; negative: drop it. */
+static int conn_message(struct memfd_daemon *m, struct conn *c)
+{
+	int fds[PROTO_FDS], nfds, rc = -EPROTO;
+	union proto_any msg;
+	ssize_t n = proto_recv_any(c->sock, &msg, fds, &nfds);
+
+	if (n == -EAGAIN)
+		return 0;
+	if (n == -EPROTO || n == -EMFILE) /* to another version, too: the head never changes */
+		refuse(m, c, n, PROTO_WELCOME);
+	if (n < 0)
+		return n;
+	if (msg.head.type == PROTO_HELLO && n == sizeof(msg.head) && nfds == 0)
+		rc = conn_hello(m, c);
+	else if (msg.head.type == PROTO_ATTACH && n == sizeof(msg.head) && nfds == 1)
+		rc = conn_attach(m, c, fds[0]);
+	else if (msg.head.type == PROTO_WATCH && n == sizeof(msg.head) && nfds == 0)
+		rc = conn_watch(m, c);
+	else if (msg.head.type == PROTO_LOOK && n == sizeof(msg.look) && nfds == 0)
+		rc = conn_look(m, c, msg.look.first);
+	proto_close(fds, &nfds);
+	return rc;
+}
+
+void conn_event(struct memfd_daemon *m, struct conn *c, uint32_t events)
+{
+	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+	int rc = 0;
+
+	if (events & EPOLLIN)
+		rc = conn_message(m, c);
+	if (!rc && c->pidfd >= 0 && poll(&p, 1, 0) == 1)
+		rc = -EPIPE;
+	if (rc || (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)))
+		conn_drop(m, c);
+}
+
+/* Out of descriptors: with the one kept for this, tell who waits in the backlog. */
+static void turn_away(struct memfd_daemon *m, int err)
+{
+	struct conn c = {.pidfd = -1};
+
+	close_fd(&m->spare);
+	c.sock = venom_own(accept4(m->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+	if (c.sock >= 0) {
+		peer_cred(c.sock, &c.cred);
+		refuse(m, &c, err, PROTO_WELCOME);
+		close_fd(&c.sock);
+	}
+	m->spare = venom_own(fcntl(m->d->manager.bell, F_DUPFD_CLOEXEC, 0));
+	if (m->spare < 0)
+		usleep(10000); /* somebody else took it: don't spin on a backlog that can't be taken */
+}
+
+void conn_accept(struct memfd_daemon *m)
+{
+	struct conn *c, *oldest;
+	int sock = venom_own(accept4(m->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+
+	if (sock < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(m, -errno);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c || peer_cred(sock, &c->cred) || epoll_watch(m->d->manager.epfd, sock, EPOLLIN | EPOLLRDHUP, c)) {
+		free(c);
+		close_fd(&sock);
+		return;
+	}
+	c->sock = sock;
+	c->pidfd = -1;
+	conn_rights(m, c);
+	/* Those who connect and then say nothing can't keep others out. */
+	if (m->pending >= PENDING_MAX) {
+		oldest = NULL;
+		for (struct conn *o = m->conns; o; o = o->next)
+			if (!o->attached)
+				oldest = o;
+		conn_drop(m, oldest);
+	}
+	c->next = m->conns;
+	c->prev = &m->conns;
+	if (c->next)
+		c->next->prev = &c->next;
+	m->conns = c;
+	m->pending++;
+}
+
+void conn_drop_all(struct memfd_daemon *m)
+{
+	while (m->conns)
+		conn_drop(m, m->conns);
+}
