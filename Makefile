@@ -196,7 +196,7 @@ install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 755 $B/venom $(DESTDIR)$(PREFIX)/bin/
 	[ ! -e $B/venom-bench ] || install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/venom $B/venom-bench
-	install -m 644 libvenom/include/venom.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 libvenom/include/*.h $(DESTDIR)$(PREFIX)/include/
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/linux kmod/uapi/linux/*.h
 	install -m 755 $B/libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libvenom.so.$(SOVER) $(DESTDIR)$(PREFIX)/lib/libvenom.so

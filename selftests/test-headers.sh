@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# test-headers.sh: venom.h under each standard of C and C++ that has what it needs, without a warning, and what it says to a
-# 32-bit build; and the library with other C libraries: musl, and what an older glibc has not.  TAP on stdout.
+# test-headers.sh: venom.h and venom_schema.h under each standard of C and C++ that has what they need, without a warning,
+# and what venom.h says to a 32-bit build; and the library with other C libraries: musl, and what an older glibc has not.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . selftests/lib/verdict.sh
@@ -23,6 +23,7 @@ strict="-Wall -Wextra -Wpedantic -pedantic -Werror -Ilibvenom/include"
 # Fields that VENOM_CONFIG_INIT does not set by their names must have got what is theirs all the same.
 cat >"$tmp/init.c" <<'END'
 #include <venom.h>
+#include <venom_schema.h>
 #define CONFIG struct venom_config
 static CONFIG shared = VENOM_CONFIG_INIT;
 int main(void)

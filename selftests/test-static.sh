@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . selftests/lib/verdict.sh
 B=${B:-build}
-header=libvenom/include/venom.h
+headers=libvenom/include/*.h
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -19,7 +19,7 @@ result() { # result STATUS NAME: with the words of $tmp/log if it failed
 : >"$tmp/log"
 
 # ---- symbols ----
-grep '^VENOM_API' $header | grep -oP '\bvenom_\w+(?=\()' | sort -u >"$tmp/declared"
+grep -h '^VENOM_API' $headers | grep -oP '\bvenom_\w+(?=\()' | sort -u >"$tmp/declared"
 nm -D --defined-only "$B/libvenom.so.0" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$tmp/exported"
 [ -s "$tmp/declared" ] && [ -s "$tmp/exported" ]
 result $? "there are functions"
@@ -31,12 +31,12 @@ nm -g --defined-only "$B/libvenom.a" | awk 'NF == 3 { print $3 }' | grep -v '^ve
 result $? "libvenom.a has no other global names"
 comm -23 "$tmp/declared" "$tmp/exported" >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "what venom.h declares is exported"
+result $? "what the headers declare is exported"
 comm -13 "$tmp/declared" "$tmp/exported" >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "what is exported is declared in venom.h"
+result $? "what is exported is declared in a header"
 
-# ---- headers (venom.h: test-headers.sh) ----
+# ---- headers (those of the library: test-headers.sh) ----
 printf '#include <linux/venom_layout.h>\n' >"$tmp/l.c"
 strict="-fsyntax-only -Wall -Wextra -Werror -pedantic -Ilibvenom/include -Ikmod/uapi"
 for cc in gcc clang; do

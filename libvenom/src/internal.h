@@ -8,6 +8,7 @@
  *	manager.c		the thread that lets shells in and learns of their deaths
  *	config.c		what a user may ask for
  *	look.c			what lookers are told
+ *	schema.c		what the bytes mean; schema.h
  *	backend.c		which backend; list and stat
  *	bell.c			eventfds in epolls
  *	memory.c		how much of it there is
