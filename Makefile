@@ -77,6 +77,8 @@ $(tests:=.o) $(test_lib): | $(harness)/kselftest_harness.h
 $B/selftests/%: $B/selftests/%.o $(test_lib) $(lib_obj)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
 
+$B/selftests/fields: $(patsubst %,$B/tools/%.o,fields json text)
+
 # The library once more, with a point at each store to shared pages at which a test can end the process.
 points_obj := $(patsubst %.c,$B/points/%.o,$(wildcard libvenom/src/*.c))
 $B/points/%.o: flags += -Iselftests -DVENOM_HOOKS='"lib/killpoint.h"'
@@ -96,6 +98,7 @@ build/fuzz/selftests/fuzz/%: build/fuzz/selftests/fuzz/%.o $(fuzz_lib) $(test_li
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $(filter-out $(not_for_$*),$^)
 not_for_lane := build/fuzz/libvenom/src/backend.o
 build/fuzz/selftests/fuzz/pub build/fuzz/selftests/fuzz/req: $(filter-out %/venom.o %/pub.o %/req.o,$(tool_obj))
+build/fuzz/selftests/fuzz/fields: $(patsubst %,build/fuzz/tools/%.o,fields json text)
 fuzzers:
 	@$(MAKE) --no-print-directory B=build/fuzz CC=clang SAN=fuzzer,address,undefined \
 		CFLAGS='-O1 -g -Werror -fno-sanitize-recover=undefined' \

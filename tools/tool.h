@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 #include "venom.h"
+#include "venom_schema.h"
 
 #define NSEC_PER_SEC  1000000000ull
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -116,6 +117,21 @@ void json_string(const void *text, size_t len);
 void json_name(const char *name);
 void json_field(const char *text, size_t size);
 void json_data(const void *data, size_t len);
+
+/*
+ * fields.c: a payload by the names of its fields, on one line without its end; what both print goes to standard output.
+ *
+ * fields_parse() returns NULL and says in `why` why a payload of this schema can't be printed so: show it as bytes.  The
+ * sentence has nothing in it that controls a terminal.  It keeps nothing of `schema`.  fields_json() and fields_text()
+ * return false, and print nothing, if the payload is shorter than fields_size(); what is longer is not looked at.
+ */
+#define FIELDS_WHY 256
+struct fields;
+struct fields *fields_parse(const struct venom_schema *schema, char why[FIELDS_WHY]);
+void fields_free(struct fields *t);
+size_t fields_size(const struct fields *t);
+bool fields_json(const struct fields *t, const void *data, size_t len);
+bool fields_text(const struct fields *t, const void *data, size_t len);
 
 /* child.c: processes that die with their parent. */
 pid_t child(int (*fn)(void *), void *arg);
