@@ -130,15 +130,20 @@ bench_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/bench/*.c)) $(patsubst %.cc,
 	     $(patsubst %,$B/tools/%.o,util text child hist bounce json)
 H := \#
 have  = $(shell echo '$Hinclude <$1>' | $(CC) -E - >/dev/null 2>&1 && echo $2)
-peers = $(call have,zmq.h,-lzmq) $(call have,nng/nng.h,-lnng) $(call have,ck_ring.h,ck) $(call have,boost/version.hpp,boost)
+# Debian's iceoryx is in a folder of its version, and its headers want libacl's.
+iceoryx := $(lastword $(sort $(wildcard /usr/include/iceoryx/v*)))
+iceoryx := $(if $(iceoryx),$(call have,sys/acl.h,$(iceoryx)))
+peers = $(call have,zmq.h,-lzmq) $(call have,nng/nng.h,-lnng) $(call have,ck_ring.h,ck) $(call have,boost/version.hpp,boost) \
+	$(if $(iceoryx),$(addprefix -liceoryx_,posh_roudi posh hoofs platform))
 # Changes when one was installed since.
 $B/peers: always
 	@mkdir -p $(@D)
 	@echo '$(peers)' | cmp -s - $@ || echo '$(peers)' > $@
-$(filter $B/tools/bench/peer_% $B/tools/bench/boost_%,$(bench_obj)): $B/peers
+$(filter $B/tools/bench/peer_% $B/tools/bench/boost_% $B/tools/bench/iceoryx%,$(bench_obj)): $B/peers
+$B/tools/bench/peer_iceoryx.o: flags += $(iceoryx:%=-isystem %)
 $B/%.o: %.cc Makefile
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) -std=gnu++17 -Wall -Wextra -MMD -MP $(CFLAGS) -c -o $@ $<
+	$(CXX) $(CPPFLAGS) $(iceoryx:%=-isystem %) -std=gnu++17 -Wall -Wextra -MMD -MP $(CFLAGS) -c -o $@ $<
 $B/venom-bench: $(bench_obj) $B/libvenom.a
 	$(CXX) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(filter -l%,$(shell cat $B/peers)) -lrt -lm
 

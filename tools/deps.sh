@@ -33,6 +33,8 @@ for group in "$@"; do
 		need "$(header nng/nng.h)" -- libnng-dev
 		need "$(header ck_ring.h)" -- libck-dev
 		need "$(header boost/version.hpp)" -- libboost-dev
+		need test -d /usr/include/iceoryx -- libiceoryx-posh-dev
+		need "$(header sys/acl.h)" -- libacl1-dev # iceoryx's headers include it
 		need command -v gnuplot -- gnuplot-nox
 		need command -v jq -- jq
 		;;

@@ -115,7 +115,9 @@ struct stage {
 	uint64_t slice_ns, clock_ns;
 	unsigned int n; /* of shells, of versions: what the row wants */
 	bool stream; /* messages go one way */
+	bool latest; /* one way, and only the newest counts */
 	int64_t pause_ns;
+	pid_t helper; /* that make() started: it lives as long as both sides do */
 
 	struct court court;
 	_Alignas(128) atomic_int ready, go, done;

@@ -160,6 +160,8 @@ static int stage_manager(void *arg)
 
 		if (pid > 0) {
 			left--;
+			if (pid == c->st->helper)
+				return bad("%s's helper has ended", c->st->via->name);
 			if (WIFSIGNALED(status))
 				bad("a process was killed by signal %d (%s)", WTERMSIG(status),
 				    strsignal(WTERMSIG(status)));
@@ -171,6 +173,10 @@ static int stage_manager(void *arg)
 		if (now_ns() > deadline)
 			return bad("did not end within %d s", (int)(LONGEST_NS / NSEC_PER_SEC));
 		nanosleep(&ms, NULL);
+	}
+	if (c->st->helper) {
+		kill(c->st->helper, SIGKILL);
+		waitpid(c->st->helper, NULL, 0);
 	}
 	return !well;
 }

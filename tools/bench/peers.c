@@ -16,8 +16,17 @@
 #include "transport.h"
 
 const struct transport *const peers[] = {
-	&via_pipe, &via_seqpacket, &via_mq, &via_futex, &via_zmq, &via_nng, &via_boost, &via_ck, NULL,
+	&via_pipe, &via_seqpacket, &via_mq, &via_futex, &via_zmq, &via_nng, &via_boost, &via_ck, &via_iceoryx, NULL,
 };
+
+bool can_have(const struct transport *t)
+{
+	const char *why = t->missing ? t->missing : t->cannot ? t->cannot() : NULL;
+
+	if (why)
+		put_skipped(t->name, t->who, why);
+	return !why;
+}
 
 static int fd[2][2]; /* pipe: {read, write} of each way; socket: [0]; message queue: [0], one for each way */
 static int in, out; /* this side's */

@@ -21,6 +21,7 @@ struct transport {
 	bool socket; /* the kernel copies each message */
 	size_t most; /* largest message; 0: any */
 	const char *missing; /* why it isn't in this program; NULL if it is */
+	const char *(*cannot)(void); /* why it can't run here, or NULL */
 	size_t (*scratch)(size_t size); /* shared memory wanted, or NULL */
 	int (*make)(struct stage *st); /* or NULL */
 	int (*open)(struct stage *st, int side); /* or NULL */
@@ -39,7 +40,9 @@ struct transport {
 /* limits: hand-written, in shared memory */
 extern const struct transport via_mailbox, via_lines, via_eventfd;
 extern const struct transport via_venom, via_venom_block, via_venom_batch;
-extern const struct transport via_pipe, via_seqpacket, via_mq, via_futex, via_zmq, via_nng, via_boost, via_ck;
+extern const struct transport via_pipe, via_seqpacket, via_mq, via_futex, via_zmq, via_nng, via_boost, via_ck, via_iceoryx;
 extern const struct transport *const peers[]; /* ends with NULL */
+/* Whether it is in this program and runs here; if not, the row says why. */
+bool can_have(const struct transport *t);
 
 #endif /* TRANSPORT_H */
