@@ -596,8 +596,8 @@ else
 			says "\"at_least\": 0.97, \"ratio\": [0-9.]+, \"met\": (true|false)"'
 		ok "bench: the peers' rows too" says '"name": "pipe", "who": "peer", "unit": "ns", "samples": [1-9]'
 		v bench --only publish-64 --rounds 2 --slice 0.005
-		ok "bench: a table" eval 'is 0 && says "^publish-64: " && says "^  limit the stores alone +[0-9.]+ ns" &&
-			says "^  venom venom +[0-9.]+ ns" && says "^  (met|MISSED) +the stores alone p50 / venom p50: [0-9.]+ "'
+		ok "bench: a table" eval 'is 0 && says "^publish-64: " && says "^  limit a bare seqlock +[0-9.]+ ns" &&
+			says "^  venom venom +[0-9.]+ ns" && says "^  (met|MISSED) +venom p50 / venom.s words by hand p50: [0-9.]+ "'
 	fi
 	ok "bench leaves no channel" eval '! "$venom" ls | grep -q bench'
 	if [ -z "${VENOM_IN_GUEST-}" ]; then

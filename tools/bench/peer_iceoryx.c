@@ -21,8 +21,6 @@
 #include "peer_iceoryx.h"
 #include "spin.h"
 
-#define QUEUE  64
-#define CHUNKS (QUEUE + 8)
 
 /* ---- a machine of its own ------------------------------------------------------------ */
 
@@ -83,11 +81,22 @@ static const char *cannot(void)
 
 static const void *held; /* the chunk that was taken last */
 
+static unsigned int queue_of(const struct stage *st)
+{
+	return st->latest ? 1 : st->size > 4096 ? 2 : 64;
+}
+
+/* What is in the queue, one that each side holds, and one that iceoryx keeps for the next publish; and one more. */
+static unsigned int chunks_of(const struct stage *st)
+{
+	return queue_of(st) + 4;
+}
+
 static int be_roudi(void *arg)
 {
 	struct stage *st = arg;
 
-	iceoryx_daemon(st->size, CHUNKS);
+	iceoryx_daemon(st->size, chunks_of(st));
 	return 1;
 }
 
@@ -103,11 +112,12 @@ static int make(struct stage *st)
 static int open_side(struct stage *st, int side)
 {
 	static const char *const topic[] = {"from-0", "from-1"}, *const name[] = {"side-0", "side-1"};
-	uint64_t deadline = now_ns() + PATIENCE;
 	bool one_way = st->stream || st->latest;
+	uint64_t deadline;
 
 	iceoryx_open(name[side], one_way && side ? NULL : topic[side], one_way && !side ? NULL : topic[!side],
-		     st->latest ? 1 : QUEUE, st->latest);
+		     queue_of(st), st->latest);
+	deadline = now_ns() + PATIENCE;
 	while (!iceoryx_connected()) {
 		if (now_ns() > deadline)
 			return bad("iceoryx: the other side is not there");

@@ -8,10 +8,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench.h"
 #include "copies.h"
+#include "transport.h"
 
 #define RING 4 /* versions */
+#define WARM (4 * RING) /* a peer's writes before it counts: each of its buffers has been written twice */
 
 /* Private memory; huge pages where the kernel gives them: the limit must not be lower for want of them. */
 static void *memory(size_t size)
@@ -319,13 +320,18 @@ static int give(struct stage *st, struct venom_daemon *d)
 		start = now_ns();
 		if (d) {
 			rc |= venom_daemon_publish(d, src, st->size);
+		} else if (st->via) {
+			rc |= st->via->send(st, src);
 		} else {
 			copiers[st->n].copy(st->scratch, src, st->size);
 			atomic_store_explicit(&st->told, n, memory_order_release);
 		}
 		if (!await(&st->seen, n))
 			return 1;
-		hist_add(&st->hist, now_ns() - start - st->clock_ns);
+		if (!st->via || n > WARM)
+			hist_add(&st->hist, now_ns() - start - st->clock_ns);
+		else
+			end = start + st->slice_ns;
 	} while (start < end);
 	atomic_store(&st->done, 1);
 	return rc ? bad_rc("publish", rc) : 0;
@@ -403,6 +409,41 @@ static int take_by_venom(struct stage *st)
 	}
 }
 
+static int give_by_peer(struct stage *st)
+{
+	const struct transport *t = st->via;
+	void *last = memory(st->size);
+
+	if (!last || t->open(st, 0) || give(st, NULL))
+		return 1;
+	payload_make(last, st->size, LAST);
+	if (t->send(st, last))
+		return 1;
+	t->close(st, 0);
+	return 0;
+}
+
+static int take_by_peer(struct stage *st)
+{
+	const struct transport *t = st->via;
+	void *dst = memory(st->size);
+	uint64_t n = 0;
+
+	if (!dst || t->open(st, 1))
+		return 1;
+	atomic_store(&st->go, 1);
+	for (;;) {
+		if (t->take(st, dst))
+			return 1;
+		if (payload_is(dst, st->size, LAST))
+			break;
+		if (taken(st, dst, ++n))
+			return 1;
+	}
+	t->close(st, 1);
+	return 0;
+}
+
 static int hand_over(void)
 {
 	char name[48];
@@ -425,6 +466,16 @@ static int hand_over(void)
 		if (pair(st, NULL, give_by_venom, take_by_venom))
 			return 1;
 		put_hist(ways[i].name, VENOM, &st->hist);
+	}
+	/* Its pool's fresh memory would be all that a short slice of larger ones sees. */
+	if (bench->row->size <= 64 << 10 && can_have(&via_iceoryx)) {
+		st = stage_new(NULL, 0);
+		st->via = &via_iceoryx;
+		st->size = bench->row->size;
+		st->stream = true;
+		if (pair(st, st->via->make, give_by_peer, take_by_peer))
+			return 1;
+		put_hist(st->via->name, PEER, &st->hist);
 	}
 	goal("venom", "by hand, memcpy", AT_MOST, 1 / 0.97);
 	goal("venom", "by hand, rep movsb", AT_MOST, 1 / 0.97);
@@ -582,6 +633,159 @@ static int reads_beside(struct stage *st)
 	return 0;
 }
 
+/* ---- the same by peers: each write and each read is one memcpy ---- */
+
+/* Those that passed for whole; count: those that the reader gave up; seen: those that were torn all the same. */
+static void count_read(struct stage *st, const void *dst, bool passed)
+{
+	uint64_t n;
+
+	memcpy(&n, dst, sizeof(n));
+	if (!passed)
+		st->count++;
+	else if (!payload_is(dst, st->size, n))
+		atomic_fetch_add(&st->seen, 1);
+	else
+		st->value[1] += 1;
+}
+
+static bool writer_ready(struct stage *st, uint64_t *start)
+{
+	atomic_store(&st->told, 1);
+	if (!spin_flag(&st->go, 1))
+		return false;
+	*start = now_ns();
+	return true;
+}
+
+static bool reader_ready(struct stage *st, uint64_t *start)
+{
+	if (!await(&st->told, 1))
+		return false;
+	atomic_store(&st->go, 1);
+	*start = now_ns();
+	return true;
+}
+
+static int peer_writes(struct stage *st)
+{
+	const struct transport *t = st->via;
+	uint64_t n = 0, start = 0;
+	void *src = memory(st->size);
+
+	if (!src || t->open(st, 0))
+		return 1;
+	while (!atomic_load_explicit(&st->done, memory_order_relaxed)) {
+		if (n == WARM && !writer_ready(st, &start))
+			return 1;
+		payload_make(src, st->size, ++n);
+		if (t->send(st, src))
+			return 1;
+	}
+	st->value[0] = (double)(n - WARM) * st->size / (now_ns() - start);
+	t->close(st, 0);
+	return 0;
+}
+
+static int peer_reads(struct stage *st)
+{
+	const struct transport *t = st->via;
+	void *dst = memory(st->size);
+	uint64_t start, now;
+
+	if (!dst || t->open(st, 1) || !reader_ready(st, &start))
+		return 1;
+	do {
+		if (t->take(st, dst))
+			return 1;
+		count_read(st, dst, true);
+		now = now_ns();
+	} while (now - start < st->slice_ns);
+	st->value[1] *= 1e9 / (now - start);
+	atomic_store(&st->done, 1);
+	t->close(st, 1);
+	return 0;
+}
+
+struct seqlock {
+	_Alignas(128) atomic_ullong seq;
+	_Alignas(128) char data[];
+};
+
+static int seqlock_writes(struct stage *st)
+{
+	struct seqlock *l = (void *)st->scratch;
+	void *src = memory(st->size);
+	uint64_t n = 0, start = 0;
+
+	if (!src)
+		return 1;
+	while (!atomic_load_explicit(&st->done, memory_order_relaxed)) {
+		if (n == WARM && !writer_ready(st, &start))
+			return 1;
+		payload_make(src, st->size, ++n);
+		atomic_store_explicit(&l->seq, 2 * n - 1, memory_order_relaxed);
+		atomic_thread_fence(memory_order_release);
+		memcpy(l->data, src, st->size);
+		atomic_store_explicit(&l->seq, 2 * n, memory_order_release);
+	}
+	st->value[0] = (double)(n - WARM) * st->size / (now_ns() - start);
+	return 0;
+}
+
+static int seqlock_reads(struct stage *st)
+{
+	struct seqlock *l = (void *)st->scratch;
+	void *dst = memory(st->size);
+	uint64_t start, now;
+
+	if (!dst || !reader_ready(st, &start))
+		return 1;
+	do {
+		uint64_t seq = atomic_load_explicit(&l->seq, memory_order_acquire);
+
+		if (!(seq & 1))
+			memcpy(dst, l->data, st->size);
+		atomic_thread_fence(memory_order_acquire);
+		count_read(st, dst, !(seq & 1) && atomic_load_explicit(&l->seq, memory_order_relaxed) == seq);
+		now = now_ns();
+	} while (now - start < st->slice_ns);
+	st->value[1] *= 1e9 / (now - start);
+	atomic_store(&st->done, 1);
+	return 0;
+}
+
+static int beside_peer(const char *peer, struct stage *st, side_fn *writes, side_fn *reads)
+{
+	char name[48];
+
+	st->size = bench->row->size;
+	st->latest = true;
+	if (pair(st, st->via ? st->via->make : NULL, writes, reads))
+		return 1;
+	snprintf(name, sizeof(name), "%s, writer", peer);
+	put_value(name, PEER, GB_S, st->value[0]);
+	snprintf(name, sizeof(name), "%s, reads", peer);
+	put_value(name, PEER, PER_S, st->value[1]);
+	snprintf(name, sizeof(name), "%s, torn", peer);
+	put_value(name, PEER, COUNT, st->seen);
+	return 0;
+}
+
+static int beside_peers(void)
+{
+	struct stage *st = stage_new(NULL, sizeof(struct seqlock) + bench->row->size);
+
+	if (beside_peer("a bare seqlock", st, seqlock_writes, seqlock_reads))
+		return 1;
+	put_value("a bare seqlock, reads given up", PEER, COUNT, st->count);
+	if (!can_have(&via_iceoryx))
+		return 0;
+	st = stage_new(NULL, 0);
+	st->via = &via_iceoryx;
+	return beside_peer(st->via->name, st, peer_writes, peer_reads);
+}
+
 static int beside(void)
 {
 	struct stage *st = stage_new(NULL, 0);
@@ -617,12 +821,16 @@ static int beside(void)
 		put_value(name, VENOM, GB_S, st->value[0]);
 		snprintf(name, sizeof(name), "%s, reader", ways[i].name);
 		put_value(name, VENOM, GB_S, st->value[1]);
+		snprintf(name, sizeof(name), "%s, reads", ways[i].name);
+		put_value(name, VENOM, PER_S, 1e9 * st->value[1] / st->size);
 		if (i)
 			continue;
 		put_hist("a read, alone", VENOM, (void *)st->scratch);
 		put_hist("a read, beside the writer", VENOM, &st->hist);
 		put_value("reads given up (EAGAIN)", VENOM, COUNT, st->count);
 	}
+	if (beside_peers())
+		return 1;
 	goal("venom, writer", "two copies at once, one", AT_LEAST, 0.85);
 	goal("venom, reader", "two copies at once, the other", AT_LEAST, 0.85);
 	goal("venom, writer", "the same traffic by hand, writer", AT_LEAST, 0.85);
