@@ -87,6 +87,8 @@ struct row {
 	int (*round)(void); /* measure all once; 0, or 1 after saying what went wrong */
 	bool once; /* takes long: one round */
 	bool line; /* the bounces themselves are a figure: LINE */
+	bool one_cpu; /* both sides on the first CPU */
+	bool no_halt; /* with /dev/cpu_dma_latency held at 0: an idle CPU does not halt */
 	size_t size; /* of what it is about */
 };
 extern const struct row *const rows[];
@@ -117,6 +119,7 @@ struct stage {
 	bool stream; /* messages go one way */
 	bool latest; /* one way, and only the newest counts */
 	int64_t pause_ns;
+	bool one_cpu; /* both sides on the first CPU */
 	pid_t helper; /* that make() started: it lives as long as both sides do */
 
 	struct court court;

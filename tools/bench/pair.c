@@ -67,6 +67,7 @@ struct stage *stage_new(const struct way *w, size_t scratch)
 	if (st == MAP_FAILED)
 		goto out;
 	st->way = w;
+	st->one_cpu = bench->row && bench->row->one_cpu;
 	st->slice_ns = bench->slice_ns;
 	st->clock_ns = bench->clock_ns;
 	snprintf(st->name, sizeof(st->name), "bench-%d-%u", (int)getpid(), count++);
@@ -122,7 +123,7 @@ struct part {
 static int play(void *arg)
 {
 	struct part *p = arg;
-	int cpu = bench->cpu[p->nth > 0];
+	int cpu = bench->cpu[p->nth > 0 && !p->st->one_cpu];
 	int rc;
 
 	nth = p->nth;

@@ -17,7 +17,9 @@ static struct venom_shell *s;
 static int open_side(struct stage *st, int side)
 {
 	struct venom_config cfg = VENOM_CONFIG_INIT;
-	int64_t spin = st->via->blocks ? VENOM_SPIN_NONE : VENOM_SPIN_FOREVER;
+	int64_t spin = st->via == &via_venom_adaptive ? VENOM_SPIN_ADAPTIVE
+		       : st->via->blocks	      ? VENOM_SPIN_NONE
+						      : VENOM_SPIN_FOREVER;
 
 	if (side == 0) {
 		s = shell_open(st);
@@ -145,3 +147,4 @@ const struct transport via_venom_batch = {
 	.close = close_side,
 };
 const struct transport via_venom_block = {.name = "venom", .blocks = true, VENOM_TRANSPORT};
+const struct transport via_venom_adaptive = {.name = "venom, adaptive", .blocks = true, VENOM_TRANSPORT};
