@@ -37,6 +37,16 @@ struct transport {
 
 #define LAST UINT64_MAX /* the number of the last message one way: what is gathered goes with it */
 
+/* Lines of 64 bytes handed over, one way (limits.c); st->n says by which of the ways, the last has ring 0. */
+struct line_limit {
+	unsigned int ring, batch; /* lines; powers of two */
+	unsigned int ahead;
+};
+extern const struct line_limit line_limits[];
+size_t belt_size(void);
+int fill_lines(struct stage *st);
+int take_lines(struct stage *st);
+
 /* limits: hand-written, in shared memory */
 extern const struct transport via_mailbox, via_lines, via_eventfd;
 extern const struct transport via_venom, via_venom_block, via_venom_adaptive, via_venom_batch;
