@@ -573,7 +573,7 @@ wait "$server"
 
 # ---- bench ------------------------------------------------------------------
 if [ ! -x "${venom}-bench" ] || [ "$(nproc)" -lt 2 ]; then
-	for name in list rows cpus json sides table leaves dies; do
+	for name in list rows cpus json sides plot peer table leaves dies; do
 		ok "bench $name # SKIP no venom-bench here, or one CPU" true
 	done
 else
@@ -595,6 +595,20 @@ else
 			says "\"name\": \"venom, in place\", \"who\": \"venom\", \"unit\": \"GB/s\", \"value\": [0-9]" &&
 			says "\"at_least\": 0.97, \"ratio\": [0-9.]+, \"met\": (true|false)"'
 		ok "bench: the peers' rows too" says '"name": "pipe", "who": "peer", "unit": "ns", "samples": [1-9]'
+		draw="--plot plots"
+		command -v gnuplot >/dev/null || draw=
+		v bench --only request-64 --rounds 1 --slice 0.005 $draw
+		if [ -z "$draw" ] || says "Boost message_queue +skipped"; then
+			ok "bench --plot # SKIP no gnuplot here, or no Boost" true
+		else
+			ok "bench --plot draws names as they are written" grep -q ">Boost message_queue<" plots/request-64.svg
+		fi
+		if says "iceoryx +skipped"; then
+			ok "bench: iceoryx # SKIP not here, or nothing can be mounted" true
+		else
+			ok "bench: iceoryx leaves nothing in /dev/shm or /tmp" eval 'is 0 && says "^  peer  iceoryx +[1-9]" &&
+				! ls /dev/shm /tmp | grep -qE "^(iceoryx|iox|roudi|side-[01])"'
+		fi
 		v bench --only publish-64 --rounds 2 --slice 0.005
 		ok "bench: a table" eval 'is 0 && says "^publish-64: " && says "^  limit a bare seqlock +[0-9.]+ ns" &&
 			says "^  venom venom +[0-9.]+ ns" && says "^  (met|MISSED) +venom p50 / venom.s words by hand p50: [0-9.]+ "'

@@ -17,8 +17,9 @@ static bool begin(const char *folder, const char *name, const char *title)
 	gp = popen("gnuplot", "w");
 	if (!gp)
 		return false;
-	fprintf(gp, "set terminal svg size 900,520 dynamic background rgb 'white'\nset output '%s/%s.svg'\n", folder,
-		name);
+	/* noenhanced: a name with _, ^ or {} is drawn as it is written. */
+	fprintf(gp, "set terminal svg size 900,520 dynamic noenhanced background rgb 'white'\nset output '%s/%s.svg'\n",
+		folder, name);
 	fprintf(gp, "set title '%s'\nset grid\nset key outside right\n", title);
 	return true;
 }
