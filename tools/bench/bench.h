@@ -189,6 +189,8 @@ static inline bool payload_is(const void *buf, size_t size, uint64_t n)
 	return !(diff[0] | diff[1]);
 }
 
+void many_files(void); /* as many as are allowed: a shell needs some, on both sides (row_many.c) */
+
 #define LINE "a cache line, there and back"
 
 /* ---- figure.c -------------------------------------------------------------- */
