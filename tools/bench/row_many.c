@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -211,6 +212,9 @@ static int asker(struct stage *st)
 		else
 			end = start + st->slice_ns;
 	} while (start < end);
+	atomic_store(&st->told, 1);
+	while (atomic_load(&st->seen)) /* churner() still needs the server */
+		nap(100000);
 	atomic_store(&st->done, 1);
 	venom_shell_request(s, data, SIZE, answer, SIZE, PATIENCE); /* wakes the server's look at `done` */
 	venom_shell_close(s);
@@ -256,6 +260,86 @@ static int silent(void)
 
 const struct row row_silent = {
 	.name = "silent", .what = "64 bytes asked and answered, beside shells that say nothing", .round = silent};
+
+/* ---- shells that come and go ------------------------------------------------------------ */
+
+#define CHURN_NS 1000000 /* from one to the next */
+
+enum { CONNECT, NO_CONNECT }; /* st->n */
+
+/* Every other one says goodbye. */
+static int short_life(void *arg)
+{
+	struct stage *st = arg;
+	struct venom_shell *s;
+
+	if (st->n == NO_CONNECT)
+		return 0;
+	s = shell_open(st);
+	if (s && st->count % 2)
+		venom_shell_close(s);
+	return !s;
+}
+
+/* value[0]: lives a second. */
+static int churner(struct stage *st)
+{
+	uint64_t start = now_ns(), next = start;
+	int status = 0;
+
+	atomic_store(&st->go, 1);
+	while (!status && !atomic_load(&st->told)) {
+		uint64_t now = now_ns();
+		pid_t pid;
+
+		if (now < next)
+			nap(next - now);
+		next += CHURN_NS;
+		pid = child(short_life, st);
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			return bad("fork: %s", strerror(errno));
+		st->count++;
+	}
+	st->value[0] = 1e9 * st->count / (now_ns() - start);
+	atomic_store(&st->seen, 0);
+	return status != 0;
+}
+
+static int ask_or_churn(struct stage *st)
+{
+	return nth == 1 ? asker(st) : churner(st);
+}
+
+static int churn_by(const struct way *w, const char *name, enum who who, unsigned int what)
+{
+	struct stage *st = stage_new(w, 0);
+	char lives[48];
+
+	st->n = what;
+	atomic_store(&st->seen, 1);
+	if (crowd(st, server, ask_or_churn, 2))
+		return 1;
+	put_hist(name, who, &st->hist);
+	snprintf(lives, sizeof(lives), "%s: lives a second", name);
+	put_value(lives, who, PER_S, st->value[0]);
+	return 0;
+}
+
+static int churn(void)
+{
+	if (churn_by(ways, "beside forks alone", LIMIT, NO_CONNECT))
+		return 1;
+	for (unsigned int w = 0; w < nways; w++)
+		if (ways[w].huge != VENOM_HUGE_NEVER && churn_by(&ways[w], ways[w].name, VENOM, CONNECT))
+			return 1;
+	goal_at("venom", P999, "beside forks alone", P999, AT_MOST, 1.5);
+	return 0;
+}
+
+const struct row row_churn = {
+	.name = "churn",
+	.what = "64 bytes asked and answered, beside 1,000 processes a second that connect and die",
+	.round = churn};
 
 /* ---- sleepers ---------------------------------------------------------------------------- */
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
 
-extern const struct row row_request_64, row_request_32, row_request_1k, row_request_4k, row_request_cold,
-	row_request_sleep, row_stream, row_producers, row_publish_64, row_read_64, row_fresh_64, row_read_4k,
-	row_read_64k, row_read_1m, row_read_8m, row_read_64m, row_publish_64k, row_publish_1m, row_publish_8m,
-	row_publish_64m, row_hand_64k, row_hand_1m, row_hand_8m, row_beside_64k, row_beside_1m, row_beside_8m,
-	row_adaptive, row_silent, row_wake, row_wake_nohalt, row_request_sleep_nohalt, row_request_sleep_one,
-	row_constructs, row_constructs_nohalt, row_constructs_one, row_constructs_one_nohalt, row_constructs_calls,
-	row_video, row_steady, row_life;
+extern const struct row row_request_64, row_request_32, row_request_48, row_churn, row_request_1k, row_request_4k,
+	row_request_cold, row_request_sleep, row_stream, row_producers, row_publish_64, row_read_64, row_fresh_64,
+	row_read_4k, row_read_64k, row_read_1m, row_read_8m, row_read_64m, row_publish_64k, row_publish_1m,
+	row_publish_8m, row_publish_64m, row_hand_64k, row_hand_1m, row_hand_8m, row_beside_64k, row_beside_1m,
+	row_beside_8m, row_adaptive, row_silent, row_wake, row_wake_nohalt, row_request_sleep_nohalt,
+	row_request_sleep_one, row_constructs, row_constructs_nohalt, row_constructs_one, row_constructs_one_nohalt,
+	row_constructs_calls, row_video, row_steady, row_life;
 
 const struct row *const rows[] = {
 	&row_request_64,
 	&row_request_32,
+	&row_request_48,
 	&row_request_1k,
 	&row_request_4k,
 	&row_request_cold,
@@ -27,6 +28,7 @@ const struct row *const rows[] = {
 	&row_stream,
 	&row_producers,
 	&row_silent,
+	&row_churn,
 	&row_publish_64,
 	&row_read_64,
 	&row_fresh_64,
