@@ -188,6 +188,9 @@ const struct row row_request_sleep_one = {.name = "request-sleep-one",
 
 /* ---- one way ---------------------------------------------------------------------- */
 
+#define SLOTS	  256
+#define FEW_SLOTS 64
+
 static int sender(struct stage *st)
 {
 	const struct transport *t = st->via;
@@ -203,7 +206,7 @@ static int sender(struct stage *st)
 			if (t->send(st, msg))
 				return 1;
 		}
-	} while (now_ns() < end);
+	} while (now_ns() < end || n < 2 * WARM_UP);
 	payload_make(msg, st->size, LAST);
 	if (t->send(st, msg) || !wait_flag(&st->done, 1))
 		return 1;
@@ -239,12 +242,13 @@ static int taker(struct stage *st)
 	return 0;
 }
 
-static int stream_by(const struct transport *t, const struct way *w, const char *name)
+static int stream_by(const struct transport *t, const struct way *w, unsigned int slots, const char *name)
 {
 	struct stage *st = stage_new(w, t->scratch ? t->scratch(64) : 0);
 
 	st->via = t;
 	st->size = 64;
+	st->n = slots;
 	st->stream = true;
 	if (pair(st, t->make, sender, taker))
 		return 1;
@@ -274,16 +278,21 @@ static int stream(void)
 	if (stream_limit())
 		return 1;
 	for (unsigned int i = 0; i < nways; i++)
-		if (stream_by(&via_venom, &ways[i], ways[i].name))
+		if (stream_by(&via_venom, &ways[i], SLOTS, ways[i].name))
 			return 1;
-	if (stream_by(&via_venom_batch, ways, via_venom_batch.name))
+	if (stream_by(&via_venom_batch, ways, SLOTS, via_venom_batch.name) ||
+	    stream_by(&via_venom, ways, FEW_SLOTS, "venom, 64 slots") ||
+	    stream_by(&via_venom_batch, ways, FEW_SLOTS, "venom, 32 at a time, 64 slots") ||
+	    stream_by(&via_venom_take_batch, ways, FEW_SLOTS, "venom, taken by 32, 64 slots"))
 		return 1;
 	for (const struct transport *const *t = peers; *t; t++) {
-		if (can_have(*t) && stream_by(*t, NULL, (*t)->name))
+		if (can_have(*t) && stream_by(*t, NULL, 0, (*t)->name))
 			return 1;
 	}
 	goal("venom", via_ck.name, AT_LEAST, 1.2);
 	goal(via_venom_batch.name, "venom", AT_LEAST, 1.5);
+	goal("venom, 32 at a time, 64 slots", "venom, 64 slots", AT_LEAST, 1.5);
+	goal("venom, taken by 32, 64 slots", "venom, 64 slots", AT_LEAST, 1);
 	for (const struct transport *const *t = peers; *t; t++)
 		if ((*t)->socket && !(*t)->missing)
 			goal("venom", (*t)->name, AT_LEAST, 4);

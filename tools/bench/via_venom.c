@@ -7,7 +7,6 @@
 
 #include "transport.h"
 
-#define SLOTS	   256
 #define BATCH	   32
 #define BATCH_SIZE 64
 
@@ -29,7 +28,7 @@ static int open_side(struct stage *st, int side)
 	}
 	cfg.cmd_size = cfg.resp_size = st->size;
 	if (st->stream)
-		cfg.cmd_slots = SLOTS;
+		cfg.cmd_slots = st->n;
 	cfg.spin_ns = spin;
 	d = daemon_open(st, &cfg);
 	atomic_store(&st->ready, 1);
@@ -143,6 +142,15 @@ const struct transport via_venom_batch = {
 	.who = VENOM,
 	.open = open_side,
 	.send = send_batch,
+	.look = look_batch,
+	.close = close_side,
+};
+/* Sent one by one. */
+const struct transport via_venom_take_batch = {
+	.name = "venom, taken by 32",
+	.who = VENOM,
+	.open = open_side,
+	.send = send,
 	.look = look_batch,
 	.close = close_side,
 };
