@@ -348,7 +348,7 @@ void venom_channel_settle_locked(struct venom_channel *ch)
 /* The daemon of this epoch can write no more; `end`: and nobody is to take its place. (model: takeover) */
 void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 {
-	struct eventfd_ctx *bells[2];
+	struct eventfd_ctx *bells[VENOM_BELLS];
 	u32 id;
 
 	mutex_lock(&venom_lock);

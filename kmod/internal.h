@@ -103,7 +103,7 @@ struct venom_lane {
 	bool kept;			/* dead, and the daemon has seen it: what it holds has commands left */
 
 	/* channel.lock */
-	struct eventfd_ctx *bells[2];
+	struct eventfd_ctx *bells[VENOM_BELLS];
 	bool watching;			/* counted in state_waiters */
 	struct list_head armed;		/* in channel.sleepers */
 };
@@ -136,7 +136,7 @@ struct venom_channel {
 	unsigned int attached;
 
 	spinlock_t lock;		/* what follows, and see above */
-	struct eventfd_ctx *bells[2];	/* the daemon's */
+	struct eventfd_ctx *bells[VENOM_BELLS];	/* the daemon's */
 	struct list_head sleepers;	/* lanes armed for state, in the order that they came */
 	unsigned int nsleepers, nwaiters;
 	struct venom_lane *lanes[];	/* by id */
@@ -194,8 +194,8 @@ void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l,
 
 /* ---- wake.c ---- */
 
-void venom_ring_locked(struct eventfd_ctx *bells[2], unsigned int bell);
-void venom_bells_drop(struct eventfd_ctx *bells[2]);
+void venom_ring_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell);
+void venom_bells_drop(struct eventfd_ctx *bells[VENOM_BELLS]);
 int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e);
 int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w);
 int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int what);

@@ -81,7 +81,7 @@ static int do_connect(struct venom_file *vf, union venom_args *a, const struct v
 	struct venom_channel *ch;
 	int rc;
 
-	if (c->flags & ~VENOM_CONNECT_LOOK || c->reserved)
+	if (c->flags & ~VENOM_CONNECT_LOOK || c->wants & ~VENOM_ROLES || (c->wants && c->flags & VENOM_CONNECT_LOOK))
 		return -EINVAL;
 	if (needs_more(c->features))
 		return -EPROTO;

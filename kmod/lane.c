@@ -133,11 +133,14 @@ static int free_id_locked(const struct venom_channel *ch, kuid_t uid)
 	return free < 0 && again ? -EAGAIN : free;
 }
 
-static void attach_locked(struct venom_channel *ch, struct venom_lane *l)
+static void attach_locked(struct venom_channel *ch, struct venom_lane *l, u32 wants)
 {
+	struct venom_commands *cmd = page_address(l->commands->pages[0]);
+
 	l->generation = ++ch->generation;
 	head_init(l->commands, l, VENOM_AREA_COMMANDS, venom_commands_bytes(&ch->geo), ch->epoch);
 	head_init(l->responses, l, VENOM_AREA_RESPONSES, venom_responses_bytes(&ch->geo), ch->epoch);
+	cmd->wants = wants ? VENOM_ROLES_ASK(wants, 1) : 0;
 	kref_get(&l->ref);
 	spin_lock(&ch->lock);
 	l->alive = true;
@@ -155,7 +158,7 @@ static void refused(struct venom_channel *ch)
 	spin_unlock(&ch->lock);
 }
 
-static int lane_connect(struct venom_channel *ch, bool may_command, struct venom_lane **out)
+static int lane_connect(struct venom_channel *ch, bool may_command, u32 wants, struct venom_lane **out)
 {
 	struct venom_lane *l = lane_alloc(ch, may_command);
 	int rc;
@@ -166,7 +169,7 @@ static int lane_connect(struct venom_channel *ch, bool may_command, struct venom
 	rc = ch->alive ? free_id_locked(ch, l->uid) : -ENOENT;
 	if (rc >= 0) {
 		l->id = rc;
-		attach_locked(ch, l);
+		attach_locked(ch, l, wants);
 		trace_venom_connect(ch->name, l->id, l->generation);
 	}
 	mutex_unlock(&venom_lock);
@@ -190,7 +193,7 @@ int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, st
 	else if (!(rights & 4))
 		rc = -EACCES;
 	else if (!(c->flags & VENOM_CONNECT_LOOK))
-		rc = lane_connect(ch, rights & 2, &l);
+		rc = lane_connect(ch, rights & 2, c->wants, &l);
 	if (rc) {
 		if (rc != -EAGAIN && rc != -ENOENT)
 			refused(ch);

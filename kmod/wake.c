@@ -16,17 +16,17 @@
 
 #define WAKE_BATCH 16	/* with the lock held */
 
-void venom_ring_locked(struct eventfd_ctx *bells[2], unsigned int bell)
+void venom_ring_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell)
 {
 	if (bells[bell])
 		venom_eventfd_signal(bells[bell]);
 }
 
-void venom_bells_drop(struct eventfd_ctx *bells[2])
+void venom_bells_drop(struct eventfd_ctx *bells[VENOM_BELLS])
 {
 	unsigned int i;
 
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < VENOM_BELLS; i++)
 		if (bells[i])
 			eventfd_ctx_put(bells[i]);
 }
@@ -37,8 +37,10 @@ int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 	struct venom_channel *ch = vf->ch;
 	int rc = 0;
 
-	if (e->flags || e->bell > VENOM_BELL_LIFE || e->fd < -1)
+	if (e->flags || e->bell >= VENOM_BELLS || e->fd < -1)
 		return -EINVAL;
+	if (vf->lane && e->bell == VENOM_BELL_MOVED)
+		return -EBADFD;
 	if (e->fd >= 0) {
 		ctx = eventfd_ctx_fdget(e->fd);
 		if (IS_ERR(ctx))
@@ -129,15 +131,15 @@ static int wake_state(struct venom_channel *ch)
 	return woken;
 }
 
-static int wake_daemon(struct venom_channel *ch, const struct venom_lane *l)
+static int wake_daemon(struct venom_channel *ch, const struct venom_lane *l, unsigned int bell)
 {
 	int rc = 0;
 
-	if (!l->may_command)
+	if (bell == VENOM_BELL_WAKE && !l->may_command)
 		return -EACCES;
 	spin_lock(&ch->lock);
 	if (ch->alive && l->alive)
-		venom_ring_locked(ch->bells, VENOM_BELL_WAKE);
+		venom_ring_locked(ch->bells, bell);
 	else
 		rc = -EPIPE;
 	spin_unlock(&ch->lock);
@@ -167,16 +169,26 @@ int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w)
 {
 	int rc;
 
-	if (w->flags || w->what > VENOM_WAKE_STATE || (w->what != VENOM_WAKE_SHELL && w->id))
+	if (w->flags || w->what > VENOM_WAKE_MOVED || (w->what != VENOM_WAKE_SHELL && w->id))
 		return -EINVAL;
-	if (vf->lane ? w->what != VENOM_WAKE_DAEMON : w->what == VENOM_WAKE_DAEMON)
+	if (!vf->lane == (w->what != VENOM_WAKE_SHELL && w->what != VENOM_WAKE_STATE))
 		return -EBADFD;
-	if (w->what == VENOM_WAKE_DAEMON)
-		rc = wake_daemon(vf->ch, vf->lane);
-	else if (w->what == VENOM_WAKE_SHELL)
+	switch (w->what) {
+	case VENOM_WAKE_DAEMON:
+		rc = wake_daemon(vf->ch, vf->lane, VENOM_BELL_WAKE);
+		break;
+	case VENOM_WAKE_LIFE:
+		rc = wake_daemon(vf->ch, vf->lane, VENOM_BELL_LIFE);
+		break;
+	case VENOM_WAKE_MOVED:
+		rc = wake_daemon(vf->ch, vf->lane, VENOM_BELL_MOVED);
+		break;
+	case VENOM_WAKE_SHELL:
 		rc = wake_shell(vf->ch, w->id);
-	else
+		break;
+	default:
 		rc = wake_state(vf->ch);
+	}
 	trace_venom_wake(vf->ch->name, w->what, w->id, rc);
 	return rc;
 }

@@ -27,7 +27,8 @@ static const struct {
 } fields[] = {
 	FIELD(size),	  FIELD(flags),	      FIELD(data_size), FIELD(versions), FIELD(cmd_slots),
 	FIELD(cmd_size),  FIELD(resp_size),   FIELD(max_clients), FIELD(mode),	 FIELD(huge),
-	FIELD(reserved),  FIELD(huge_size),   FIELD(spin_ns),	FIELD(node),	 FIELD(reserved2),
+	FIELD(reserved),  FIELD(huge_size),   FIELD(spin_ns),	FIELD(node),	 FIELD(max_holders),
+	FIELD(full_ns),	  FIELD(limit_ns),
 };
 
 /* A field of 32 bits takes their lower half. */

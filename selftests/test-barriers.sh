@@ -26,7 +26,7 @@ missing=()
 declare -A partners
 while read -r from to; do
 	partners[$from]=$to
-done < <(grep -ohE "$label pairs with [a-zA-Z_:, and]+" plane/*.h | sed -E "s/ pairs with / /" |
+done < <(grep -ohE "$label pairs with [a-zA-Z_:, and]+" plane/*.h src/readers.c | sed -E "s/ pairs with / /" |
 	awk -v l="$label" '{ printf "%s ", $1; for (i = 2; i <= NF; i++) if ($i ~ l) { gsub(/[^a-z_:A-Z]/, "", $i); sub(/:$/, "", $i); printf "%s,", $i } print "" }')
 for from in "${!partners[@]}"; do
 	listed | grep -qE "(^|[^a-z_])$from($|[^a-zA-Z])" || missing+=("$from is not in barrier.h's list")
@@ -52,7 +52,7 @@ result ${#missing[@]} "barriers of the plane have labels" "${missing[@]}"
 missing=()
 while read -r name; do
 	defined "$name" || missing+=("$name is named as a partner, and is no function")
-done < <(grep -ohE 'pairs with .*' src/*.[ch] | grep -oE ' (in|and) [a-z_]+' | awk '{print $2}' | grep _ | sort -u)
+done < <(grep -ohE 'pairs with .*' src/*.[ch] | grep -oE ' (in|and) [a-z_]+(:|\b)' | grep -v : | awk '{print $2}' | grep _ | sort -u)
 result ${#missing[@]} "partners exist" "${missing[@]}"
 
 # The functions named in barrier.h's list.

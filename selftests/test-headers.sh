@@ -36,7 +36,7 @@ int main(void)
 		return 2;
 	if (c.huge != VENOM_HUGE_PREFER || c.reserved || c.huge_size || c.spin_ns != VENOM_SPIN_ADAPTIVE)
 		return 3;
-	return c.node != VENOM_NODE_ANY || c.reserved2;
+	return c.node != VENOM_NODE_ANY || c.max_holders || c.full_ns != -1 || c.limit_ns != 1000000000;
 }
 END
 cp "$tmp/init.c" "$tmp/init.cc"

@@ -75,6 +75,7 @@ struct venom_shell;
 /* venom_config.flags */
 #define VENOM_STAMP		(1u << 0)  /* stamp each version: CLOCK_MONOTONIC at commit, about 20 ns each */
 #define VENOM_ORDER_ARRIVAL	(1u << 1)  /* serve the oldest command first, not round robin; costs a look at every lane */
+#define VENOM_LOSSLESS		(1u << 2)  /* a shell may ask to miss no version: see venom_shell_lossless() */
 /* From here on not what a channel is, but how it is made. */
 #define VENOM_RESUME		(1u << 8)  /* module: go on with the channel that a dead daemon left, see create */
 
@@ -97,7 +98,7 @@ struct venom_shell;
  */
 struct venom_config {
 	uint32_t size;		/* sizeof(struct venom_config) */
-	uint32_t flags;		/* VENOM_STAMP, VENOM_ORDER_ARRIVAL, VENOM_RESUME */
+	uint32_t flags;		/* VENOM_STAMP, VENOM_ORDER_ARRIVAL, VENOM_LOSSLESS, VENOM_RESUME */
 	uint64_t data_size;	/* largest state, 1 byte to what memory holds */
 	uint32_t versions;	/* buffers in the version ring, 1 to VENOM_VERSIONS_MAX; 1 is the classic seqlock */
 	uint32_t cmd_slots;	/* commands a lane holds, 1 to VENOM_SLOTS_MAX; also the requests a shell may have open */
@@ -112,8 +113,16 @@ struct venom_config {
 	uint64_t huge_size;	/* size of a huge page: 2 MiB or 1 GiB in bytes; 0 is 2 MiB */
 	int64_t  spin_ns;	/* the daemon's waits: VENOM_SPIN_* or a time */
 	int32_t  node;		/* NUMA node of the daemon's areas; VENOM_NODE_ANY: by the thread's memory policy */
-	uint32_t reserved2;	/* 0 */
+	uint32_t max_holders;	/* shells that may hold a version in place at once; VENOM_HOLDERS_*.  With more than
+				 * versions - 2, which takes 2 versions at least, they can make publish give -EAGAIN */
+	int64_t  full_ns;	/* VENOM_LOSSLESS: how long a publish waits for shells that have not read what it would
+				 * overwrite; then it gives -EAGAIN.  < 0: as long as it takes, 0: at once */
+	int64_t  limit_ns;	/* VENOM_LOSSLESS: a shell in the way that has read nothing for so long no longer counts
+				 * until it reads again; > 0 */
 };
+
+#define VENOM_HOLDERS_AUTO	0		/* versions - 2: holders never stop a publish; none if versions is 2 or less */
+#define VENOM_HOLDERS_NONE	UINT32_MAX
 
 #define VENOM_NODE_ANY		(-1)
 
@@ -133,7 +142,9 @@ struct venom_config {
 	0,				/* huge_size */				\
 	VENOM_SPIN_ADAPTIVE,		/* spin_ns */				\
 	VENOM_NODE_ANY,			/* node */				\
-	0				/* reserved2 */				\
+	VENOM_HOLDERS_AUTO,		/* max_holders */			\
+	-1,				/* full_ns */				\
+	1000000000			/* limit_ns */				\
 }
 
 /* venom_command.flags */
@@ -204,10 +215,18 @@ VENOM_API void venom_daemon_destroy(struct venom_daemon *d);
 
 /*
  * Publish len bytes as the next version: copies, wait-free, and without a
- * system call unless shells sleep waiting for state.
+ * system call unless shells sleep waiting for state.  Blocking only where lossless shells have to read first.
+ *
+ * A buffer whose version a shell holds is passed over, and so is its version number: venom_daemon_version() may grow by
+ * more than 1.
  *
  *	-EMSGSIZE	len is larger than data_size; nothing was published
  *	-EBUSY		between write_begin and write_commit
+ *	-EAGAIN		nothing was published: a lossless shell has not read what would be overwritten, for full_ns; or
+ *			shells hold every buffer but the latest's, which takes more than versions - 2 of them.
+ *			venom_daemon_stats counts both
+ *	-ECANCELED	venom_daemon_stop() was called while it waited for a lossless shell; nothing was published
+ *	-EBADF		its descriptors were closed by somebody else in the process, while it waited
  */
 VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, size_t len);
 
@@ -216,7 +235,8 @@ VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, siz
  * not NULL; aligned to 4096 where data_size >= 4096, to 64 where it is over 48, or 32 with VENOM_STAMP, else to 16), by stores of any kind, then
  * commit the first len bytes.  The buffer holds an old version's bytes.  With versions == 1
  * readers wait from begin to commit; with more they read the version before.  A second begin
- * gives the same buffer.  Both wait-free.
+ * gives the same buffer.  Both wait-free, but begin blocks where publish does; it returns NULL where publish fails with
+ * -EAGAIN, -ECANCELED or -EBADF, which then is in errno (as EAGAIN, ...).
  *
  *	write_commit: -EMSGSIZE  len > data_size: still open, commit again
  *		      -EINVAL    no write_begin
@@ -312,6 +332,22 @@ VENOM_API int venom_daemon_set_spin(struct venom_daemon *d, int64_t spin_ns);
  */
 VENOM_API int venom_shell_connect(struct venom_shell **s, const char *name);
 
+/* How to attach; start from VENOM_CONNECT_INIT. */
+struct venom_connect {
+	uint32_t size;		/* sizeof(struct venom_connect) */
+	uint32_t flags;		/* VENOM_CONNECT_* */
+};
+#define VENOM_CONNECT_LOSSLESS	(1u << 0)  /* as venom_shell_lossless(), before the daemon counts this shell as attached */
+#define VENOM_CONNECT_INIT	{ sizeof(struct venom_connect), 0 }
+
+/*
+ * The same as venom_shell_connect(), and what *how says (NULL: nothing more).
+ *
+ *	-EINVAL		size or flags is invalid
+ *	-EPERM		VENOM_CONNECT_LOSSLESS: the channel was made without VENOM_LOSSLESS
+ */
+VENOM_API int venom_shell_connect_with(struct venom_shell **s, const char *name, const struct venom_connect *how);
+
 /* Detach.  Commands already sent are still delivered; open requests are given up.  NULL is fine. */
 VENOM_API void venom_shell_close(struct venom_shell *s);
 
@@ -338,7 +374,7 @@ VENOM_API ssize_t venom_shell_read(struct venom_shell *s, void *buf, size_t size
  *
  *	-EAGAIN		not published yet: venom_shell_wait()
  *	-EOVERFLOW	the writer has lapped the ring.  *version is moved so that the next call gives the oldest
- *			version still there: it has grown by how many were missed
+ *			version still there: it has grown by how many numbers were missed
  *	-EPIPE		not published, and never will be: the daemon has gone
  */
 VENOM_API ssize_t venom_shell_read_next(struct venom_shell *s, void *buf, size_t size, uint64_t *version);
@@ -359,6 +395,40 @@ struct venom_view {
 };
 VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *view);
 VENOM_API int venom_shell_read_retry(struct venom_shell *s, const struct venom_view *view);
+
+/*
+ * Hold a version in place: like read_begin, but what is seen stays whole until venom_shell_release(), however long that
+ * takes.  `version` 0 holds the latest, else that one, if it is still there.  A shell holds one version at a time; the
+ * daemon never waits for it, but passes over the buffer.  The first hold asks the daemon's process, and is blocking; the
+ * others make no system call: lock-free and bounded; release is wait-free.  When the shell dies, the hold ends.  After the
+ * daemon's death what is held stays.
+ *
+ * Errors as read, and:
+ *
+ *	-EBUSY		it holds one already: release it first
+ *	-EUSERS		max_holders shells have held a version already: they keep the right until they close
+ *	-ESTALE		`version` is overwritten, or was passed over
+ *	-EAGAIN		`version` is not published yet, or as read
+ *	-EPIPE		the daemon has gone, and this shell had not held anything before
+ *	-ETIMEDOUT	the first hold: the daemon's process did not answer for 10 s (it may be stopped)
+ *	release: -EINVAL  nothing is held
+ */
+VENOM_API int venom_shell_hold(struct venom_shell *s, uint64_t version, struct venom_view *view);
+VENOM_API int venom_shell_release(struct venom_shell *s);
+
+/*
+ * With `on`, this shell misses no version that is published after the call returns, if it reads by
+ * venom_shell_read_next(): before the daemon overwrites one that this shell has not read, its publish waits, or fails.
+ * A shell that is in the way and reads nothing for the channel's limit_ns no longer counts: its next read_next gives
+ * -EOVERFLOW, and *version tells how many it missed; from then on it counts again.  The wait of a publish ends at
+ * once when the shell dies, closes or turns this off.  Blocking: asks the daemon's process, each time.  To miss nothing from
+ * the daemon's first version on: venom_shell_connect_with().
+ *
+ *	-EPERM		the channel was made without VENOM_LOSSLESS
+ *	-EPIPE		the daemon has gone
+ *	-ETIMEDOUT	the daemon's process did not answer for 10 s (it may be stopped)
+ */
+VENOM_API int venom_shell_lossless(struct venom_shell *s, int on);
 
 /* Number of the latest version, 0 if there is none. Wait-free. */
 VENOM_API uint64_t venom_shell_version(const struct venom_shell *s);
@@ -486,6 +556,10 @@ struct venom_daemon_stats {
 	uint64_t sleeps;	/* times receive went to sleep */
 	uint64_t refused;	/* shells not let in, for whatever reason */
 	uint64_t evicted;	/* shells thrown out: they broke the protocol */
+	uint64_t passed;	/* version numbers passed over, as a shell held what was in their buffers */
+	uint64_t held_up;	/* publishes refused: shells held all buffers but the latest's */
+	uint64_t full;		/* publishes that a lossless shell was in the way of */
+	uint64_t cut;		/* times that a lossless shell had read nothing for limit_ns and no longer counted */
 	uint32_t clients;	/* attached now */
 	uint32_t reserved;
 };

@@ -76,7 +76,7 @@
  *	retire, venom_manager_tidy		serve_enter
  *	  lanes[id] = NULL			  serving = 1
  *	  changes++				  (compiler barrier)
- *	  fence_all: membarrier			  changes?  venom_lanes_sync
+ *	  venom_fence_all: membarrier			  changes?  venom_lanes_sync
  *	is_over					serve_leave
  *	  serving, changes_seen, acquire	  serving = 0, release
  *	  still inside and not synced?  later
@@ -85,14 +85,14 @@
  *
  *	lane_list_remove, venom_manager_tidy	wake_state
  *	  lane[i] = NULL			  walks++: odd
- *	  fence_all				  fence_full
+ *	  venom_fence_all			  fence_full
  *	  walks, acquire			  lane[i], acquire
  *	is_over					  use the lane
  *	  odd, and the same since?  later	  walks++: even, release
  *
  *	is_done					lane_advance
  *	  gone = 1				  cursor, release
- *	  fence_all				  (compiler barrier)
+ *	  venom_fence_all			  (compiler barrier)
  *	  cursor, acquire: the last?		  gone?  the last: wake the manager
  *    Either the manager sees that all is taken, or the server sees that it has to say so.
  *
@@ -103,7 +103,7 @@
  *    The module's shells may send before their lane is there: see 5; the shell's wake may end a sleep, or a look, that did
  *    not know of the lane, and the next sleep would miss the command.
  *
- *    Where membarrier(2) is missing (hot_fence), fence_all is a fence_full, and so is each compiler barrier here.
+ *    Where membarrier(2) is missing (hot_fence), venom_fence_all is a fence_full, and so is each compiler barrier here.
  *
  * 8. Another daemon goes on with the channel (the module's; kmod/channel.c, shell.c)
  *	venom_channel_die			venom_shell_gone
@@ -113,6 +113,32 @@
  *	  daemon = ALIVE, release
  *    And a request to the one before, passed over: lane_pass answers so before it moves the cursor, and who sees the cursor
  *    (4) sees that answer.
+ *
+ * 9. Versions held in place (readers.h)
+ *	venom_ring_open				venom_ring_hold
+ *	  seq = writing v	ring_open:B	  held = w, release	ring_hold:B
+ *	  fence_full		ring_open:A	  fence_full		ring_hold:A
+ *	  held == w?  pass over			  seq as claimed?  it is held
+ *    Either the writer sees that w is held, or the reader sees that w's buffer is being written.  ring_open:B is ring_begin:B
+ *    in this place, and ring_open:A also ring_begin:A.
+ *
+ *	venom_ring_held				venom_ring_release
+ *	  held, acquire		ring_held:A	  all looks at the bytes
+ *	  writes into the buffer		  held = 0, release	ring_release:A
+ *
+ * 10. Readers that miss nothing (readers.h)
+ *	venom_ring_owed				venom_cursor_move
+ *	  cursor, acquire	ring_owed:A	  copies the version
+ *	  writes into its buffer		  cursor = v, release	cursor_move:A
+ *    A publisher that sleeps until a reader has moved is as a shell that sleeps until there is room (5): the reader has no
+ *    fence between cursor and waiting word, and arm_publish puts one there.
+ *
+ * 11. Which readers the writer heeds (readers.c)
+ *	venom_ring_held, venom_ring_owed	readers_add
+ *	  at[i], acquire	ring_held:B	  all that is in the reader
+ *				ring_owed:B	  at[i] = reader, release	readers_add:A
+ *						  heeded++, venom_fence_all
+ *						  tell the shell, which only then counts on it
  */
 #ifndef VENOM_BARRIER_H
 #define VENOM_BARRIER_H

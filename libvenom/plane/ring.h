@@ -122,7 +122,7 @@ static inline uint64_t venom_ring_latest(const struct venom_ring *r)
  */
 static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
 {
-	uint64_t seq = load_acquire(&venom_ring_at(r, version + 1)->seq); /* ring_newer:A pairs with ring_begin:B */
+	uint64_t seq = load_acquire(&venom_ring_at(r, version + 1)->seq); /* ring_newer:A pairs with ring_begin:B and ring_open:B */
 	uint64_t v = VENOM_SEQ_VERSION(seq);
 
 	if (v <= version)

@@ -55,7 +55,11 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	CHECK(out->huge <= VENOM_HUGE_NEVER, "huge is %u, which is no VENOM_HUGE_*", out->huge);
 	CHECK(!out->huge_size || out->huge_size == 2ULL << 20 || out->huge_size == 1ULL << 30,
 	      "huge_size is %llu: it can be 2 MiB, 1 GiB, or 0 for 2 MiB", (unsigned long long)out->huge_size);
-	CHECK(!out->reserved2, "reserved2 is not 0");
+	CHECK(out->max_holders == VENOM_HOLDERS_NONE || out->max_holders <= VENOM_CLIENTS_MAX,
+	      "max_holders is %u, more than %u", out->max_holders, VENOM_CLIENTS_MAX);
+	CHECK(out->max_holders == VENOM_HOLDERS_NONE || !out->max_holders || out->versions > 1,
+	      "max_holders is %u, and versions is 1: the only buffer can't be held", out->max_holders);
+	CHECK(out->limit_ns > 0, "limit_ns is %lld, which is no time", (long long)out->limit_ns);
 	CHECK(out->node >= VENOM_NODE_ANY && out->node < 1024, "node is %d, which is no node", out->node);
 	CHECK(out->spin_ns >= VENOM_SPIN_ADAPTIVE, "spin_ns is %lld, which is no VENOM_SPIN_* and no time",
 	      (long long)out->spin_ns);
@@ -72,6 +76,17 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	return 0;
 }
 
+static uint32_t max_holders(const struct venom_config *cfg)
+{
+	if (cfg->max_holders == VENOM_HOLDERS_NONE)
+		return 0;
+	if (cfg->max_holders != VENOM_HOLDERS_AUTO)
+		return cfg->max_holders;
+	if (cfg->versions <= 2)
+		return 0;
+	return cfg->versions - 2 < cfg->max_clients ? cfg->versions - 2 : cfg->max_clients;
+}
+
 void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *cfg, uint64_t page_size)
 {
 	*geo = (struct venom_geometry){
@@ -83,6 +98,8 @@ void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *
 		.resp_size = cfg->resp_size,
 		.max_clients = cfg->max_clients,
 		.data_size = cfg->data_size,
+		.max_holders = max_holders(cfg),
+		.lossless_limit_ns = cfg->flags & VENOM_LOSSLESS ? cfg->limit_ns : 0,
 	};
 	venom_geometry_fill(geo, page_size);
 }
@@ -104,6 +121,9 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 	cfg.resp_size = geo->resp_size;
 	cfg.max_clients = geo->max_clients;
 	cfg.data_size = geo->data_size;
+	cfg.max_holders = geo->max_holders ? geo->max_holders : VENOM_HOLDERS_NONE;
+	if (geo->flags & VENOM_LOSSLESS)
+		cfg.limit_ns = geo->lossless_limit_ns;
 	if (venom_config_check(&out, &cfg)) {
 		char why[128];
 
@@ -113,7 +133,11 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 	if (geo->page_size != VENOM_PAGE && geo->page_size != 2ULL << 20 && geo->page_size != 1ULL << 30)
 		return venom_fail(-EPROTO, "the channel's page_size can't be: %llu",
 				  (unsigned long long)geo->page_size);
+	if (geo->schema_size > VENOM_SCHEMA_MAX)
+		return venom_fail(-EPROTO, "the channel's schema_size is %u, more than %u", geo->schema_size, VENOM_SCHEMA_MAX);
 	venom_geometry_make(&want, &cfg, geo->page_size);
+	want.schema_size = geo->schema_size;
+	venom_geometry_fill(&want, geo->page_size);
 	if (geo->flags != want.flags)
 		return venom_fail(-EPROTO, "the channel's flags can't be: 0x%x", geo->flags);
 	if (geo->payload != want.payload)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's calls.
+ * The daemon's calls, but for those that publish (publish.c).
  *
- *	publish = write_begin, copy, write_commit	venom_ring_begin, venom_ring_commit, then wake the sleepers
  *	receive						venom_lanes_next finds a lane, daemon_take copies its command
  *	respond						venom_slot_fill in the shell's answer slot, then wake_for_answer
  */
@@ -19,6 +18,7 @@ static void daemon_free(struct venom_daemon *d)
 	free(d->active);
 	free(d->served);
 	free(d->waiters.lane);
+	free(d->readers.at);
 	free(d->lanes);
 	free(d->cmd_buf);
 	free(d);
@@ -39,6 +39,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	if (!d)
 		return venom_fail(-ENOMEM, "out of memory");
 	d->forks = venom_forks();
+	d->publish_epfd = d->publish_bell = -1;
 	rc = venom_config_check(&d->cfg, cfg);
 	if (!rc)
 		rc = venom_backend_pick(&d->be);
@@ -49,7 +50,9 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	memcpy(d->name, name, strlen(name));
 	venom_spin_set(&d->spin, d->cfg.spin_ns);
 	venom_manager_init(d);
+	venom_spin_set(&d->publish_spin, d->cfg.spin_ns);
 	d->hot_fence = !venom_membarrier_register();
+	d->heeded = d->hot_fence; /* where it can't be fenced from outside, the publisher always looks */
 	rc = -ENOMEM;
 	d->cmd_stride = ((size_t)d->cfg.cmd_size + VENOM_LINE) & ~(size_t)(VENOM_LINE - 1);
 	d->cmd_room = d->cmd_stride < TAKE_BYTES ? TAKE_BYTES / d->cmd_stride : 1;
@@ -58,9 +61,10 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	d->cmd_buf = venom_zeroes("buffer of commands", d->cmd_room, d->cmd_stride);
 	d->lanes = calloc(d->cfg.max_clients, sizeof(*d->lanes));
 	d->waiters.lane = calloc(d->cfg.max_clients, sizeof(*d->waiters.lane));
+	d->readers.at = calloc(d->cfg.max_clients, sizeof(*d->readers.at));
 	d->served = calloc(d->cfg.max_clients, sizeof(*d->served));
 	d->active = calloc(d->cfg.max_clients, sizeof(*d->active));
-	if (!d->cmd_buf || !d->lanes || !d->waiters.lane || !d->served || !d->active)
+	if (!d->cmd_buf || !d->lanes || !d->waiters.lane || !d->readers.at || !d->served || !d->active)
 		goto free_daemon;
 	rc = venom_node_prefer(&policy, d->cfg.node);
 	if (rc)
@@ -89,81 +93,6 @@ VENOM_API void venom_daemon_destroy(struct venom_daemon *d)
 	if (d->forks == venom_forks()) /* else it is our parent's, and nothing of it is here */
 		d->be->destroy(d);
 	daemon_free(d);
-}
-
-/* ---- publishing ------------------------------------------------------------- */
-
-VENOM_API void *venom_daemon_write_begin(struct venom_daemon *d, size_t *capacity)
-{
-	if (!d->open)
-		d->open = venom_ring_begin(&d->ring, d->version + 1);
-	fence_stores(); /* barrier.h 1: the odd seq before all that the caller stores */
-	if (capacity)
-		*capacity = d->ring.data_size;
-	return venom_ring_payload(&d->ring, d->open);
-}
-
-static __attribute__((noinline)) int wake_state(struct venom_daemon *d)
-{
-	d->be->wake_state(d);
-	return 0;
-}
-
-/* model: wake-state, wake-module */
-static inline int commit(struct venom_daemon *d, struct venom_version *b, size_t len, uint64_t time_ns)
-{
-	d->version++;
-	venom_ring_commit(&d->ring, b, d->version, len, time_ns);
-	/* barrier.h 6: no fence needed before this look */
-	return load_relaxed(&d->status->state_waiters) ? wake_state(d) : 0;
-}
-
-static inline uint64_t stamp(const struct venom_daemon *d)
-{
-	return d->geo.flags & VENOM_STAMP ? now_ns() : 0;
-}
-
-VENOM_API int venom_daemon_write_commit(struct venom_daemon *d, size_t len)
-{
-	struct venom_version *b = d->open;
-
-	if (!b)
-		return -EINVAL;
-	if (len > d->ring.data_size)
-		return -EMSGSIZE;
-	d->open = NULL;
-	fence_stores(); /* barrier.h 1: all that the caller has stored before the even seq */
-	return commit(d, b, len, stamp(d));
-}
-
-static __attribute__((noinline)) int publish(struct venom_daemon *d, const void *data, size_t len)
-{
-	struct venom_version *b;
-
-	if (len > d->ring.data_size)
-		return -EMSGSIZE;
-	if (d->open)
-		return -EBUSY;
-	b = venom_ring_begin(&d->ring, d->version + 1);
-	copy_to_shared(venom_ring_payload(&d->ring, b), data, len);
-	return commit(d, b, len, stamp(d));
-}
-
-VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, size_t len)
-{
-	struct venom_version *b;
-
-	/* A small one costs what its stores cost: here are none but those that are needed. */
-	if (len > d->small || d->open)
-		return publish(d, data, len);
-	b = venom_ring_begin(&d->ring, d->version + 1);
-	copy_small_to_shared(venom_ring_payload(&d->ring, b), data, len);
-	return commit(d, b, len, 0);
-}
-
-VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d)
-{
-	return d->version;
 }
 
 /* ---- serving ---------------------------------------------------------------- */
@@ -267,7 +196,7 @@ static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
 		fence_full();
 	else
 		/* pairs with venom_membarrier_daemons in shell_arm: cursor before sleeping word; and with venom_membarrier
-		 * in fence_all: cursor before gone */
+		 * in venom_fence_all: cursor before gone */
 		compiler_barrier();
 	if (venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_ROOM, &l->signalled))
 		d->be->wake_shell(d, l);
@@ -472,6 +401,8 @@ VENOM_API int venom_daemon_stop(struct venom_daemon *d)
 
 	store_release(&d->stop, 1);
 	d->be->daemon_bell(d);
+	if (d->publish_bell >= 0)
+		ring(d->publish_bell);
 	errno = saved;
 	return 0;
 }
@@ -516,5 +447,6 @@ VENOM_API int venom_daemon_info(const struct venom_daemon *d, struct venom_info 
 VENOM_API int venom_daemon_stats(const struct venom_daemon *d, struct venom_daemon_stats *st)
 {
 	venom_stats_make(st, d->state, d->status, venom_ring_latest(&d->ring));
+	st->clients = load_relaxed(&d->attached);
 	return 0;
 }

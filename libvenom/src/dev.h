@@ -43,6 +43,8 @@ void dev_shell_close(struct venom_shell *s);
 int dev_shell_fd(struct venom_shell *s);
 int dev_shell_sleep(struct venom_shell *s, int64_t ns);
 void dev_wake_daemon(struct venom_shell *s);
+int dev_ask(struct venom_shell *s);
+void dev_wake_publisher(struct venom_shell *s);
 int dev_watch(struct venom_shell *s, int64_t timeout_ns);
 bool dev_arm_state(struct venom_shell *s);
 void dev_disarm_state(struct venom_shell *s);

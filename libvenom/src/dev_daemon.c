@@ -98,6 +98,8 @@ static void lane_add(struct venom_daemon *d, uint32_t id)
 		lane_call(d, id, p.generation, VENOM_LANE_FREE);
 		return;
 	}
+	venom_reader_init(&l->reader, l->cmd);
+	venom_readers_serve(d, l);
 	venom_manager_add(d, l);
 	/*
 	 * A shell may have sent before its lane was here.  If the server slept then it was signalled, found nothing and
@@ -115,14 +117,18 @@ static void sync_lanes(struct venom_daemon *d)
 
 		if (!d->lanes[id] && life != VENOM_SHELL_NONE)
 			lane_add(d, id);
-		if (d->lanes[id] && !d->lanes[id]->gone && !(life & VENOM_SHELL_ALIVE))
+		if (!d->lanes[id] || d->lanes[id]->gone)
+			continue;
+		if (life & VENOM_SHELL_ALIVE)
+			venom_readers_serve(d, d->lanes[id]);
+		else
 			venom_manager_gone(d, d->lanes[id]);
 	}
 }
 
 static void manage_begin(struct venom_daemon *d)
 {
-	sync_lanes(d); /* those of the daemon before us, and who came since CREATE */
+	sync_lanes(d); /* those that came since CREATE */
 }
 
 static void manage(struct venom_daemon *d, void *of, uint32_t events)
@@ -130,6 +136,14 @@ static void manage(struct venom_daemon *d, void *of, uint32_t events)
 	(void)of;
 	(void)events;
 	sync_lanes(d);
+}
+
+/* The module signals publish_bell. */
+static int watch_moves(struct venom_daemon *d, struct venom_lane *l)
+{
+	(void)d;
+	(void)l;
+	return 0;
 }
 
 static void manage_end(struct venom_daemon *d)
@@ -160,7 +174,10 @@ static int resume_state(struct venom_daemon *d)
 		store_release(&s->latest, d->version); /* pairs with the acquire in venom_ring_latest */
 	store_relaxed(&s->head.epoch, d->epoch);
 	store_relaxed(&s->sleeping, s->sleeping + (s->sleeping & 1));
+	store_relaxed(&s->waiting, s->waiting + (s->waiting & 1));
 	store_relaxed(&s->state_wakes, 0);
+	for (uint64_t *count = (uint64_t *)&s->held_up; count <= (uint64_t *)&s->cut; count++)
+		store_relaxed(count, 0);
 	for (uint64_t *count = (uint64_t *)&s->commands; count <= (uint64_t *)&s->evicted; count++)
 		store_relaxed(count, 0);
 	return 0;
@@ -243,6 +260,10 @@ static int make_bells(struct venom_daemon *d, struct dev_daemon *dd)
 	if (!rc)
 		rc = epoll_watch(d->manager.epfd, dd->life_bell, EPOLLIN | EPOLLET, dd);
 	if (!rc)
+		rc = venom_publish_open(d);
+	if (!rc && d->publish_bell >= 0)
+		rc = dev_bell(dd->dev, VENOM_BELL_MOVED, d->publish_bell);
+	if (!rc)
 		rc = dev_bell(dd->dev, VENOM_BELL_WAKE, dd->server_bell);
 	if (!rc)
 		rc = dev_bell(dd->dev, VENOM_BELL_LIFE, dd->life_bell);
@@ -254,6 +275,7 @@ static void dev_free(struct venom_daemon *d)
 	struct dev_daemon *dd = d->own;
 
 	venom_manager_close(d);
+	venom_publish_close(d);
 	dev_unmap(&d->state_map);
 	dev_unmap(&d->status_map);
 	close_fd(&dd->server_epfd);
@@ -277,6 +299,9 @@ static int dev_create(struct venom_daemon *d)
 		rc = become_daemon(d, dd->dev);
 	if (!rc)
 		rc = make_bells(d, dd);
+	/* Shells that a daemon before us has left may hold versions: before the first publish. */
+	if (!rc)
+		sync_lanes(d);
 	if (!rc)
 		rc = venom_manager_start(d);
 	if (rc)
@@ -349,6 +374,7 @@ const struct venom_backend venom_backend_dev = {
 	.manage_begin = manage_begin,
 	.manage = manage,
 	.manage_end = manage_end,
+	.watch_moves = watch_moves,
 	.lane_evict = lane_evict,
 	.lane_keep = lane_keep,
 	.lane_free = lane_free,
@@ -359,6 +385,8 @@ const struct venom_backend venom_backend_dev = {
 	.shell_sleep = dev_shell_sleep,
 	.wake_daemon = dev_wake_daemon,
 	.watch = dev_watch,
+	.ask = dev_ask,
+	.wake_publisher = dev_wake_publisher,
 	.arm_state = dev_arm_state,
 	.disarm_state = dev_disarm_state,
 	.alive = dev_alive,

@@ -15,7 +15,7 @@ static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 	int64_t start = now_ns();
 	int rc;
 
-	*c = (struct venom_ioc_connect){.size = sizeof(*c), .features = VENOM_FEATURES};
+	*c = (struct venom_ioc_connect){.size = sizeof(*c), .wants = s->wants, .features = VENOM_FEATURES};
 	memcpy(c->name, s->name, strlen(s->name));
 	/* All ids taken, some by the dead: their daemon has been told, and is about to look. */
 	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < DEV_PATIENCE_NS)
@@ -144,11 +144,26 @@ int dev_shell_sleep(struct venom_shell *s, int64_t ns)
 	return dev_alive(s) ? 1 : -EPIPE;
 }
 
+static int wake(struct venom_shell *s, uint32_t what)
+{
+	struct venom_ioc_wake w = {.size = sizeof(w), .what = what};
+
+	return dev_call(s->dev, VENOM_IOC_WAKE, &w);
+}
+
 void dev_wake_daemon(struct venom_shell *s)
 {
-	struct venom_ioc_wake w = {.size = sizeof(w), .what = VENOM_WAKE_DAEMON};
+	wake(s, VENOM_WAKE_DAEMON);
+}
 
-	dev_call(s->dev, VENOM_IOC_WAKE, &w);
+int dev_ask(struct venom_shell *s)
+{
+	return wake(s, VENOM_WAKE_LIFE);
+}
+
+void dev_wake_publisher(struct venom_shell *s)
+{
+	wake(s, VENOM_WAKE_MOVED);
 }
 
 static int dev_sleep_call(struct venom_shell *s, uint32_t what)

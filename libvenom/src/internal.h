@@ -3,7 +3,8 @@
  * Inside libvenom.
  *
  *	../plane/		the hot path: ring.h, lane.h, wake.h, wait.h (spin, then sleep), and barrier.h, the memory orders
- *	daemon.c, shell.c, read.c	the public calls on mapped areas
+ *	daemon.c, publish.c, shell.c, read.c	the public calls on mapped areas
+ *	roles.c, readers.c	versions held in place, readers that miss nothing: the shell's side, the manager's
  *	lanes.c			which shells the daemon serves, and in what turn
  *	manager.c		the thread that lets shells in and learns of their deaths
  *	config.c		what a user may ask for
@@ -41,7 +42,7 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* venom_config.flags that a channel is known by, to all who attach */
-#define VENOM_CHANNEL_FLAGS (VENOM_STAMP | VENOM_ORDER_ARRIVAL)
+#define VENOM_CHANNEL_FLAGS (VENOM_STAMP | VENOM_ORDER_ARRIVAL | VENOM_LOSSLESS)
 
 struct epoll_event;
 
@@ -82,8 +83,10 @@ struct venom_lane {
 
 	/* publisher's */
 	uint32_t signalled_state;
+	struct venom_reader reader;	/* manager's, too; see there */
 
 	/* manager's */
+	uint32_t roles_seen;	/* of cmd->wants */
 	uint32_t gone;		/* server reads: no more commands will come */
 	bool	 kept;		/* it is gone with commands left, and the server wakes the manager behind the last one */
 	bool	 evicted;
@@ -122,7 +125,12 @@ struct venom_daemon {
 	uint64_t version;
 	struct venom_version *open;	/* between write_begin and write_commit */
 	uint64_t small;			/* versions up to this size are copied in line, and have no time stamp */
-	uint32_t walks;			/* odd while it walks a lane_list; manager reads */
+	uint64_t opening;		/* the number that `open` is for */
+	uint64_t all_read;		/* lossless shells have all read so far */
+	struct venom_spin publish_spin;
+	bool	 unfenced;		/* the last arm_publish had no membarrier */
+	uint32_t walks;			/* odd while it walks a list of lanes or readers; manager reads */
+	int publish_epfd, publish_bell;	/* with VENOM_LOSSLESS: it waits, and is woken */
 
 	/* server's */
 	struct venom_spin spin;
@@ -150,6 +158,10 @@ struct venom_daemon {
 	uint32_t changes;		/* of lanes[] */
 	struct venom_lane **lanes;	/* by id */
 	struct lane_list waiters;	/* memfd: shells that have asked to be woken for state */
+	struct venom_readers readers;	/* that the publisher heeds */
+	uint32_t heeded;		/* how many; and one more where hot_fence is */
+	uint32_t attached;		/* lanes that are there, of living shells */
+	uint32_t nholders;		/* manager's */
 
 	bool	 hot_fence;		/* no membarrier(2) here */
 	struct manager manager;
@@ -169,6 +181,28 @@ void venom_membarrier(void);
 bool venom_membarrier_daemons(void);
 bool venom_membarrier_register(void);
 
+/* The publisher walks over lanes or readers: none of them is freed before it ends.  (model: wake-state) */
+static inline void walk_begin(struct venom_daemon *d)
+{
+	store_relaxed(&d->walks, d->walks + 1);
+	if (d->hot_fence)
+		fence_full();
+	else
+		compiler_barrier();	/* pairs with venom_membarrier in venom_fence_all */
+}
+
+static inline void walk_end(struct venom_daemon *d)
+{
+	store_release(&d->walks, d->walks + 1);	/* pairs with the acquire in is_over */
+}
+
+/* readers.c; the manager's */
+void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd);
+void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l);	/* it may have asked for roles */
+void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l);
+int venom_publish_open(struct venom_daemon *d);
+void venom_publish_close(struct venom_daemon *d);
+
 /* The server begins a call: it uses no lane that has vanished before.  (model: manager) */
 static inline void serve_enter(struct venom_daemon *d)
 {
@@ -176,7 +210,7 @@ static inline void serve_enter(struct venom_daemon *d)
 	if (d->hot_fence)
 		fence_full();
 	else
-		compiler_barrier();	/* pairs with venom_membarrier in fence_all */
+		compiler_barrier();	/* pairs with venom_membarrier in venom_fence_all */
 	if (load_relaxed(&d->changes) != d->changes_seen)
 		venom_lanes_sync(d);
 }
@@ -232,6 +266,11 @@ struct venom_shell {
 	bool	 watching;		/* the publisher knows that we may sleep */
 	bool	 watch_asked;		/* memfd: the manager has been asked */
 	bool	 dead;			/* the daemon is */
+	uint32_t wants;			/* VENOM_ROLE_* that connect asks for */
+	uint32_t roles;			/* as granted */
+	bool	 holding;
+	uint64_t cursor_at;		/* where our cursor stands */
+	uint32_t signalled_waiting;	/* publisher's waiting word that we woke it for last */
 	int64_t	 next_check;
 	uint32_t idle;			/* calls that found nothing to do */
 
@@ -282,6 +321,15 @@ static inline bool venom_shell_idle(struct venom_shell *s)
 	return !venom_shell_gone(s);
 }
 
+/* ---- roles.c ---------------------------------------------------------------- */
+
+/* Ask for these roles, all at once, and wait for the answer; s->roles then has them.  Else an errno, explained. */
+int venom_roles_ask(struct venom_shell *s, uint32_t roles);
+/* The same for those that connect has asked for. */
+int venom_roles_wait(struct venom_shell *s);
+/* All versions up to this one are read: the publisher need not keep them. */
+void venom_cursor_set(struct venom_shell *s, uint64_t version);
+
 /* ---- backends ---------------------------------------------------------------- */
 
 struct venom_backend {
@@ -301,6 +349,7 @@ struct venom_backend {
 	void (*manage_begin)(struct venom_daemon *d);
 	void (*manage)(struct venom_daemon *d, void *of, uint32_t events);	/* an event of what it watches in manager.epfd */
 	void (*manage_end)(struct venom_daemon *d);
+	int  (*watch_moves)(struct venom_daemon *d, struct venom_lane *l);	/* have its shell wake publish_epfd */
 	void (*lane_evict)(struct venom_daemon *d, struct venom_lane *l);
 	void (*lane_keep)(struct venom_daemon *d, struct venom_lane *l);	/* it is gone, with commands left; or NULL */
 	void (*lane_free)(struct venom_daemon *d, struct venom_lane *l);	/* its id is free; or NULL */
@@ -319,6 +368,8 @@ struct venom_backend {
 	bool (*arm_state)(struct venom_shell *s);
 	void (*disarm_state)(struct venom_shell *s);
 	bool (*alive)(struct venom_shell *s);
+	int  (*ask)(struct venom_shell *s);		/* have the manager look at cmd->wants */
+	void (*wake_publisher)(struct venom_shell *s);	/* it may wait for a version that this shell has read */
 	void (*meet)(struct venom_shell *s);	/* another daemon has come: who is it?  NULL where none does */
 
 	/* lookers */

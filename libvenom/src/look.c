@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What lookers are told, put together from the areas; by whichever side can see them. */
+/* What observers get, put together from the areas; by the side that can see them. */
 #include <stdio.h>
 #include "internal.h"
 
@@ -7,13 +7,17 @@ void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s
 		      uint64_t versions)
 {
 	*st = (struct venom_daemon_stats){
-		.versions = versions,
+		.versions = versions - load_relaxed(&s->passed), /* numbers that became none are not published */
 		.commands = load_relaxed(&s->commands),
 		.responses = load_relaxed(&s->responses),
 		.stale = load_relaxed(&s->stale),
 		.wakes = load_relaxed(&s->state_wakes) + load_relaxed(&s->answer_wakes),
 		.sleeps = load_relaxed(&s->sleeps),
 		.evicted = load_relaxed(&s->evicted),
+		.passed = load_relaxed(&s->passed),
+		.held_up = load_relaxed(&s->held_up),
+		.full = load_relaxed(&s->full),
+		.cut = load_relaxed(&s->cut),
 		.refused = load_relaxed(&status->refused),
 		.clients = load_relaxed(&status->attached),
 	};

@@ -25,7 +25,7 @@
 #define NAP_MAX_NS 100000000
 
 /* A full fence here, and between any two instructions of the server and the publisher. */
-static void fence_all(const struct venom_daemon *d)
+void venom_fence_all(const struct venom_daemon *d)
 {
 	if (d->hot_fence)
 		fence_full(); /* pairs with fence_full in serve_enter, lane_advance and wake_state */
@@ -42,6 +42,7 @@ static void changed(struct venom_daemon *d)
 void venom_manager_add(struct venom_daemon *d, struct venom_lane *l)
 {
 	store_release(&d->lanes[l->id], l); /* pairs with the acquire in venom_lanes_sync */
+	store_relaxed(&d->attached, d->attached + 1);
 	changed(d);
 	/* Before the backend looks whether it has a command already: pairs with fence_full in daemon_arm. */
 	fence_full();
@@ -53,6 +54,8 @@ void venom_manager_gone(struct venom_daemon *d, struct venom_lane *l)
 	struct manager *m = &d->manager;
 
 	store_relaxed(&l->gone, 1);
+	store_relaxed(&d->attached, d->attached - 1);
+	venom_readers_drop(d, l);
 	l->next = m->dead;
 	m->dead = l;
 }
@@ -100,7 +103,7 @@ static bool is_done(struct venom_daemon *d, struct venom_lane *l)
 		return true;
 	if (l->kept)
 		return false;
-	fence_all(d);
+	venom_fence_all(d);
 	if (is_drained(l))
 		return true;
 	l->kept = true;
@@ -150,7 +153,7 @@ void venom_manager_tidy(struct venom_daemon *d)
 		retire(d, l);
 	}
 	if (m->retired != before) {
-		fence_all(d);
+		venom_fence_all(d);
 		for (l = m->retired; l != before; l = l->next)
 			l->walk = load_acquire(&d->walks);
 		m->nap_ns = NAP_MIN_NS;

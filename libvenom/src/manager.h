@@ -48,6 +48,7 @@ void venom_manager_close(struct venom_daemon *d);	/* and free all lanes */
 void venom_manager_wake(struct venom_daemon *d);
 
 /* The manager's own */
+void venom_fence_all(const struct venom_daemon *d);	/* a full fence here, and in the server and the publisher */
 void venom_manager_add(struct venom_daemon *d, struct venom_lane *l);
 void venom_manager_gone(struct venom_daemon *d, struct venom_lane *l);
 void venom_manager_evict(struct venom_daemon *d);	/* the shells whose lanes are broken */

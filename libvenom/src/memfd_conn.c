@@ -79,6 +79,8 @@ static void unwatch(int epfd, int fd)
 void memfd_lane_unmap(struct venom_daemon *d, struct venom_lane *l)
 {
 	unwatch(((struct memfd_daemon *)d->own)->server_epfd, l->their_bell);
+	if (d->publish_epfd >= 0)
+		unwatch(d->publish_epfd, l->their_bell);
 	area_unmap(&l->cmd_map);
 	area_unmap(&l->rsp_map);
 	close_fd(&l->bell);
@@ -270,6 +272,8 @@ static int conn_attach(struct memfd_daemon *m, struct conn *c, int fd)
 		if (rc)
 			return refuse(m, c, rc, PROTO_READY);
 	}
+	venom_reader_init(&l->reader, l->cmd);
+	venom_readers_serve(d, l);
 	l->sock = c->sock;
 	c->attached = true;
 	m->pending--;
@@ -301,6 +305,14 @@ static int conn_watch(struct memfd_daemon *m, struct conn *c)
 	return proto_send(c->sock, &head, sizeof(head), PROTO_READY, 0, NULL, 0);
 }
 
+static int conn_roles(struct memfd_daemon *m, struct conn *c)
+{
+	if (!c->attached)
+		return -EPROTO;
+	venom_readers_serve(m->d, c->lane);
+	return 0;
+}
+
 static int conn_look(struct memfd_daemon *m, struct conn *c, uint32_t first)
 {
 	struct venom_daemon *d = m->d;
@@ -324,6 +336,10 @@ static int conn_look(struct memfd_daemon *m, struct conn *c, uint32_t first)
 	looked->sleeps = st.sleeps;
 	looked->refused = st.refused;
 	looked->evicted = st.evicted;
+	looked->passed = st.passed;
+	looked->held_up = st.held_up;
+	looked->full = st.full;
+	looked->cut = st.cut;
 	looked->clients = st.clients;
 	for (uint32_t i = first; i < d->geo.max_clients; i++) {
 		struct venom_lane *l = d->lanes[i];
@@ -372,6 +388,8 @@ static int conn_message(struct memfd_daemon *m, struct conn *c)
 		rc = conn_attach(m, c, fds[0]);
 	else if (msg.head.type == PROTO_WATCH && n == sizeof(msg.head) && nfds == 0)
 		rc = conn_watch(m, c);
+	else if (msg.head.type == PROTO_ROLES && n == sizeof(msg.head) && nfds == 0)
+		rc = conn_roles(m, c);
 	else if (msg.head.type == PROTO_LOOK && n == sizeof(msg.look) && nfds == 0)
 		rc = conn_look(m, c, msg.look.first);
 	proto_close(fds, &nfds);

@@ -160,7 +160,8 @@ static int make_epolls(struct memfd_daemon *m)
 	m->spare = venom_own(fcntl(m->d->manager.bell, F_DUPFD_CLOEXEC, 0));
 	if (m->server_epfd < 0 || m->server_bell < 0 || m->spare < 0)
 		return -errno;
-	return epoll_watch(m->server_epfd, m->server_bell, EPOLLIN | EPOLLET, NULL);
+	rc = venom_publish_open(m->d);
+	return rc ? rc : epoll_watch(m->server_epfd, m->server_bell, EPOLLIN | EPOLLET, NULL);
 }
 
 /*
@@ -186,6 +187,7 @@ static void memfd_free(struct memfd_daemon *m)
 
 	conn_drop_all(m); /* hangs up, which wakes all shells that sleep */
 	venom_manager_close(d);
+	venom_publish_close(d);
 	close_fd(&m->listener);
 	close_fd(&m->removals);
 	close_fd(&m->server_epfd);
@@ -279,8 +281,8 @@ static void wake_state(struct venom_daemon *d)
 	struct lane_list *list = &d->waiters;
 	uint32_t n;
 
-	store_relaxed(&d->walks, d->walks + 1);
-	fence_full(); /* pairs with fence_full in venom_arm (version before sleeping word), and with fence_all */
+	walk_begin(d);
+	fence_full(); /* pairs with fence_full in venom_arm (version before sleeping word), and with venom_fence_all */
 	n = load_acquire(&list->n);
 	for (uint32_t i = 0; i < n; i++) {
 		struct venom_lane *l = load_acquire(&list->lane[i]);
@@ -290,7 +292,15 @@ static void wake_state(struct venom_daemon *d)
 			ring(l->bell);
 		}
 	}
-	store_release(&d->walks, d->walks + 1); /* pairs with the acquire in is_over */
+	walk_end(d);
+}
+
+/* What it signals for the server, it signals for the publisher as well. */
+static int watch_moves(struct venom_daemon *d, struct venom_lane *l)
+{
+	int rc = epoll_watch(d->publish_epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
+
+	return rc == -EEXIST ? 0 : rc;
 }
 
 static int check(void)
@@ -311,6 +321,7 @@ const struct venom_backend venom_backend_memfd = {
 	.manage_begin = manage_begin,
 	.manage = manage,
 	.manage_end = manage_end,
+	.watch_moves = watch_moves,
 	.lane_evict = memfd_lane_evict,
 	.lane_unmap = memfd_lane_unmap,
 	.connect = memfd_connect,
@@ -319,6 +330,8 @@ const struct venom_backend venom_backend_memfd = {
 	.shell_sleep = memfd_shell_sleep,
 	.wake_daemon = memfd_wake_daemon,
 	.watch = memfd_watch,
+	.ask = memfd_ask,
+	.wake_publisher = memfd_wake_daemon,
 	.alive = memfd_alive,
 	.lives = memfd_lives,
 	.list = memfd_list,

@@ -83,6 +83,10 @@ int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_st
 			.sleeps = looked->sleeps,
 			.refused = looked->refused,
 			.evicted = looked->evicted,
+			.passed = looked->passed,
+			.held_up = looked->held_up,
+			.full = looked->full,
+			.cut = looked->cut,
 			.clients = looked->clients,
 		};
 	while (!rc && fn) {

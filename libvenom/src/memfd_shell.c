@@ -62,6 +62,8 @@ static int attach(struct venom_shell *s)
 		return rc;
 	s->cmd = s->cmd_map.p;
 	venom_head_make(&s->cmd->head, VENOM_AREA_COMMANDS, s->cmd_map.size, s->epoch, s->id, s->generation);
+	if (s->wants)
+		s->cmd->wants = VENOM_ROLES_ASK(s->wants, 1);
 	rc = link_tell(s->sock, &head, sizeof(head), PROTO_ATTACH, fd);
 	close_fd(&fd);
 	return rc;
@@ -177,6 +179,13 @@ int memfd_shell_sleep(struct venom_shell *s, int64_t ns)
 void memfd_wake_daemon(struct venom_shell *s)
 {
 	ring(s->bell);
+}
+
+int memfd_ask(struct venom_shell *s)
+{
+	struct proto_head head;
+
+	return proto_send(s->sock, &head, sizeof(head), PROTO_ROLES, 0, NULL, 0);
 }
 
 /* Whether a message of the manager wakes us, too: its end always does. */

@@ -21,6 +21,7 @@ static inline int64_t now_ns(void)
 #define VENOM_CLOCK_NS()		now_ns()
 
 #include "../plane/ring.h"
+#include "../plane/readers.h"
 #include "../plane/lane.h"
 #include "../plane/wake.h"
 #include "../plane/wait.h"

@@ -12,6 +12,7 @@
  *			<-		READY
  *	WATCH		->		the publisher looks at this shell's sleeping word from now on
  *			<-		READY
+ *	ROLES		->		looks at the shell's wants, and answers in responses[i].granted
  *	hang-up		->		the shell has gone
  *
  *	LOOK		->		instead of HELLO: what is the channel, who is there
@@ -35,9 +36,10 @@ enum proto_type {
 	PROTO_WATCH,
 	PROTO_LOOK,
 	PROTO_LOOKED,
+	PROTO_ROLES,
 };
 
-/* HELLO, ATTACH, READY, WATCH are just this. */
+/* HELLO, ATTACH, READY, WATCH, ROLES are just this. */
 struct proto_head {
 	uint32_t magic;
 	uint32_t abi;
@@ -75,7 +77,7 @@ struct proto_looked {
 	struct proto_head head;
 	struct venom_geometry geo;
 	uint64_t epoch;
-	uint64_t versions, commands, responses, stale, wakes, sleeps, refused, evicted;
+	uint64_t versions, commands, responses, stale, wakes, sleeps, refused, evicted, passed, held_up, full, cut;
 	uint32_t clients;
 	uint32_t reserved;
 	uint32_t npeers;
@@ -202,5 +204,6 @@ int memfd_shell_sleep(struct venom_shell *s, int64_t ns);
 void memfd_wake_daemon(struct venom_shell *s);
 int memfd_watch(struct venom_shell *s, int64_t timeout_ns);
 bool memfd_alive(struct venom_shell *s);
+int memfd_ask(struct venom_shell *s);
 
 #endif /* VENOM_PROTO_H */

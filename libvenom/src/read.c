@@ -196,6 +196,16 @@ static int lapped(struct venom_shell *s, uint64_t *version)
 	return -EOVERFLOW;
 }
 
+/* The numbers from `from` on and before `to` are all passed over, still. */
+static bool all_passed(const struct venom_ring *r, uint64_t from, uint64_t to)
+{
+	for (; from < to; from++)
+		if (load_relaxed(&venom_ring_at(r, from)->seq) != VENOM_SEQ_PASSED(from))
+			return false;
+	return true;
+}
+
+/* model: hold */
 static ssize_t read_next(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
 {
 	uint64_t want = *version;
@@ -213,6 +223,9 @@ static ssize_t read_next(struct venom_shell *s, void *buf, size_t size, uint64_t
 		return lapped(s, version);
 	if (pick != VENOM_PICK_WHOLE || VENOM_SEQ_VERSION(c.seq) < want)
 		return -EAGAIN;
+	/* The writer may have come back to one of them before it committed this one, and not after. */
+	if (!all_passed(&s->ring, *version + 1, want))
+		return -EAGAIN;
 	rc = check_len(s, c.len, size);
 	if (!rc)
 		copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
@@ -229,12 +242,12 @@ static ssize_t read_next(struct venom_shell *s, void *buf, size_t size, uint64_t
 	return c.len;
 }
 
-VENOM_API ssize_t venom_shell_read_next(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
+static ssize_t read_from(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
 {
 	bool start = !*version;
 	ssize_t rc = read_next(s, buf, size, version);
 
-	/* Who starts has missed nothing: give the oldest there is, as soon as the writer lets us. */
+	/* A reader that starts has missed nothing: give the oldest there is, as soon as the writer lets us. */
 	for (int tries = 0; start && rc == -EOVERFLOW && tries < START_TRIES; tries++)
 		rc = read_next(s, buf, size, version);
 	if (start && rc < 0) {
@@ -242,5 +255,15 @@ VENOM_API ssize_t venom_shell_read_next(struct venom_shell *s, void *buf, size_t
 		if (rc == -EOVERFLOW)
 			rc = -EAGAIN;
 	}
+	return rc;
+}
+
+VENOM_API ssize_t venom_shell_read_next(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
+{
+	ssize_t rc = read_from(s, buf, size, version);
+
+	/* Also where the caller has gone on by itself, or was moved on. */
+	if ((s->roles & VENOM_ROLE_LOSSLESS) && *version > s->cursor_at)
+		venom_cursor_set(s, *version);
 	return rc;
 }

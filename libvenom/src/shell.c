@@ -18,12 +18,29 @@
 
 VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 {
+	return venom_shell_connect_with(out, name, NULL);
+}
+
+static int connect_check(const struct venom_connect *how)
+{
+	if (how->size != sizeof(*how))
+		return venom_fail(-EINVAL, "size is %u, not sizeof(struct venom_connect): start from VENOM_CONNECT_INIT",
+				  how->size);
+	if (how->flags & ~VENOM_CONNECT_LOSSLESS)
+		return venom_fail(-EINVAL, "flags has unknown bits: 0x%x", how->flags);
+	return 0;
+}
+
+VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *name, const struct venom_connect *how)
+{
 	struct venom_shell *s;
 	NO_CANCEL;
 	int rc;
 
 	venom_errmsg_clear();
 	rc = venom_name_check(name);
+	if (!rc && how)
+		rc = connect_check(how);
 	if (rc)
 		return rc;
 	s = calloc(1, sizeof(*s));
@@ -32,9 +49,18 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 	s->forks = venom_forks();
 	memcpy(s->name, name, strlen(name));
 	venom_spin_set(&s->spin, VENOM_SPIN_ADAPTIVE);
+	if (how && how->flags & VENOM_CONNECT_LOSSLESS) {
+		s->wants = VENOM_ROLE_LOSSLESS;
+		venom_membarrier_register(); /* for the publisher's, in arm_publish */
+	}
 	rc = venom_backend_connect(s);
 	if (rc)
 		goto free_shell;
+	if (s->wants) {
+		rc = venom_roles_wait(s);
+		if (rc)
+			goto close;
+	}
 
 	venom_ring_init(&s->ring, (struct venom_state *)s->state, &s->geo);
 	s->small = s->ring.data_size < VENOM_COPY_INLINE ? s->ring.data_size : VENOM_COPY_INLINE;
@@ -44,13 +70,14 @@ VENOM_API int venom_shell_connect(struct venom_shell **out, const char *name)
 	s->max_tries = 8 + (1U << 20) / (1 + s->geo.data_size / 64);
 	s->open = venom_zeroes("table of requests", s->in.mask + 1UL, sizeof(*s->open));
 	if (!s->open) {
-		s->be->close(s);
 		rc = -ENOMEM;
-		goto free_shell;
+		goto close;
 	}
 	*out = s;
 	return 0;
 
+close:
+	s->be->close(s);
 free_shell:
 	free(s);
 	return venom_explain(rc, "it can't connect");

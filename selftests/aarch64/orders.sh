@@ -48,14 +48,14 @@ list='
 7 manager      changed                    ^ strel
 7 lanes        venom_lanes_sync           ^ ldacq * ldacq * strel
 7 manager      retire                     ^ strel changed()
-7 manager      venom_manager_tidy         retire() * fence_all() * ldacq * is_over()
+7 manager      venom_manager_tidy         retire() * venom_fence_all() * ldacq * is_over()
 7 manager      fence_all                  ^ full * venom_membarrier()
 7 manager      is_over                    ^ ldacq * ldacq * ldacq
 7 daemon       serve_enter                ^ st full ld
 7 daemon       serve_leave                ^ strel
 7 memfd_daemon wake_state                 ^ st full ldacq * strel
 7 manager      venom_manager_gone         ^ st
-7 manager      is_done                    is_drained() * fence_all() is_drained()
+7 manager      is_done                    is_drained() * venom_fence_all() is_drained()
 7 manager      is_drained                 ^ ldacq ldacq
 7 daemon       lane_advance               ^ venom_lane_advance() full venom_asleep() * ld
 - daemon       lane_pass                  venom_slot_fill() wake_for_answer() lane_advance()

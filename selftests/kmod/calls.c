@@ -334,7 +334,7 @@ TEST_F(rig, answers)
 	EXPECT_NE(r->shell.generation, a.connect.generation);
 	EXPECT_NE(r->dead.generation, a.connect.generation);
 	EXPECT_EQ(1, a.connect.may_command);
-	EXPECT_EQ(0, a.connect.reserved);
+	EXPECT_EQ(0, a.connect.wants);
 	EXPECT_EQ(1, a.connect.epoch);
 	EXPECT_EQ(venom_state_bytes(&geo), a.connect.state_size);
 	EXPECT_EQ(venom_status_bytes(geo.max_clients), a.connect.status_size);

@@ -156,14 +156,15 @@ static inline union arg good(const struct rig *r, unsigned long cmd, unsigned in
 	switch (cmd) {
 	case VENOM_IOC_CREATE:
 		a.create = dev_create_init(r->other);
-		memset(&a.create.epoch, POISON, sizeof(a.create) - offsetof(struct venom_ioc_create, epoch));
+		memset(&a.create.epoch, POISON, offsetof(struct venom_ioc_create, features) - offsetof(struct venom_ioc_create, epoch));
 		break;
 	case VENOM_IOC_CONNECT:
 		memset(&a.connect, POISON, sizeof(a.connect));
 		memset(a.connect.name, 0, sizeof(a.connect.name));
 		strcpy(a.connect.name, r->name);
 		a.connect.flags = what;
-		a.connect.reserved = 0;
+		a.connect.wants = 0;
+		a.connect.features = VENOM_FEATURES;
 		break;
 	case VENOM_IOC_EVENTFD:
 		a.eventfd.fd = r->efd;

@@ -40,7 +40,8 @@ static long w_take(long sock, long b, long c)
 /* Each call, and each map, with another process's file: EPERM, and nothing else. */
 static long w_stranger(long a, long b, long c)
 {
-	static const unsigned int whats[] = {VENOM_WAKE_DAEMON, VENOM_WAKE_SHELL, VENOM_WAKE_STATE};
+	static const unsigned int whats[] = {VENOM_WAKE_DAEMON, VENOM_WAKE_SHELL, VENOM_WAKE_STATE,
+					    VENOM_WAKE_LIFE, VENOM_WAKE_MOVED};
 	struct venom_ioc_create create = dev_create_init("stranger");
 	struct venom_ioc_connect connect = dev_connect_init("stranger");
 	struct venom_ioc_info info = km_info_init("");
@@ -51,7 +52,7 @@ static long w_stranger(long a, long b, long c)
 	VT_CHECK(dev_call(fd, VENOM_IOC_CONNECT, &connect) == -EPERM);
 	connect.flags = VENOM_CONNECT_LOOK;
 	VT_CHECK(dev_call(fd, VENOM_IOC_CONNECT, &connect) == -EPERM);
-	for (unsigned int bell = 0; bell < 2; bell++) {
+	for (unsigned int bell = 0; bell < VENOM_BELLS; bell++) {
 		VT_CHECK(dev_bell(fd, (int)bell, efd) == -EPERM);
 		VT_CHECK(dev_bell(fd, (int)bell, -1) == -EPERM);
 	}

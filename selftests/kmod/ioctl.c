@@ -32,8 +32,11 @@ CALL(create, .cmd = VENOM_IOC_CREATE, .roles = BIT(NOTHING), .flags = VENOM_CREA
 CALL(connect, .cmd = VENOM_IOC_CONNECT, .roles = BIT(NOTHING), .flags = VENOM_CONNECT_LOOK);
 CALL(look, .cmd = VENOM_IOC_CONNECT, .what = VENOM_CONNECT_LOOK, .roles = BIT(NOTHING), .flags = VENOM_CONNECT_LOOK);
 CALL(bell, .cmd = VENOM_IOC_EVENTFD, .what = VENOM_BELL_WAKE, .roles = BIT(DAEMON) | BIT(SHELL));
+CALL(bell_moved, .cmd = VENOM_IOC_EVENTFD, .what = VENOM_BELL_MOVED, .roles = BIT(DAEMON));
 CALL(bell_life, .cmd = VENOM_IOC_EVENTFD, .what = VENOM_BELL_LIFE, .roles = BIT(DAEMON) | BIT(SHELL));
 CALL(wake_daemon, .cmd = VENOM_IOC_WAKE, .what = VENOM_WAKE_DAEMON, .roles = BIT(SHELL));
+CALL(wake_life, .cmd = VENOM_IOC_WAKE, .what = VENOM_WAKE_LIFE, .roles = BIT(SHELL));
+CALL(wake_moved, .cmd = VENOM_IOC_WAKE, .what = VENOM_WAKE_MOVED, .roles = BIT(SHELL));
 CALL(wake_shell, .cmd = VENOM_IOC_WAKE, .what = VENOM_WAKE_SHELL, .roles = BIT(DAEMON));
 CALL(wake_state, .cmd = VENOM_IOC_WAKE, .what = VENOM_WAKE_STATE, .roles = BIT(DAEMON));
 CALL(watch, .cmd = VENOM_IOC_SLEEP, .what = VENOM_SLEEP_WATCH, .roles = BIT(SHELL));
@@ -286,13 +289,21 @@ static const struct bad {
 	BAD(create, create, huge_size, 1ULL << 31, -EINVAL),
 	BAD(create, create, huge_size, (1ULL << 32) + (2 << 20), -EINVAL),
 	BAD(create, create, huge_size, ULLONG_MAX, -EINVAL),
+	BAD(create, create, geo.schema_size, VENOM_SCHEMA_MAX + 1, -EINVAL),
+	BAD(create, create, geo.schema_size, UINT_MAX, -EINVAL),
+	BAD(create, create, geo.reserved[0], 1, -EINVAL),
+	BAD(create, create, geo.reserved[47], 1, -EINVAL),
+	BAD(create, create, features, 1ULL << 32, -EPROTO),
+	BAD(create, create, features, 1ULL << 63, -EPROTO),
+	BAD(connect, connect, features, 1ULL << 32, -EPROTO),
+	BAD(look, connect, features, 1ULL << 63, -EPROTO),
 	BAD(create, create, resumed, 1, -EINVAL),
 	BAD(create, create, resumed, 1U << 31, -EINVAL),
 
-	BAD(connect, connect, reserved, 1, -EINVAL),
-	BAD(look, connect, reserved, 1, -EINVAL),
+	BAD(connect, connect, wants, VENOM_ROLES + 1, -EINVAL),
+	BAD(look, connect, wants, VENOM_ROLE_HOLDER, -EINVAL),
 
-	BAD(bell, eventfd, bell, VENOM_BELL_LIFE + 1, -EINVAL),
+	BAD(bell, eventfd, bell, VENOM_BELLS, -EINVAL),
 	BAD(bell, eventfd, bell, UINT_MAX, -EINVAL),
 	BAD(bell, eventfd, fd, 1000, -EBADF),
 	BAD(bell, eventfd, fd, INT_MAX, -EBADF),
@@ -302,8 +313,8 @@ static const struct bad {
 	BAD(bell_life, eventfd, fd, 1000, -EBADF),
 	BAD(bell_life, eventfd, fd, NO_BELL, -EINVAL),
 
-	BAD(wake_daemon, wake, what, VENOM_WAKE_STATE + 1, -EINVAL),
-	BAD(wake_state, wake, what, VENOM_WAKE_STATE + 1, -EINVAL),
+	BAD(wake_daemon, wake, what, VENOM_WAKE_MOVED + 1, -EINVAL),
+	BAD(wake_state, wake, what, VENOM_WAKE_MOVED + 1, -EINVAL),
 	BAD(wake_state, wake, what, UINT_MAX, -EINVAL),
 	BAD(wake_daemon, wake, id, 1, -EINVAL),
 	BAD(wake_state, wake, id, 1, -EINVAL),

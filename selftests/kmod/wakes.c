@@ -106,6 +106,25 @@ TEST_F(wakes, ring_whom_they_should_and_nobody_else)
 	EXPECT_EQ(0, rung(self->bell));
 }
 
+/* What a shell that may not command can wake as well: who looks at what it wants, and a publish that waits for it. */
+TEST_F(wakes, for_what_a_reader_says)
+{
+	int moved = km_efd();
+
+	set_bells();
+	ASSERT_EQ(0, dev_wake(self->s[1].fd, VENOM_WAKE_MOVED, 0));
+	EXPECT_EQ(0, rung(self->bell));
+	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_MOVED, moved));
+	EXPECT_EQ(-EBADFD, dev_bell(self->s[1].fd, VENOM_BELL_MOVED, moved));
+	ASSERT_EQ(0, dev_wake(self->s[1].fd, VENOM_WAKE_MOVED, 0));
+	EXPECT_EQ(1, km_rung(moved));
+	EXPECT_EQ(0, rung(self->bell));
+	ASSERT_EQ(0, dev_wake(self->s[1].fd, VENOM_WAKE_LIFE, 0));
+	EXPECT_EQ(DAEMON_RUNG / 10, rung(self->bell));
+	EXPECT_EQ(0, km_rung(moved));
+	close(moved);
+}
+
 TEST_F(wakes, each_counts)
 {
 	int i;

@@ -48,7 +48,7 @@
 byte sent, taken;
 bool dead, freed;
 
-inline fence_all()
+inline venom_fence_all()
 {
 #ifdef MEMBARRIER
 	membarrier(SERVER)

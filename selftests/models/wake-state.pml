@@ -43,7 +43,7 @@ bool killed;
 
 inline shell_ready() { atomic { load(VERSION, ACQUIRE, got); ready = got > seen; seen = got; got = 0 } }
 
-inline fence_all()
+inline venom_fence_all()
 {
 #ifdef MEMBARRIER
 	membarrier(PUBLISHER)

@@ -323,9 +323,15 @@ struct venom_shell_counts {
 };
 VENOM_ASSERT(sizeof(struct venom_shell_counts) == 88);
 
-/* venom_commands.wants, venom_responses.granted */
+/*
+ * venom_commands.wants: roles, and which request for them this is.  venom_responses.granted: the number of the request that
+ * has been looked at, and the roles that the publisher heeds from now on.
+ */
 #define VENOM_ROLE_HOLDER	(1U << 0)	/* the publisher heeds `held` */
 #define VENOM_ROLE_LOSSLESS	(1U << 1)	/* the publisher heeds `cursor` */
+#define VENOM_ROLES		3U
+#define VENOM_ROLES_ASK(roles, n)	((roles) | (__u32)(n) << 8)
+#define VENOM_ROLES_NUMBER(word)	((word) >> 8)
 
 struct venom_commands {
 	struct venom_area_head head;
@@ -343,7 +349,7 @@ struct venom_commands {
 	__u64 cursor;		/* [C] LOSSLESS: the last version that has been read */
 	__u8  pad3[56];
 
-	__u32 wants;		/* [C] VENOM_ROLE_* */
+	__u32 wants;		/* [C] VENOM_ROLES_ASK() */
 	__u8  pad4[60];
 
 	__u8  pad5[64];
@@ -364,7 +370,7 @@ struct venom_responses {
 	__u64 responses;	/* [S] answers written */
 	__u8  pad0[48];
 
-	__u32 granted;		/* [M] VENOM_ROLE_*: the publisher heeds these from now on */
+	__u32 granted;		/* [M] */
 	__u8  pad1[60];
 
 	__u8  pad2[320];

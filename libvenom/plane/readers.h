@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Readers that the writer heeds: those that hold a version in place, and those that miss none (barrier.h 9 and 10).
+ *
+ *	holder:   venom_ring_hold -> look at the bytes as long as it likes -> venom_ring_release	wait-free
+ *	lossless: read a version -> venom_cursor_move							wait-free
+ *	writer:   venom_ring_open -> fill -> venom_ring_commit		wait-free: versions * readers loads at most
+ *
+ * A holder never stops the writer, which passes over the buffer: its number becomes no version.  The writer needs one
+ * buffer beside the held ones and the latest.  A lossless reader does stop it, where the next buffer has a version that
+ * this reader has not read.  What to do then is the writer's user's affair.
+ */
+#ifndef VENOM_READERS_H
+#define VENOM_READERS_H
+
+#include "ring.h"
+
+/* ---- a reader's own words --------------------------------------------------- */
+
+/* Hold the claimed version; false if the writer was faster: release, claim and try again. (model: hold) */
+static inline bool venom_ring_hold(const struct venom_claim *c, __u64 *held)
+{
+	store_release(held, VENOM_SEQ_VERSION(c->seq)); /* ring_hold:B pairs with ring_held:A: looks at the one before it */
+	fence_full(); /* ring_hold:A pairs with ring_open:A: `held` before the look at seq */
+	return load_relaxed(&c->buf->seq) == c->seq;
+}
+
+/* model: hold */
+static inline void venom_ring_release(__u64 *held)
+{
+	store_release(held, 0); /* ring_release:A pairs with ring_held:A: all looks at the bytes before it */
+}
+
+/* All versions up to this one have been read. (model: lossless) */
+static inline void venom_cursor_move(__u64 *cursor, uint64_t version)
+{
+	store_release(cursor, version); /* cursor_move:A pairs with ring_owed:A: the copies before it */
+}
+
+/* ---- what the writer knows of a reader --------------------------------------- */
+
+#define VENOM_NOT_YET	UINT64_MAX
+
+struct venom_reader {
+	const struct venom_commands *cmd;	/* the reader's page: anything may stand there */
+	uint32_t roles;		/* VENOM_ROLE_* that are heeded */
+	uint64_t floor;		/* lossless: it may miss versions up to this one; VENOM_NOT_YET: all */
+	/* the writer's */
+	uint64_t stuck;		/* where its cursor stood when it was first found in the way... */
+	int64_t  since;		/* ...and when */
+	uint64_t cut;		/* it no longer counts while its cursor stands here; VENOM_NOT_YET: it does */
+};
+
+/* The manager adds and removes readers while the writer walks over them. */
+struct venom_readers {
+	struct venom_reader **at;	/* NULL: a free place */
+	uint32_t n;			/* places that are in use, or once were: never goes down */
+};
+
+/* Where that reader has come to, or VENOM_NOT_YET if nothing is owed to it. */
+static inline uint64_t venom_reader_at(const struct venom_reader *rd)
+{
+	uint64_t floor = load_relaxed(&rd->floor);
+	uint64_t cursor = load_acquire(&rd->cmd->cursor); /* ring_owed:A pairs with cursor_move:A */
+
+	if (floor == VENOM_NOT_YET || cursor == rd->cut)
+		return VENOM_NOT_YET;
+	return cursor > floor ? cursor : floor;
+}
+
+/*
+ * A lossless reader that has not read `version`, or NULL.  *all gets what all of them have read, at most `latest`: until
+ * the writer gets there it need not ask again.
+ * model: lossless
+ */
+static inline struct venom_reader *venom_ring_owed(const struct venom_readers *rs, uint64_t version, uint64_t latest,
+						   uint64_t *all)
+{
+	struct venom_reader *found = NULL;
+	uint32_t n = load_relaxed(&rs->n);
+
+	*all = latest;
+	for (uint32_t i = 0; i < n; i++) {
+		struct venom_reader *rd = load_acquire(&rs->at[i]); /* ring_owed:B pairs with readers_add:A */
+		uint64_t at;
+
+		if (!rd || !(load_relaxed(&rd->roles) & VENOM_ROLE_LOSSLESS))
+			continue;
+		at = venom_reader_at(rd);
+		if (at < *all)
+			*all = at;
+		if (at < version)
+			found = rd;
+	}
+	return found;
+}
+
+/* Whether a reader holds what is in this buffer. (model: hold) */
+static inline bool venom_ring_held(const struct venom_ring *r, const struct venom_readers *rs,
+				   const struct venom_version *b)
+{
+	uint32_t n = load_relaxed(&rs->n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct venom_reader *rd = load_acquire(&rs->at[i]); /* ring_held:B pairs with readers_add:A */
+		uint64_t held;
+
+		if (!rd || !(load_relaxed(&rd->roles) & VENOM_ROLE_HOLDER))
+			continue;
+		held = load_acquire(&rd->cmd->held); /* ring_held:A pairs with ring_release:A and ring_hold:B */
+		if (held && venom_ring_at(r, held) == b)
+			return true;
+	}
+	return false;
+}
+
+/* The first number after `last` whose buffer nobody holds; 0: there is none but the latest's. (model: hold) */
+static inline uint64_t venom_ring_next(const struct venom_ring *r, const struct venom_readers *rs, uint64_t last)
+{
+	if (r->versions == 1)
+		return last + 1; /* no reader may hold the only buffer */
+	for (uint64_t v = last + 1; v < last + r->versions; v++)
+		if (!venom_ring_held(r, rs, venom_ring_at(r, v)))
+			return v;
+	return 0;
+}
+
+/*
+ * Open the buffer of `version`, which venom_ring_next gave, as venom_ring_begin does; the numbers between `last` and it are
+ * passed over.  NULL if a reader has got hold of it meanwhile: then it is passed over, too.  A number that was passed
+ * over may become a version all the same as long as no later one has been committed.
+ * model: hold
+ */
+static inline struct venom_version *venom_ring_open(const struct venom_ring *r, const struct venom_readers *rs,
+						    uint64_t last, uint64_t version)
+{
+	struct venom_version *b = venom_ring_at(r, version);
+
+	for (uint64_t v = last + 1; v < version; v++)
+		store_relaxed(&venom_ring_at(r, v)->seq, VENOM_SEQ_PASSED(v));
+	store_release(&b->seq, VENOM_SEQ_WRITING(version)); /* ring_open:B pairs with ring_newer:A */
+	fence_full(); /* ring_open:A pairs with ring_hold:A and ring_check:A: "writing" before `held`, and any new byte */
+	if (!venom_ring_held(r, rs, b))
+		return b;
+	store_relaxed(&b->seq, VENOM_SEQ_PASSED(version));
+	return NULL;
+}
+
+#endif /* VENOM_READERS_H */

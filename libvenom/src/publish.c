@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Publishing.
+ *
+ *	publish = open the next buffer, copy, commit, wake shells that sleep for state
+ *
+ * The next buffer is the next version's; but where shells hold versions in place or are to miss none (plane/readers.h)
+ * open_heeded() finds it, and waits for them if it has to.
+ */
+#include "internal.h"
+
+#define UNFENCED_NS 1000000 /* without membarrier(2): a publisher that waits looks again so often */
+#define RACES_MAX   64 /* tries for a buffer, beside one for each there is, against readers that get hold of it first */
+
+/* ---- waiting for lossless readers ---------------------------------------------- */
+
+struct publish_wait {
+	struct venom_daemon *d;
+	uint64_t needed; /* all must have read this version */
+};
+
+static bool wait_ready(void *p)
+{
+	struct publish_wait *w = p;
+	struct venom_daemon *d = w->d;
+	bool owed;
+
+	walk_begin(d);
+	owed = venom_ring_owed(&d->readers, w->needed, d->version, &d->all_read);
+	walk_end(d);
+	return !owed;
+}
+
+/* Those in the way that have not moved for the channel's limit no longer count. */
+static void cut_off(struct venom_daemon *d, uint64_t needed, int64_t now)
+{
+	walk_begin(d);
+	for (uint32_t i = 0; i < load_relaxed(&d->readers.n); i++) {
+		struct venom_reader *rd = load_acquire(&d->readers.at[i]); /* pairs with the release in readers_add */
+		uint64_t cursor;
+
+		if (!rd || !(load_relaxed(&rd->roles) & VENOM_ROLE_LOSSLESS) || venom_reader_at(rd) >= needed)
+			continue;
+		cursor = load_relaxed(&rd->cmd->cursor);
+		if (!rd->since || cursor != rd->stuck) {
+			rd->stuck = cursor;
+			rd->since = now;
+		} else if (now - rd->since >= (int64_t)d->geo.lossless_limit_ns) {
+			rd->cut = cursor;
+			rd->since = 0;
+			count_up(&d->state->cut, 1);
+		}
+	}
+	walk_end(d);
+}
+
+static int wait_beat(void *p, int64_t now)
+{
+	struct publish_wait *w = p;
+
+	if (load_relaxed(&w->d->stop))
+		return -ECANCELED;
+	cut_off(w->d, w->needed, now);
+	return 0;
+}
+
+static void wait_cancel_point(void *p)
+{
+	(void)p;
+}
+
+/* model: lossless */
+static void arm_publish(void *p)
+{
+	struct venom_daemon *d = ((struct publish_wait *)p)->d;
+
+	venom_arm(&d->state->waiting, d->state->waiting + 1);
+	/* A reader moves its cursor without a fence: a publisher that sleeps, which is rare, pays for both. */
+	d->unfenced = !venom_membarrier_daemons();
+}
+
+static void disarm_publish(void *p)
+{
+	struct venom_daemon *d = ((struct publish_wait *)p)->d;
+
+	store_relaxed(&d->state->waiting, d->state->waiting + 1);
+}
+
+static int wait_sleep(void *p, int64_t ns)
+{
+	struct venom_daemon *d = ((struct publish_wait *)p)->d;
+	int64_t most = d->unfenced ? UNFENCED_NS : (int64_t)d->geo.lossless_limit_ns;
+	int rc = epoll_sleep(d->publish_epfd, ns < 0 || ns > most ? most : ns);
+
+	return rc < 0 ? rc : rc != 0;
+}
+
+static const struct venom_wait_ops publish_wait = {
+	.ready = wait_ready,
+	.beat = wait_beat,
+	.cancel_point = wait_cancel_point,
+	.arm = arm_publish,
+	.disarm = disarm_publish,
+	.sleep = wait_sleep,
+};
+
+/* Until all have read `needed`: 0, or -EAGAIN when the time is up. */
+static int wait_for_readers(struct venom_daemon *d, uint64_t needed)
+{
+	struct publish_wait w = {.d = d, .needed = needed};
+	NO_CANCEL;
+	int rc;
+
+	if (d->cfg.full_ns) {
+		rc = venom_wait_for(&publish_wait, &w, &d->publish_spin, d->cfg.full_ns);
+		return rc == 1 ? 0 : rc ? rc : -EAGAIN;
+	}
+	cut_off(d, needed, now_ns());
+	return wait_ready(&w) ? 0 : -EAGAIN;
+}
+
+/* ---- opening a buffer ----------------------------------------------------------- */
+
+/* Open the next buffer that no shell holds and that all lossless shells have read: 0, or why not. (model: hold, lossless) */
+static __attribute__((noinline)) int open_heeded(struct venom_daemon *d, struct venom_version **b)
+{
+	bool counted = false;
+	int rc;
+
+	for (uint32_t tries = 0; tries < d->ring.versions + RACES_MAX; tries++) {
+		struct venom_reader *owed = NULL;
+		uint64_t v, needed = 0;
+
+		*b = NULL;
+		walk_begin(d);
+		v = venom_ring_next(&d->ring, &d->readers, d->version);
+		if (v > d->ring.versions)
+			needed = v - d->ring.versions;
+		if (needed > d->all_read)
+			owed = venom_ring_owed(&d->readers, needed, d->version, &d->all_read);
+		if (v && !owed)
+			*b = venom_ring_open(&d->ring, &d->readers, d->version, v);
+		walk_end(d);
+		if (*b) {
+			d->opening = v;
+			return 0;
+		}
+		if (!v)
+			break;
+		if (!owed)
+			continue;
+		if (!counted)
+			count_up(&d->state->full, 1);
+		counted = true;
+		rc = wait_for_readers(d, needed);
+		if (rc)
+			return rc;
+	}
+	count_up(&d->state->held_up, 1);
+	return -EAGAIN;
+}
+
+static inline int open_next(struct venom_daemon *d, struct venom_version **b)
+{
+	if (load_relaxed(&d->heeded))
+		return open_heeded(d, b);
+	d->opening = d->version + 1;
+	*b = venom_ring_begin(&d->ring, d->opening);
+	return 0;
+}
+
+/* ---- committing ----------------------------------------------------------------- */
+
+static __attribute__((noinline)) int wake_state(struct venom_daemon *d)
+{
+	d->be->wake_state(d);
+	return 0;
+}
+
+/* model: wake-state, wake-module */
+static inline int commit(struct venom_daemon *d, struct venom_version *b, uint64_t version, size_t len, uint64_t time_ns)
+{
+	venom_ring_commit(&d->ring, b, version, len, time_ns);
+	store_release(&d->version, version); /* pairs with the acquire in set_roles: after the commit */
+	/* barrier.h 6: no fence needed before this look */
+	return load_relaxed(&d->status->state_waiters) ? wake_state(d) : 0;
+}
+
+static int commit_opened(struct venom_daemon *d, struct venom_version *b, size_t len)
+{
+	uint64_t passed = d->opening - d->version - 1;
+
+	if (passed)
+		count_up(&d->state->passed, passed);
+	return commit(d, b, d->opening, len, d->geo.flags & VENOM_STAMP ? now_ns() : 0);
+}
+
+/* ---- the calls -------------------------------------------------------------------- */
+
+VENOM_API void *venom_daemon_write_begin(struct venom_daemon *d, size_t *capacity)
+{
+	int rc;
+
+	if (!d->open) {
+		rc = open_next(d, &d->open);
+		if (rc) {
+			d->open = NULL;
+			errno = -rc;
+			return NULL;
+		}
+	}
+	fence_stores(); /* barrier.h 1: "writing" before all that the caller stores */
+	if (capacity)
+		*capacity = d->ring.data_size;
+	return venom_ring_payload(&d->ring, d->open);
+}
+
+VENOM_API int venom_daemon_write_commit(struct venom_daemon *d, size_t len)
+{
+	struct venom_version *b = d->open;
+
+	if (!b)
+		return -EINVAL;
+	if (len > d->ring.data_size)
+		return -EMSGSIZE;
+	d->open = NULL;
+	fence_stores(); /* barrier.h 1: all that the caller has stored before the version is whole */
+	return commit_opened(d, b, len);
+}
+
+static __attribute__((noinline)) int publish(struct venom_daemon *d, const void *data, size_t len)
+{
+	struct venom_version *b;
+	int rc;
+
+	if (len > d->ring.data_size)
+		return -EMSGSIZE;
+	if (d->open)
+		return -EBUSY;
+	rc = open_next(d, &b);
+	if (rc)
+		return rc;
+	copy_to_shared(venom_ring_payload(&d->ring, b), data, len);
+	return commit_opened(d, b, len);
+}
+
+VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, size_t len)
+{
+	struct venom_version *b;
+
+	/* Fast path: small, no time stamp, no open write, no reader to heed. */
+	if (len > d->small || d->open || load_relaxed(&d->heeded))
+		return publish(d, data, len);
+	b = venom_ring_begin(&d->ring, d->version + 1);
+	copy_small_to_shared(venom_ring_payload(&d->ring, b), data, len);
+	return commit(d, b, d->version + 1, len, 0);
+}
+
+VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d)
+{
+	return d->version;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a shell may ask of the publisher: to heed the version that it holds in place, and to keep the versions that it has
+ * not read (plane/readers.h).
+ *
+ *	shell				manager
+ *	cmd->wants = roles, number
+ *	be->ask			->	venom_readers_serve adds the shell to, or takes it from, the readers that the publisher heeds
+ *	polls		<-		rsp->granted = roles, number
+ */
+#include "internal.h"
+
+#define PATIENCE_NS 10000000000
+#define NAP_US	    50
+
+int venom_roles_wait(struct venom_shell *s)
+{
+	uint32_t wants = s->cmd->wants, granted;
+	int64_t start = now_ns();
+
+	/* pairs with the release in venom_readers_serve */
+	while (VENOM_ROLES_NUMBER(granted = load_acquire(&s->rsp->granted)) != VENOM_ROLES_NUMBER(wants)) {
+		if (venom_shell_gone(s))
+			return -EPIPE;
+		if (now_ns() - start > PATIENCE_NS)
+			return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+		usleep(NAP_US);
+	}
+	s->roles = granted & VENOM_ROLES;
+	wants &= VENOM_ROLES;
+	if (wants & ~s->roles & VENOM_ROLE_LOSSLESS)
+		return venom_fail(-EPERM, "the channel was made without VENOM_LOSSLESS");
+	if (wants & ~s->roles)
+		return venom_fail(-EUSERS, "max_holders (%u) shells hold versions in place already", s->geo.max_holders);
+	return 0;
+}
+
+int venom_roles_ask(struct venom_shell *s, uint32_t roles)
+{
+	uint32_t n = VENOM_ROLES_NUMBER(s->cmd->wants) + 1;
+	NO_CANCEL;
+	int rc;
+
+	store_release(&s->cmd->wants, VENOM_ROLES_ASK(roles, n)); /* pairs with the acquire in venom_readers_serve */
+	rc = s->be->ask(s);
+	return rc ? rc : venom_roles_wait(s);
+}
+
+/* ---- holding ------------------------------------------------------------------ */
+
+/* The latest version, or that one; 0 if it is claimed. */
+static int claim(struct venom_shell *s, uint64_t version, struct venom_claim *c)
+{
+	uint64_t v;
+
+	if (!version) {
+		switch (venom_ring_pick(&s->ring, s->seen, c)) {
+		case VENOM_PICK_WHOLE:
+			return 0;
+		case VENOM_PICK_NONE:
+			return -ENODATA;
+		default:
+			return -EAGAIN;
+		}
+	}
+	venom_ring_claim(venom_ring_at(&s->ring, version), c);
+	if (c->seq == VENOM_SEQ_WHOLE(version))
+		return 0;
+	v = VENOM_SEQ_VERSION(c->seq + VENOM_SEQ_IS_WRITING(c->seq));
+	return v > version || c->seq == VENOM_SEQ_PASSED(version) ? -ESTALE : -EAGAIN;
+}
+
+VENOM_API int venom_shell_hold(struct venom_shell *s, uint64_t version, struct venom_view *view)
+{
+	struct venom_claim c;
+	uint64_t time_ns;
+	uint32_t tries = 0;
+	int rc;
+
+	if (s->holding)
+		return -EBUSY;
+	if (!(s->roles & VENOM_ROLE_HOLDER)) {
+		rc = venom_roles_ask(s, s->roles | VENOM_ROLE_HOLDER);
+		if (rc)
+			return rc;
+	}
+	/* The writer may be at the buffer that we claim, but not each time: it needs a lap to get there again. */
+	do {
+		rc = claim(s, version, &c);
+		if (!rc && venom_ring_hold(&c, &s->cmd->held))
+			break;
+		if (!rc)
+			venom_ring_release(&s->cmd->held);
+		if (rc && rc != -EAGAIN)
+			return rc;
+		cpu_relax();
+	} while (++tries < s->max_tries);
+	if (tries == s->max_tries)
+		return -EAGAIN;
+	time_ns = s->ring.stamped ? load_relaxed(&c.buf->time_ns[0]) : 0;
+	if (c.len > s->ring.data_size) {
+		venom_ring_release(&s->cmd->held);
+		return venom_fail(-EPROTO, "version's length is %llu, data_size is %llu", (unsigned long long)c.len,
+				  (unsigned long long)s->ring.data_size);
+	}
+	s->holding = true;
+	*view = (struct venom_view){
+		.data = venom_ring_payload(&s->ring, c.buf),
+		.len = c.len,
+		.version = VENOM_SEQ_VERSION(c.seq),
+		.time_ns = time_ns,
+		.seq = c.seq,
+	};
+	if (view->version > s->seen)
+		s->seen = view->version;
+	count_up(&s->cmd->counts.reads, 1);
+	return 0;
+}
+
+VENOM_API int venom_shell_release(struct venom_shell *s)
+{
+	if (!s->holding)
+		return -EINVAL;
+	venom_ring_release(&s->cmd->held);
+	s->holding = false;
+	return 0;
+}
+
+/* ---- missing nothing ------------------------------------------------------------ */
+
+VENOM_API int venom_shell_lossless(struct venom_shell *s, int on)
+{
+	uint32_t roles = on ? s->roles | VENOM_ROLE_LOSSLESS : s->roles & ~VENOM_ROLE_LOSSLESS;
+
+	if (on && !(s->geo.flags & VENOM_LOSSLESS))
+		return venom_fail(-EPERM, "the channel was made without VENOM_LOSSLESS");
+	if (roles == s->roles)
+		return 0;
+	venom_membarrier_register(); /* for the publisher's, in arm_publish */
+	return venom_roles_ask(s, roles);
+}
+
+/* model: lossless */
+void venom_cursor_set(struct venom_shell *s, uint64_t version)
+{
+	s->cursor_at = version;
+	venom_cursor_move(&s->cmd->cursor, version);
+	compiler_barrier(); /* pairs with venom_membarrier_daemons in arm_publish: cursor before waiting word */
+	if (venom_asleep(&s->state->waiting, 1, &s->signalled_waiting)) {
+		count_up(&s->cmd->counts.wakes, 1);
+		s->be->wake_publisher(s);
+	}
+}
