@@ -84,7 +84,7 @@
  *    publisher is the same, with its lists of lanes:
  *
  *	lane_list_remove, venom_manager_tidy	wake_state
- *	  lane[i] = NULL			  walks++: odd
+ *	  lane[i] = NULL			  walks++: odd, release
  *	  venom_fence_all			  fence_full
  *	  walks, acquire			  lane[i], acquire
  *	is_over					  use the lane

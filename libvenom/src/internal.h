@@ -184,7 +184,8 @@ bool venom_membarrier_register(void);
 /* The publisher walks over lanes or readers: none of them is freed before it ends.  (model: wake-state) */
 static inline void walk_begin(struct venom_daemon *d)
 {
-	store_relaxed(&d->walks, d->walks + 1);
+	/* A manager that sees it knows the walk before, too: pairs with the acquire in is_over. */
+	store_release(&d->walks, d->walks + 1);
 	if (d->hot_fence)
 		fence_full();
 	else

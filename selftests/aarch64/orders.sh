@@ -53,7 +53,7 @@ list='
 7 manager      is_over                    ^ ldacq * ldacq * ldacq
 7 daemon       serve_enter                ^ st full ld
 7 daemon       serve_leave                ^ strel
-7 memfd_daemon wake_state                 ^ st full ldacq * strel
+7 memfd_daemon wake_state                 ^ strel full ldacq * strel
 7 manager      venom_manager_gone         ^ st
 7 manager      is_done                    is_drained() * venom_fence_all() is_drained()
 7 manager      is_drained                 ^ ldacq ldacq

@@ -124,7 +124,7 @@ active proctype server()
 
 	do
 	:: enter();
-		look();					/* swapped: looks once more after it has left */
+		look();
 		if
 		:: ready -> take()
 		:: !ready -> sync_if_changed(); look()	/* spins */
@@ -146,7 +146,7 @@ end:				sleep_on(SERVER);
 		:: dead && taken == sent -> goto out	/* makes no more calls */
 #endif
 		fi;
-		store(SERVING, 0, RELEASE)
+		store(SERVING, 0, RELEASE)		/* broken store(SERVING, 0, RELEASE); look(): looks once more after it has left */
 	od;
 out:	store(SERVING, 0, RELEASE)
 }
@@ -168,9 +168,10 @@ active proctype manager()
 	byte got, pos;
 	bool done;
 
+	store(CHANGES, 1, RELEASE);			/* another lane's */
 	store(LANE, 1, RELAXED);			/* venom_manager_add */
 	store(TABLE, 1, RELEASE);			/* relaxed: a lane before what is in it */
-	store(CHANGES, 1, RELEASE);			/* removed: the server does not look */
+	store(CHANGES, 2, RELEASE);			/* removed: the server does not look */
 	fence_full();					/* removed: the look for a command before the lane */
 	load(SLOT, ACQUIRE, got);
 	if
@@ -195,7 +196,7 @@ end_kept:	sleep_on(MANAGER);
 		look_if_done()
 	od;
 	store(TABLE, 0, RELEASE);			/* removed: a freed lane in the table */
-	store(CHANGES, 2, RELEASE);			/* removed: the server does not look again */
+	store(CHANGES, 3, RELEASE);			/* removed: the server does not look again */
 	fence_all();					/* removed: the look at the server before the removal */
 	do						/* is_over */
 	:: load(SERVING, ACQUIRE, got);
@@ -205,11 +206,11 @@ end_kept:	sleep_on(MANAGER);
 		fi;
 		load(SEEN, ACQUIRE, got);
 		if
-		:: got == 2 -> break			/* broken :: got -> break: any sync will do */
+		:: got == 3 -> break			/* broken :: got -> break: any sync will do */
 		:: else
 		fi
 	od;
-	freed = true
+	atomic { assert(taken == sent); freed = true }
 #endif
 }
 

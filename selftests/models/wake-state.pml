@@ -96,7 +96,7 @@ gone:	killed = true;
 
 inline publisher_wake()
 {
-	store(WALKS, walks + 1, RELAXED);		/* removed: a lane that is looked at is freed */
+	store(WALKS, walks + 1, RELEASE);		/* relaxed: the walk before has ended, and what it wrote is unknown */
 	fence_full();					/* removed: the look at its word before the version */
 	load(NWAITERS, ACQUIRE, got);
 	if
