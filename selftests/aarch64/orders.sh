@@ -9,22 +9,22 @@
 cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 b=build/aarch64/orders cross=aarch64-linux-gnu
-files=(daemon shell read lanes manager memfd_daemon memfd_conn dev_daemon)
+files=(daemon publish shell roles readers read lanes manager memfd_daemon memfd_conn dev_daemon)
 
 # The pair in the list (-: one that is told at its place), file, function, and what must be there in this order: ld and st
 # are plain, ldacq and strel ordered, full and acq fences (one for release is a full one here), ...() a call; "^" is the
 # function's begin, "*" anything between.
 list='
-1 daemon       venom_ring_begin           strel full
-1 daemon       venom_ring_commit          ^ st st strel
+1 publish      venom_ring_begin           strel full
+1 publish      venom_ring_commit          ^ st st strel
 1 read         venom_ring_claim           ldacq ld
 1 read         venom_ring_check           ^ acq ld
-2 daemon       venom_ring_commit          ^ st * strel * strel
+2 publish      venom_ring_commit          ^ st * strel * strel
 2 read         venom_ring_pick            ldacq * venom_ring_claim()
 2 read         venom_ring_newer           ldacq
 2 read         venom_ring_latest          ldacq ldacq
-3 daemon       venom_slot_fill            ^ * copy_to_shared() st st * st copy_to_shared() strel
-3 shell        venom_slot_fill            ^ * copy_to_shared() st st * st copy_to_shared() strel
+3 daemon       venom_slot_fill            copy_to_shared() st st st venom_slot_data() copy_to_shared() strel
+3 shell        venom_slot_fill            copy_to_shared() st st st venom_slot_data() copy_to_shared() strel
 3 lanes        venom_slot_ready           ldacq
 3 shell        venom_slot_ready           ldacq
 4 daemon       daemon_take                copy_from_shared() * lane_advance()
@@ -35,30 +35,45 @@ list='
 5 daemon       venom_must_wake            ^ full venom_asleep()
 5 daemon       venom_daemon_respond       venom_slot_fill() * wake_for_answer()
 5 daemon       wake_for_answer            ^ venom_must_wake()
-5 memfd_daemon wake_state                 full ldacq ldacq * venom_asleep()
+5 memfd_daemon wake_state                 full ldacq * ldacq venom_asleep()
 5 dev_daemon   wake_state                 ^ full ld
 5 shell        wake_daemon                ^ venom_must_wake()
 5 shell        venom_arm                  ^ st full
 5 shell        shell_arm                  venom_arm() * venom_membarrier_daemons()
 5 daemon       daemon_arm                 venom_arm()
-6 daemon       commit                     ^ venom_ring_commit() ld
+6 publish      commit                     ^ venom_ring_commit() strel ld
 6 memfd_conn   conn_watch                 lane_list_add() * strel * venom_membarrier() proto_send()
 6 manager      lane_list_add              strel * strel
-7 manager      venom_manager_add          ^ strel changed() full
+7 manager      venom_manager_add          strel st changed() full
 7 manager      changed                    ^ strel
 7 lanes        venom_lanes_sync           ^ ldacq * ldacq * strel
-7 manager      retire                     ^ strel changed()
+7 manager      retire                     strel changed()
 7 manager      venom_manager_tidy         retire() * venom_fence_all() * ldacq * is_over()
-7 manager      fence_all                  ^ full * venom_membarrier()
+7 manager      venom_fence_all            ^ full * venom_membarrier()
 7 manager      is_over                    ^ ldacq * ldacq * ldacq
 7 daemon       serve_enter                ^ st full ld
 7 daemon       serve_leave                ^ strel
-7 memfd_daemon wake_state                 ^ strel full ldacq * strel
+7 memfd_daemon walk_begin                 ^ strel full
+7 memfd_daemon walk_end                   ^ strel
+7 memfd_daemon wake_state                 ^ walk_begin() * walk_end()
 7 manager      venom_manager_gone         ^ st
 7 manager      is_done                    is_drained() * venom_fence_all() is_drained()
 7 manager      is_drained                 ^ ldacq ldacq
 7 daemon       lane_advance               ^ venom_lane_advance() full venom_asleep() * ld
 - daemon       lane_pass                  venom_slot_fill() wake_for_answer() lane_advance()
+9 publish      venom_ring_open            strel full venom_ring_held()
+9 publish      venom_ring_held            ldacq * ldacq
+9 roles        venom_ring_hold            ^ strel full ld
+9 roles        venom_ring_release         ^ strel
+10 publish     venom_ring_owed            ldacq
+10 publish     venom_reader_at            ldacq
+10 roles       venom_cursor_move          ^ strel
+10 publish     arm_publish                venom_arm() venom_membarrier_daemons()
+11 readers     readers_add                strel * st
+11 readers     set_roles                  venom_fence_all() * ldacq
+11 readers     venom_readers_serve        ^ ldacq * set_roles() * strel
+11 roles       venom_roles_wait           ldacq
+11 publish     commit                     venom_ring_commit() strel
 - shell        resumed                    ^ venom_lane_taken()
 - shell        venom_shell_gone           ldacq * ldacq
 '
