@@ -13,7 +13,8 @@
 
 const struct counter daemon_counters[] = {
 	{DAEMON(versions)}, {DAEMON(commands)}, {DAEMON(responses)}, {DAEMON(stale)}, {DAEMON(wakes)},
-	{DAEMON(sleeps)},   {DAEMON(refused)},	{DAEMON(evicted)},   {.name = NULL},
+	{DAEMON(sleeps)},   {DAEMON(refused)},	{DAEMON(evicted)},
+	{DAEMON(passed)},   {DAEMON(held_up)},	{DAEMON(full)},	     {DAEMON(cut)},   {.name = NULL},
 };
 
 const struct counter shell_counters[] = {

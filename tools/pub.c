@@ -10,7 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <venom_schema.h>
 #include "tool.h"
+
+#define LIMIT_NS 10000000000
 
 struct pub {
 	const char *name;
@@ -123,6 +126,8 @@ static int pub_frames(struct pub *p)
 		if (!have)
 			return 0;
 		buf = venom_daemon_write_begin(p->d, NULL);
+		if (!buf)
+			return pub_failed(p, -errno);
 		*buf = first;
 		for (n = have; n > 0 && (size_t)have < p->size; have += n)
 			n = input(buf + have, p->size - have);
@@ -159,6 +164,30 @@ static void await_shells(struct venom_daemon *d, uint64_t wanted)
 		;
 }
 
+/* A ros2msg definition; its type's name is that of the file, if it isn't given. */
+static int load_schema(struct venom_schema *schema, const char *file, const char *type)
+{
+	static char name[VENOM_SCHEMA_NAME_MAX + 1];
+	const char *base = strrchr(file, '/');
+	FILE *f = fopen(file, "re");
+	char *text = malloc(VENOM_SCHEMA_TEXT_MAX + 1);
+	size_t len = f && text ? fread(text, 1, VENOM_SCHEMA_TEXT_MAX + 1, f) : 0;
+	bool bad = !f || !text || ferror(f);
+
+	if (f)
+		fclose(f);
+	if (bad || len > VENOM_SCHEMA_TEXT_MAX) {
+		free(text);
+		return bad ? complain(file, "the schema can't be read: %s", strerror(errno))
+			   : complain(file, "the schema is larger than %u bytes", VENOM_SCHEMA_TEXT_MAX);
+	}
+	base = base ? base + 1 : file;
+	snprintf(name, sizeof(name), "%.*s", type ? (int)sizeof(name) : (int)strcspn(base, "."), type ? type : base);
+	*schema = (struct venom_schema){.name = name, .encoding = "ros2msg", .text = text, .text_len = len};
+	schema->hash = venom_schema_hash(schema);
+	return 0;
+}
+
 static int run(int argc, char **argv)
 {
 	static const struct option opts[] = {{"help", no_argument, NULL, 'h'},
@@ -167,14 +196,22 @@ static int run(int argc, char **argv)
 					     {"data-size", required_argument, NULL, 'd'},
 					     {"wait", required_argument, NULL, 'w'},
 					     {"linger", required_argument, NULL, 'l'},
+					     {"limit", required_argument, NULL, 'L'},
+					     {"schema", required_argument, NULL, 's'},
+					     {"type", required_argument, NULL, 't'},
 					     CONFIG_OPTIONS,
 					     {0}};
 	struct venom_config cfg = VENOM_CONFIG_INIT;
 	struct pub p = {0};
+	const char *schema_file = NULL, *type = NULL;
+	struct venom_schema schema = {0};
 	struct service *service;
 	uint64_t frame = 0, line = 0, wait = 0;
 	int64_t linger = 0;
 	int c, status = 1;
+
+	cfg.limit_ns = LIMIT_NS;
+	cfg.versions = 0;
 
 	while ((c = option(argc, argv, opts)) != -1) {
 		if (c == 'r')
@@ -185,6 +222,12 @@ static int run(int argc, char **argv)
 			line = opt_number(1, INT64_MAX);
 		else if (c == 'w')
 			wait = opt_number(0, VENOM_CLIENTS_MAX);
+		else if (c == 'L')
+			cfg.limit_ns = opt_seconds();
+		else if (c == 's')
+			schema_file = optarg;
+		else if (c == 't')
+			type = optarg;
 		else if (c == 'l')
 			linger = strcmp(optarg, "forever") ? opt_seconds() : INT64_MAX;
 		else
@@ -199,8 +242,15 @@ static int run(int argc, char **argv)
 	if (frame || line)
 		cfg.data_size = frame ? frame : line;
 	p.size = cfg.data_size;
+	if (!cfg.versions) /* of small ones many, as --every is the faster for it */
+		cfg.versions = p.size <= 4096 ? 64 : 4;
 
-	cfg.flags |= VENOM_STAMP;
+	cfg.flags |= VENOM_STAMP | VENOM_LOSSLESS;
+	if (schema_file && load_schema(&schema, schema_file, type))
+		return 1;
+	if (type && !schema_file)
+		usage("--type is the name of a --schema");
+	cfg.schema = schema_file ? &schema : NULL;
 	hold_signals();
 	if (daemon_create(&p.d, p.name, &cfg))
 		return 1;
@@ -212,6 +262,7 @@ static int run(int argc, char **argv)
 		status |= service_end(service);
 	}
 	venom_daemon_destroy(p.d);
+	free((void *)schema.text);
 	return status;
 }
 
@@ -225,6 +276,9 @@ const struct verb verb_pub = {
 		"  --data-size N     longest line; default 4096\n"
 		"  --rate HZ         versions a second; default as they come\n"
 		"  --wait N          publish nothing before N shells are attached\n"
+		"  --limit S         wait so long for a 'sub --every' that reads nothing; then it misses versions; default 10\n"
+		"  --schema FILE     the ros2msg definition of the frames, for those who attach\n"
+		"  --type NAME       its name; default the file's\n"
 		"  --linger SECONDS  go on answering after the input's end; 'forever': till a signal\n" CONFIG_HELP,
 	.run = run,
 };

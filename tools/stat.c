@@ -7,12 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <venom_schema.h>
 #include "tool.h"
 
 struct look { /* one look at the channel */
 	uint64_t time_ns;
 	struct venom_info info;
 	struct venom_daemon_stats daemon;
+	struct fields *fields; /* with its schema; NULL: none that can be printed */
+	void *state; /* the latest version then */
+	ssize_t len; /* its length, or an errno */
 	unsigned int peers;
 	struct venom_peer peer[VENOM_CLIENTS_MAX];
 };
@@ -24,6 +28,33 @@ static int keep(const struct venom_peer *peer, void *user)
 	if (l->peers < VENOM_CLIENTS_MAX)
 		l->peer[l->peers++] = *peer;
 	return 0;
+}
+
+/* What the latest version says, by its fields' names: for this alone we attach. */
+static void look_state(struct look *l, const char *name)
+{
+	struct venom_schema schema;
+	char why[FIELDS_WHY];
+	struct venom_shell *s;
+
+	fields_free(l->fields);
+	free(l->state);
+	l->fields = NULL;
+	l->state = NULL;
+	if (!l->info.schema_hash || venom_shell_connect(&s, name))
+		return;
+	if (!venom_shell_schema(s, &schema))
+		l->fields = fields_parse(&schema, why);
+	if (l->fields)
+		l->state = malloc(l->info.data_size);
+	if (l->state)
+		l->len = venom_shell_read(s, l->state, l->info.data_size, NULL);
+	venom_shell_close(s);
+}
+
+static bool has_state(const struct look *l)
+{
+	return l->state && l->len >= 0 && (size_t)l->len >= fields_size(l->fields);
 }
 
 /* The same shell in an earlier look, NULL if it is new since. */
@@ -52,6 +83,18 @@ static void text(const struct look *l, const struct look *was)
 	       name, i->alive ? "alive" : "dead", backend, i->pid, (unsigned long long)i->epoch,
 	       (unsigned long long)i->data_size, i->versions, (unsigned long long)i->page_size, l->daemon.clients,
 	       i->max_clients);
+	if (i->schema_hash) {
+		char type[ESCAPED(sizeof(i->schema_name))], encoding[ESCAPED(sizeof(i->schema_encoding))];
+
+		escape(type, i->schema_name, sizeof(i->schema_name));
+		escape(encoding, i->schema_encoding, sizeof(i->schema_encoding));
+		printf("schema %s, %s, hash %016llx\n", type, encoding, (unsigned long long)i->schema_hash);
+	}
+	if (has_state(l)) {
+		printf("state ");
+		fields_text(l->fields, l->state, (size_t)l->len);
+		putchar('\n');
+	}
 	for (const struct counter *c = daemon_counters; c->name; c++) {
 		printf("%-10s %14llu", c->name, (unsigned long long)counter(c, &l->daemon));
 		if (was)
@@ -104,6 +147,18 @@ static void json(const struct look *l, const struct look *was)
 	       "\"versions_kept\": %u, \"page_size\": %llu, \"clients\": %u, \"max_clients\": %u, ",
 	       i->pid, i->uid, (unsigned long long)i->epoch, (unsigned long long)i->data_size, i->versions,
 	       (unsigned long long)i->page_size, l->daemon.clients, i->max_clients);
+	if (i->schema_hash) {
+		printf("\"schema\": {\"name\": ");
+		json_field(i->schema_name, sizeof(i->schema_name));
+		printf(", \"encoding\": ");
+		json_field(i->schema_encoding, sizeof(i->schema_encoding));
+		printf(", \"hash\": \"%016llx\"}, ", (unsigned long long)i->schema_hash);
+	}
+	if (has_state(l)) {
+		printf("\"state\": ");
+		fields_json(l->fields, l->state, (size_t)l->len);
+		printf(", ");
+	}
 	if (was)
 		printf("\"seconds\": %.3f, ", seconds);
 	object(daemon_counters, &l->daemon, was ? &was->daemon : NULL, seconds);
@@ -160,6 +215,7 @@ static int run(int argc, char **argv)
 		} while (!n && await_daemon(rc, deadline));
 		if (rc < 0)
 			return fail(name, rc);
+		look_state(l, name);
 		(as_json ? json : text)(l, was);
 		if (++n == count || !flush_out())
 			return 0; /* finish() says why it failed */
@@ -173,7 +229,8 @@ const struct verb verb_stat = {
 	.name = "stat",
 	.summary = "show a channel's counters, in all and for each shell",
 	.help = "stat [OPTIONS] NAME\n\n"
-		"Show what a channel is and its counters, the daemon's and each shell's, without attaching to it.\n\n"
+		"Show what a channel is and its counters, the daemon's and each shell's.  Where it has a\n"
+		"schema, the latest version's fields by name too: for these it attaches for a moment.\n\n"
 		"  --interval S      again every S seconds, with what each counter grew by in a second\n"
 		"  --count N         end after N times\n" AWAIT_HELP "  --json            an object a line",
 	.run = run,

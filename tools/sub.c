@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <venom_schema.h>
 #include "tool.h"
+
+#define AWAIT_NS 2000000000 /* --every: how long a daemon that is not there is waited for */
 
 enum form { TEXT, RAW, JSON };
 
@@ -24,6 +27,7 @@ struct sub {
 	uint64_t version; /* the last one read */
 	size_t size;
 	char *buf;
+	struct fields *fields; /* of the channel's schema; NULL: the payload is shown as bytes */
 };
 
 /* The stamp is told of the latest version only; an older one has it no more. */
@@ -46,7 +50,12 @@ static void print(struct sub *s, size_t len)
 		time_ns = stamp(s);
 		if (time_ns)
 			printf("\"time_ns\": %llu, ", (unsigned long long)time_ns);
-		json_data(s->buf, len);
+		if (s->fields && len >= fields_size(s->fields)) {
+			printf("\"fields\": ");
+			fields_json(s->fields, s->buf, len);
+		} else {
+			json_data(s->buf, len);
+		}
 		printf("}\n");
 		break;
 	case TEXT:
@@ -119,6 +128,26 @@ static int follow(struct sub *s)
 	}
 }
 
+/* The table of the channel's schema, if it has one that can be printed by name. */
+static struct fields *find_fields(const char *name, struct venom_shell *s)
+{
+	struct venom_schema schema;
+	char why[FIELDS_WHY];
+	struct fields *t;
+	int rc = venom_shell_schema(s, &schema);
+
+	if (rc == -ENODATA)
+		return NULL;
+	if (rc) {
+		complain(name, "note: the schema can't be read: %s", *venom_errmsg() ? venom_errmsg() : strerror(-rc));
+		return NULL;
+	}
+	t = fields_parse(&schema, why);
+	if (!t)
+		complain(name, "note: payloads are shown as bytes: %s", why);
+	return t;
+}
+
 static int run(int argc, char **argv)
 {
 	static const struct option opts[] = {{"help", no_argument, NULL, 'h'},
@@ -133,7 +162,9 @@ static int run(int argc, char **argv)
 					     {0}};
 	struct sub s = {.timeout = -1};
 	int64_t spin = VENOM_SPIN_ADAPTIVE;
+	struct venom_connect how = VENOM_CONNECT_INIT;
 	uint64_t deadline = 0;
+	bool awaited = false;
 	struct venom_info info;
 	int c, rc;
 
@@ -153,6 +184,7 @@ static int run(int argc, char **argv)
 			break;
 		case 'a':
 			deadline = now_ns() + opt_seconds();
+			awaited = true;
 			break;
 		case 's':
 			spin = opt_spin();
@@ -165,9 +197,17 @@ static int run(int argc, char **argv)
 	}
 	s.name = take_name(argc, argv, false);
 
-	do
-		rc = venom_shell_connect(&s.s, s.name);
-	while (await_daemon(rc, deadline));
+	/* With --every nothing is to be missed: a daemon that is just being started is waited for. */
+	if (s.every && !awaited)
+		deadline = now_ns() + AWAIT_NS;
+	how.flags = s.every ? VENOM_CONNECT_LOSSLESS : 0;
+	do {
+		rc = venom_shell_connect_with(&s.s, s.name, &how);
+		if (rc == -EPERM && how.flags) { /* the channel is not made for it: gaps are reported */
+			how.flags = 0;
+			rc = venom_shell_connect_with(&s.s, s.name, &how);
+		}
+	} while (await_daemon(rc, deadline));
 	if (rc)
 		return fail(s.name, rc);
 	s.news = !venom_shell_version(s.s);
@@ -176,10 +216,13 @@ static int run(int argc, char **argv)
 		rc = venom_shell_set_spin(s.s, spin);
 	s.size = rc ? 0 : info.data_size;
 	s.buf = malloc(s.size ?: 1);
+	if (s.form == JSON)
+		s.fields = find_fields(s.name, s.s);
 	if (rc)
 		rc = fail(s.name, rc);
 	else
 		rc = s.buf ? follow(&s) : complain(s.name, "no memory for a state of %zu bytes", s.size);
+	fields_free(s.fields);
 	free(s.buf);
 	venom_shell_close(s.s);
 	return rc;
@@ -191,12 +234,15 @@ const struct verb verb_sub = {
 	.help = "sub [OPTIONS] NAME\n\n"
 		"Print the state of a channel, now and whenever it changes; a newline is added where there\n"
 		"is none.  A state that changes faster than it is printed is skipped over.\n\n"
-		"  --every           every version in order, from the oldest still there; gaps are told on stderr\n"
+		"  --every           every version in order, from the oldest still there: where the channel allows it\n"
+		"                    its daemon waits for us, else gaps are reported on stderr; a daemon that is\n"
+		"                    not there is waited for, 2 seconds if --await doesn't say how long\n"
 		"  --count N         end after N versions\n"
 		"  --once            the same as --count 1\n"
 		"  --timeout S       fail when there is nothing new for S seconds\n" AWAIT_HELP
 		"  --raw             the bytes as they are, nothing added\n"
-		"  --json            an object a line: version, length, time_ns if known, data or base64\n"
+		"  --json            an object a line: version, length, time_ns if known, and fields by name where\n"
+		"                    the channel has a schema, else data or base64\n"
 		"  --spin HOW        adaptive (default), forever, none, or nanoseconds to spin before a sleep\n\n"
 		"Exit status: 0 after --count versions, and with --every when the daemon has ended and its last\n"
 		"version was read.  1 on errors, when the daemon goes before that, and if --every missed any.",

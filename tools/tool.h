@@ -77,7 +77,7 @@ const char *human_ns(char buf[16], uint64_t ns);
 /* clang-format on */
 #define CONFIG_HELP                                                                           \
 	"  --mode OCTAL      who may attach (r) and command (w), as of a file; default 600\n" \
-	"  --versions N      versions that the ring holds; default 4\n"                       \
+	"  --versions N      versions that the ring holds; default 4, of pub 64 up to 4 KiB\n"                       \
 	"  --clients N       shells at once; default 64\n"                                    \
 	"  --huge WHEN       huge pages for the state: prefer (default), require or never\n"  \
 	"  --node N          memory of this NUMA node\n"                                      \

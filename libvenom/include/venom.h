@@ -65,6 +65,7 @@ extern "C" {
 
 struct venom_daemon;
 struct venom_shell;
+struct venom_schema;	/* venom_schema.h */
 
 /* Longest name of a channel, without the terminating zero. */
 #define VENOM_NAME_MAX		63
@@ -119,6 +120,8 @@ struct venom_config {
 				 * overwrite; then it gives -EAGAIN.  < 0: as long as it takes, 0: at once */
 	int64_t  limit_ns;	/* VENOM_LOSSLESS: a shell in the way that has read nothing for so long no longer counts
 				 * until it reads again; > 0 */
+	const struct venom_schema *schema;	/* what the bytes of a version mean, for whoever attaches; NULL: it is
+				 * not said.  Copied: it need not stay */
 };
 
 #define VENOM_HOLDERS_AUTO	0		/* versions - 2: holders never stop a publish; none if versions is 2 or less */
@@ -144,7 +147,8 @@ struct venom_config {
 	VENOM_NODE_ANY,			/* node */				\
 	VENOM_HOLDERS_AUTO,		/* max_holders */			\
 	-1,				/* full_ns */				\
-	1000000000			/* limit_ns */				\
+	1000000000,			/* limit_ns */				\
+	NULL				/* schema */				\
 }
 
 /* venom_command.flags */
@@ -192,7 +196,7 @@ struct venom_command {
  *
  * venom_errmsg() explains each failure.
  *
- *	-EINVAL		name or a field of cfg is invalid; venom_errmsg() says which
+ *	-EINVAL		name, a field of cfg or its schema is invalid; venom_errmsg() says which
  *	-EBUSY		a living daemon has the name, on this backend or on the other
  *	-EEXIST		the module keeps the name for a daemon of another user, or RESUME's cfg is another
  *	-EPROTO		RESUME: what the dead daemon left of the state is invalid
@@ -336,20 +340,36 @@ VENOM_API int venom_shell_connect(struct venom_shell **s, const char *name);
 struct venom_connect {
 	uint32_t size;		/* sizeof(struct venom_connect) */
 	uint32_t flags;		/* VENOM_CONNECT_* */
+	const struct venom_schema *schema;	/* as venom_shell_expect(); NULL: any */
 };
 #define VENOM_CONNECT_LOSSLESS	(1u << 0)  /* as venom_shell_lossless(), before the daemon counts this shell as attached */
-#define VENOM_CONNECT_INIT	{ sizeof(struct venom_connect), 0 }
+#define VENOM_CONNECT_INIT	{ sizeof(struct venom_connect), 0, NULL }
 
 /*
  * The same as venom_shell_connect(), and what *how says (NULL: nothing more).
  *
- *	-EINVAL		size or flags is invalid
+ *	-EINVAL		size, flags or schema is invalid
+ *	-EPROTO		the channel's schema is not that one; venom_errmsg() names both
  *	-EPERM		VENOM_CONNECT_LOSSLESS: the channel was made without VENOM_LOSSLESS
  */
 VENOM_API int venom_shell_connect_with(struct venom_shell **s, const char *name, const struct venom_connect *how);
 
 /* Detach.  Commands already sent are still delivered; open requests are given up.  NULL is fine. */
 VENOM_API void venom_shell_close(struct venom_shell *s);
+
+/*
+ * What the channel's messages mean: the schema that its daemon gave, checked against its hash.  Its strings and text are the
+ * handle's, until close.  expect compares its hash with another schema's (venom_type_schema() makes one of a struct).  Both
+ * without a system call.
+ *
+ *	schema: -ENODATA   the channel has none
+ *		-EPROTO    what the daemon wrote is invalid
+ *		-ENOMEM
+ *	expect: -EPROTO    the channel has another one, or none; venom_errmsg() names both
+ *		-EINVAL    `want` is invalid
+ */
+VENOM_API int venom_shell_schema(struct venom_shell *s, struct venom_schema *schema);
+VENOM_API int venom_shell_expect(struct venom_shell *s, const struct venom_schema *want);
 
 /* This shell's id: 0 to max_clients - 1, unique among the attached. */
 VENOM_API uint32_t venom_shell_id(const struct venom_shell *s);
@@ -542,6 +562,9 @@ struct venom_info {
 	uint64_t epoch;		/* 1, and one more for each daemon that took the name over from a dead one */
 	uint32_t pid, uid, gid;	/* the daemon's, as the kernel tells */
 	uint32_t alive;		/* 1: its process lives */
+	uint64_t schema_hash;	/* 0: it has no schema; in venom_list() also where the module has the channel */
+	char     schema_name[64];
+	char     schema_encoding[16];
 };
 VENOM_API int venom_daemon_info(const struct venom_daemon *d, struct venom_info *info);
 VENOM_API int venom_shell_info(struct venom_shell *s, struct venom_info *info);

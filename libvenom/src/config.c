@@ -2,6 +2,7 @@
 /* What a user may ask for, what it comes to in bytes, and whether a header from another process can be. */
 #include <stdio.h>
 #include "internal.h"
+#include "schema.h"
 
 int venom_name_check(const char *name)
 {
@@ -59,6 +60,12 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	      "max_holders is %u, more than %u", out->max_holders, VENOM_CLIENTS_MAX);
 	CHECK(out->max_holders == VENOM_HOLDERS_NONE || !out->max_holders || out->versions > 1,
 	      "max_holders is %u, and versions is 1: the only buffer can't be held", out->max_holders);
+	if (out->schema) {
+		int rc = schema_check(out->schema);
+
+		if (rc)
+			return rc;
+	}
 	CHECK(out->limit_ns > 0, "limit_ns is %lld, which is no time", (long long)out->limit_ns);
 	CHECK(out->node >= VENOM_NODE_ANY && out->node < 1024, "node is %d, which is no node", out->node);
 	CHECK(out->spin_ns >= VENOM_SPIN_ADAPTIVE, "spin_ns is %lld, which is no VENOM_SPIN_* and no time",
@@ -98,6 +105,7 @@ void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *
 		.resp_size = cfg->resp_size,
 		.max_clients = cfg->max_clients,
 		.data_size = cfg->data_size,
+		.schema_size = cfg->schema ? cfg->schema->text_len : 0,
 		.max_holders = max_holders(cfg),
 		.lossless_limit_ns = cfg->flags & VENOM_LOSSLESS ? cfg->limit_ns : 0,
 	};
@@ -222,6 +230,7 @@ void venom_state_init(struct venom_daemon *d)
 	s->head = head;
 	s->geo = d->geo;
 	memcpy(s->name, d->name, strlen(d->name));
+	schema_put(s, d->cfg.schema);
 	/* Last: with the module shells may be here already, and if we die before this who resumes begins anew. */
 	store_release(&s->head.magic, VENOM_MAGIC);
 }

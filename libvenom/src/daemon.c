@@ -70,6 +70,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	if (rc)
 		goto free_daemon;
 	rc = d->be->create(d);
+	d->cfg.schema = NULL; /* the caller's */
 	venom_node_restore(&policy);
 	if (rc)
 		goto free_daemon;
@@ -440,7 +441,7 @@ VENOM_API int venom_daemon_info(const struct venom_daemon *d, struct venom_info 
 {
 	struct venom_cred self = {.pid = getpid(), .uid = geteuid(), .gid = getegid()};
 
-	venom_info_make(info, d->be->name, d->name, &d->geo, d->epoch, &self, true);
+	venom_info_make(info, d->be->name, d->name, &d->geo, d->epoch, &self, true, &d->state->schema);
 	return 0;
 }
 

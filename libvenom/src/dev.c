@@ -189,11 +189,11 @@ int dev_heads_check(const struct venom_map *status_map, const struct venom_map *
 
 /* ---- looking ---- */
 
-static void info_make(struct venom_info *info, const struct venom_ioc_info *i)
+static void info_make(struct venom_info *info, const struct venom_ioc_info *i, const struct venom_schema_block *schema)
 {
 	struct venom_cred daemon = {.pid = i->pid, .uid = i->uid, .gid = i->gid};
 
-	venom_info_make(info, "dev", i->name, &i->geo, i->epoch, &daemon, i->alive);
+	venom_info_make(info, "dev", i->name, &i->geo, i->epoch, &daemon, i->alive, schema);
 }
 
 bool dev_lives(const char *name)
@@ -220,7 +220,7 @@ int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, i
 		if (rc)
 			break;
 		if (i.alive) {
-			info_make(&info, &i);
+			info_make(&info, &i, NULL);
 		} else {
 			memset(&info, 0, sizeof(info));
 			snprintf(info.name, sizeof(info.name), "%s", i.name);
@@ -254,7 +254,8 @@ static int look_at_shell(int fd, const struct venom_ioc_connect *c, uint32_t id,
 	return fn(&peer, user);
 }
 
-static int look(int fd, const struct venom_ioc_connect *c, struct venom_daemon_stats *st,
+static int look(int fd, const struct venom_ioc_connect *c, const struct venom_ioc_info *i, struct venom_info *info,
+		struct venom_daemon_stats *st,
 		int (*fn)(const struct venom_peer *peer, void *user), void *user)
 {
 	struct venom_map state_map = {0}, status_map = {0};
@@ -267,6 +268,8 @@ static int look(int fd, const struct venom_ioc_connect *c, struct venom_daemon_s
 		rc = dev_map(&state_map, fd, VENOM_AREA_STATE, 0, c->state_size, false);
 	if (!rc)
 		rc = dev_heads_check(&status_map, &state_map);
+	if (!rc && info)
+		info_make(info, i, &((const struct venom_state *)state_map.p)->schema);
 	if (!rc && st) {
 		venom_ring_init(&ring, state_map.p, &c->geo);
 		venom_stats_make(st, state_map.p, status_map.p, venom_ring_last(&ring));
@@ -294,9 +297,7 @@ int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stat
 	rc = dev_become(fd, VENOM_IOC_CONNECT, &c);
 	if (!rc)
 		rc = dev_call(fd, VENOM_IOC_INFO, &i);
-	if (!rc && info)
-		info_make(info, &i);
-	rc = rc ? dev_why_not(rc) : look(fd, &c, st, fn, user);
+	rc = rc ? dev_why_not(rc) : look(fd, &c, &i, info, st, fn, user);
 	close_fd(&fd);
 	return rc;
 }

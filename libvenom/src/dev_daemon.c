@@ -10,6 +10,7 @@
  */
 #include <sys/eventfd.h>
 #include <sys/epoll.h>
+#include <venom_schema.h>
 #include "dev.h"
 
 struct dev_daemon {
@@ -167,6 +168,8 @@ static int resume_state(struct venom_daemon *d)
 	rc = venom_head_check(&s->head, VENOM_AREA_STATE, d->state_map.size);
 	if (!rc && memcmp(&s->geo, &d->geo, sizeof(d->geo)))
 		rc = venom_fail(-EPROTO, "the state that the dead daemon left has another geometry");
+	if (!rc && s->schema.hash != (d->cfg.schema ? d->cfg.schema->hash : 0))
+		rc = venom_fail(-EEXIST, "shells still hold the channel of a dead daemon, and it has another schema");
 	if (rc)
 		return rc;
 	d->version = venom_ring_last(&d->ring);

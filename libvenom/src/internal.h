@@ -267,6 +267,8 @@ struct venom_shell {
 	bool	 watching;		/* the publisher knows that we may sleep */
 	bool	 watch_asked;		/* memfd: the manager has been asked */
 	bool	 dead;			/* the daemon is */
+	struct venom_schema_block schema_block;	/* checked copies, once they were asked for */
+	char	*schema_text;
 	uint32_t wants;			/* VENOM_ROLE_* that connect asks for */
 	uint32_t roles;			/* as granted */
 	bool	 holding;
@@ -483,7 +485,7 @@ void venom_peer_counts(struct venom_peer *p, const struct venom_commands *cmd, c
 void venom_peer_numbers(struct venom_peer *p, const struct venom_shell_counts *counts, uint64_t received,
 			uint64_t responses);
 void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
-		     uint64_t epoch, const struct venom_cred *daemon, bool alive);
+		     uint64_t epoch, const struct venom_cred *daemon, bool alive, const struct venom_schema_block *schema);
 
 /* ---- memory.c ---------------------------------------------------------------- */
 

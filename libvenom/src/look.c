@@ -2,6 +2,7 @@
 /* What observers get, put together from the areas; by the side that can see them. */
 #include <stdio.h>
 #include "internal.h"
+#include "schema.h"
 
 void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s, const struct venom_status *status,
 		      uint64_t versions)
@@ -54,8 +55,10 @@ void venom_peer_counts(struct venom_peer *p, const struct venom_commands *cmd, c
 }
 
 void venom_info_make(struct venom_info *info, const char *backend, const char *name, const struct venom_geometry *geo,
-		     uint64_t epoch, const struct venom_cred *daemon, bool alive)
+		     uint64_t epoch, const struct venom_cred *daemon, bool alive, const struct venom_schema_block *schema)
 {
+	struct venom_schema_block b = {0};
+
 	*info = (struct venom_info){
 		.abi = VENOM_ABI,
 		.flags = geo->flags,
@@ -76,5 +79,10 @@ void venom_info_make(struct venom_info *info, const char *backend, const char *n
 		.alive = alive,
 	};
 	snprintf(info->name, sizeof(info->name), "%s", name);
+	if (schema)
+		schema_block_copy(&b, schema);
+	info->schema_hash = b.hash;
+	memcpy(info->schema_name, b.name, sizeof(b.name));
+	memcpy(info->schema_encoding, b.encoding, sizeof(b.encoding));
 	snprintf(info->backend, sizeof(info->backend), "%s", backend);
 }

@@ -327,6 +327,7 @@ static int conn_look(struct memfd_daemon *m, struct conn *c, uint32_t first)
 		return refuse(m, c, -ENOMEM, PROTO_LOOKED);
 	venom_daemon_stats(d, &st);
 	looked->geo = d->geo;
+	looked->schema = d->state->schema;
 	looked->epoch = d->epoch;
 	looked->versions = st.versions;
 	looked->commands = st.commands;

@@ -47,7 +47,7 @@ static int look(const struct link *k, struct proto_looked *looked, uint32_t firs
 /* Which process it is, the kernel knows; the name is the one that it was found under. */
 static void look_info(const struct link *k, const char *name, const struct proto_looked *looked, struct venom_info *info)
 {
-	venom_info_make(info, "memfd", name, &looked->geo, looked->epoch, &k->daemon, true);
+	venom_info_make(info, "memfd", name, &looked->geo, looked->epoch, &k->daemon, true, &looked->schema);
 }
 
 static void look_peer(const struct proto_peer *from, struct venom_peer *p)

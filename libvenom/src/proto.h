@@ -76,6 +76,7 @@ struct proto_peer {
 struct proto_looked {
 	struct proto_head head;
 	struct venom_geometry geo;
+	struct venom_schema_block schema;
 	uint64_t epoch;
 	uint64_t versions, commands, responses, stale, wakes, sleeps, refused, evicted, passed, held_up, full, cut;
 	uint32_t clients;

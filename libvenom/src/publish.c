@@ -9,14 +9,16 @@
  */
 #include "internal.h"
 
-#define UNFENCED_NS 1000000 /* without membarrier(2): a publisher that waits looks again so often */
-#define RACES_MAX   64 /* tries for a buffer, beside one for each there is, against readers that get hold of it first */
+#define SHORT_NS  1000000 /* so long a publisher sleeps for half of the buffers; and at a time, without membarrier(2) */
+#define RACES_MAX 64 /* tries for a buffer, beside one for each there is, against readers that get hold of it first */
 
 /* ---- waiting for lossless readers ---------------------------------------------- */
 
 struct publish_wait {
 	struct venom_daemon *d;
 	uint64_t needed; /* all must have read this version */
+	bool half; /* armed for more than that */
+	bool slept;
 };
 
 static bool wait_ready(void *p)
@@ -72,8 +74,13 @@ static void wait_cancel_point(void *p)
 /* model: lossless */
 static void arm_publish(void *p)
 {
-	struct venom_daemon *d = ((struct publish_wait *)p)->d;
+	struct publish_wait *w = p;
+	struct venom_daemon *d = w->d;
+	uint64_t half = d->version - d->ring.versions / 2;
 
+	/* First for a moment until half of the buffers are free: else each version costs a wake. */
+	w->half = !w->slept && half > w->needed && half < d->version;
+	store_relaxed(&d->state->awaited, w->half ? half : w->needed);
 	venom_arm(&d->state->waiting, d->state->waiting + 1);
 	/* A reader moves its cursor without a fence: a publisher that sleeps, which is rare, pays for both. */
 	d->unfenced = !venom_membarrier_daemons();
@@ -88,9 +95,15 @@ static void disarm_publish(void *p)
 
 static int wait_sleep(void *p, int64_t ns)
 {
-	struct venom_daemon *d = ((struct publish_wait *)p)->d;
-	int64_t most = d->unfenced ? UNFENCED_NS : (int64_t)d->geo.lossless_limit_ns;
-	int rc = epoll_sleep(d->publish_epfd, ns < 0 || ns > most ? most : ns);
+	struct publish_wait *w = p;
+	struct venom_daemon *d = w->d;
+	int64_t most = d->unfenced || w->half ? SHORT_NS : (int64_t)d->geo.lossless_limit_ns;
+	int rc;
+
+	if (most > (int64_t)d->geo.lossless_limit_ns)
+		most = d->geo.lossless_limit_ns;
+	w->slept = true;
+	rc = epoll_sleep(d->publish_epfd, ns < 0 || ns > most ? most : ns);
 
 	return rc < 0 ? rc : rc != 0;
 }

@@ -146,7 +146,8 @@ void venom_cursor_set(struct venom_shell *s, uint64_t version)
 	s->cursor_at = version;
 	venom_cursor_move(&s->cmd->cursor, version);
 	compiler_barrier(); /* pairs with venom_membarrier_daemons in arm_publish: cursor before waiting word */
-	if (venom_asleep(&s->state->waiting, 1, &s->signalled_waiting)) {
+	if ((load_relaxed(&s->state->waiting) & 1) && version >= load_relaxed(&s->state->awaited) &&
+	    venom_asleep(&s->state->waiting, 1, &s->signalled_waiting)) {
 		count_up(&s->cmd->counts.wakes, 1);
 		s->be->wake_publisher(s);
 	}

@@ -368,3 +368,84 @@ VENOM_API void venom_schema_free(struct venom_schema *schema)
 	free((void *)schema->name);
 	memset(schema, 0, sizeof(*schema));
 }
+
+/* ---- in a channel ---- */
+
+void schema_put(struct venom_state *st, const struct venom_schema *s)
+{
+	struct venom_schema_block *b = &st->schema;
+
+	if (!s || !s->hash)
+		return;
+	snprintf(b->name, sizeof(b->name), "%s", string(s->name));
+	snprintf(b->encoding, sizeof(b->encoding), "%s", string(s->encoding));
+	memcpy((char *)st + VENOM_SCHEMA_TEXT, s->text, s->text_len);
+	b->hash = s->hash;
+}
+
+void schema_block_copy(struct venom_schema_block *to, const struct venom_schema_block *from)
+{
+	VENOM_COPY_FROM(to, from, sizeof(*to));
+	to->name[sizeof(to->name) - 1] = 0;
+	to->encoding[sizeof(to->encoding) - 1] = 0;
+	for (char *p = to->name; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	for (char *p = to->encoding; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
+/* Read once, checked, and kept: the daemon may write there whatever it likes at any time. */
+static int load_schema(struct venom_shell *s)
+{
+	struct venom_schema_block *b = &s->schema_block;
+	size_t len = s->geo.schema_size;
+	struct venom_schema copy;
+	char why[256];
+
+	schema_block_copy(b, &s->state->schema);
+	if (!b->hash)
+		return -ENODATA;
+	s->schema_text = malloc(len + 1);
+	if (!s->schema_text)
+		return venom_fail(-ENOMEM, "out of memory for the schema's text of %zu bytes", len);
+	venom_copy(s->schema_text, (const char *)s->state + VENOM_SCHEMA_TEXT, len);
+	copy = (struct venom_schema){b->name, b->encoding, s->schema_text, len, b->hash};
+	if (schema_check(&copy)) {
+		snprintf(why, sizeof(why), "%s", venom_errmsg());
+		free(s->schema_text);
+		s->schema_text = NULL;
+		return venom_fail(-EPROTO, "the channel's %s", why);
+	}
+	return 0;
+}
+
+VENOM_API int venom_shell_schema(struct venom_shell *s, struct venom_schema *schema)
+{
+	int rc = s->schema_text ? 0 : load_schema(s);
+
+	if (!rc)
+		*schema = (struct venom_schema){s->schema_block.name, s->schema_block.encoding, s->schema_text,
+						s->geo.schema_size, s->schema_block.hash};
+	return rc;
+}
+
+VENOM_API int venom_shell_expect(struct venom_shell *s, const struct venom_schema *want)
+{
+	struct venom_schema_block is;
+
+	if (!want)
+		return 0;
+	if (want->hash != venom_schema_hash(want))
+		return venom_fail(-EINVAL, "the schema that is expected is not one: its hash is not venom_schema_hash()");
+	schema_block_copy(&is, &s->state->schema);
+	if (is.hash == want->hash)
+		return 0;
+	if (!is.hash)
+		return venom_fail(-EPROTO, "'%s' (%s, %016llx) is expected, and the channel says nothing of its messages",
+				  string(want->name), string(want->encoding), (unsigned long long)want->hash);
+	return venom_fail(-EPROTO, "the channel's messages are '%s' (%s, %016llx), and '%s' (%s, %016llx) is expected",
+			  is.name, is.encoding, (unsigned long long)is.hash, string(want->name), string(want->encoding),
+			  (unsigned long long)want->hash);
+}

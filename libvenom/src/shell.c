@@ -56,11 +56,11 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 	rc = venom_backend_connect(s);
 	if (rc)
 		goto free_shell;
-	if (s->wants) {
+	rc = how ? venom_shell_expect(s, how->schema) : 0;
+	if (!rc && s->wants)
 		rc = venom_roles_wait(s);
-		if (rc)
-			goto close;
-	}
+	if (rc)
+		goto close;
 
 	venom_ring_init(&s->ring, (struct venom_state *)s->state, &s->geo);
 	s->small = s->ring.data_size < VENOM_COPY_INLINE ? s->ring.data_size : VENOM_COPY_INLINE;
@@ -91,6 +91,7 @@ VENOM_API void venom_shell_close(struct venom_shell *s)
 		return;
 	if (s->forks == venom_forks()) /* else it is our parent's, and nothing of it is here */
 		s->be->close(s);
+	free(s->schema_text);
 	free(s->open);
 	free(s);
 }
@@ -743,7 +744,8 @@ VENOM_API int venom_shell_set_spin(struct venom_shell *s, int64_t spin_ns)
 
 VENOM_API int venom_shell_info(struct venom_shell *s, struct venom_info *info)
 {
-	venom_info_make(info, s->be->name, s->name, &s->geo, s->epoch, &s->daemon, venom_shell_alive(s));
+	venom_info_make(info, s->be->name, s->name, &s->geo, s->epoch, &s->daemon, venom_shell_alive(s),
+			&s->state->schema);
 	return 0;
 }
 

@@ -44,8 +44,8 @@ static const struct call {
 	unsigned int least; /* the size of its first version */
 	bool answers; /* in the struct */
 } calls[] = {
-	{VENOM_IOC_CREATE, sizeof(struct venom_ioc_create), END_OF(create, status_size), true},
-	{VENOM_IOC_CONNECT, sizeof(struct venom_ioc_connect), END_OF(connect, responses_size), true},
+	{VENOM_IOC_CREATE, sizeof(struct venom_ioc_create), END_OF(create, features), true},
+	{VENOM_IOC_CONNECT, sizeof(struct venom_ioc_connect), END_OF(connect, features), true},
 	{VENOM_IOC_EVENTFD, sizeof(struct venom_ioc_eventfd), END_OF(eventfd, bell), false},
 	{VENOM_IOC_WAKE, sizeof(struct venom_ioc_wake), END_OF(wake, id), false},
 	{VENOM_IOC_SLEEP, sizeof(struct venom_ioc_sleep), END_OF(sleep, reserved), false},

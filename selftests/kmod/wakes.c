@@ -225,7 +225,7 @@ TEST_F(wakes, what_is_no_eventfd_changes_nothing)
 	EXPECT_EQ(-EBADF, dev_bell(self->d.fd, VENOM_BELL_WAKE, closed));
 	EXPECT_EQ(-EBADF, dev_bell(self->s[0].fd, VENOM_BELL_WAKE, closed));
 	EXPECT_EQ(-EBADF, dev_bell(self->s[0].fd, VENOM_BELL_WAKE, 1 << 20));
-	EXPECT_EQ(-EINVAL, dev_bell(self->d.fd, 2, *daemon_bell));
+	EXPECT_EQ(-EINVAL, dev_bell(self->d.fd, VENOM_BELLS, *daemon_bell));
 	/* The old ones are what is rung. */
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 0));

@@ -230,8 +230,10 @@ struct venom_state {
 
 	char  name[64];		/* [1] zero-terminated */
 
-	__u32 waiting;		/* [P] odd: asleep until a lossless reader has moved; counts up with each change */
-	__u8  pad4[60];
+	__u32 waiting;		/* [P] odd: asleep until a lossless reader has come to...; counts up with each change */
+	__u32 reserved;
+	__u64 awaited;		/* [P] ...this version; never goes down */
+	__u8  pad4[48];
 
 	struct venom_schema_block schema;	/* [1] */
 };
