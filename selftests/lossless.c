@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
+
 #include "lib/harness.h"
 #include "lib/peer.h"
 
@@ -174,6 +176,29 @@ TEST_F(lossless, for_a_time)
 	EXPECT_EQ(0, vt_call(&self->dm, publish_many, 5, 1));
 }
 
+static uint64_t ps_version, ps_last;
+
+/* The next version's v, or why there is none. */
+static long ps_read_next(long a, long b, long c)
+{
+	char buf[SIZE];
+	uint32_t v;
+	ssize_t n;
+
+	ps_last = ps_version;
+	n = venom_shell_read_next(ps, buf, SIZE, &ps_version);
+	if (n < 0)
+		return n;
+	VT_CHECK(vt_whole(buf, (size_t)n, &v));
+	return (long)v + a + b + c;
+}
+
+/* How many numbers the last read_next has gone on by. */
+static long ps_missed(long a, long b, long c)
+{
+	return (long)(ps_version - ps_last) + a + b + c;
+}
+
 static long ps_lossless(long on, long b, long c)
 {
 	return venom_shell_lossless(ps, (int)on) + b + c;
@@ -257,6 +282,107 @@ TEST_F(lossless, a_stop_is_limited)
 	EXPECT_FALSE(vt_has_result(&self->dm, 20));
 	reads(self, 100);
 	EXPECT_EQ(0, vt_result(&self->dm));
+}
+
+/*
+ * Stopped for good it costs the publisher the limit once, not once a version; the others miss nothing for it.  When it goes
+ * on it is told how many it has missed, and counts again.
+ */
+TEST_F(lossless, one_that_is_stopped_is_waited_for_once)
+{
+	const uint32_t many = (uint32_t)vt_scaled(2000);
+
+	self->cfg->limit_ns = LIMIT;
+	set_up(self);
+	ASSERT_EQ(0, vt_call(&self->reader, ps_connect, self->name));
+	ASSERT_EQ(0, vt_call(&self->reader, ps_lossless, 1));
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 1, VERSIONS));
+	for (uint32_t v = 1; v <= VERSIONS; v++)
+		reads(self, v);
+	ASSERT_EQ(1, vt_call(&self->reader, ps_read_next));
+	vt_halt(&self->reader);
+	/* The second version from here on is over one that it has not read. */
+	for (uint32_t v = VERSIONS + 1; v <= many + VERSIONS; v++) {
+		vt_post(&self->dm, publish_many, v, 1);
+		ASSERT_EQ(0, vt_result(&self->dm));
+		reads(self, v);
+	}
+	get_stats(self);
+	EXPECT_EQ(1, stats.cut);
+	EXPECT_EQ(1, stats.full);
+	EXPECT_EQ(many + VERSIONS, stats.versions);
+	ASSERT_EQ(0, kill(self->reader.pid, SIGCONT));
+	ASSERT_EQ(-EOVERFLOW, vt_call(&self->reader, ps_read_next));
+	EXPECT_EQ(many - 1, vt_call(&self->reader, ps_missed));
+	/* It has been moved on, and counts.  Where it stops now, it is waited for, until it reads or the limit is over. */
+	self->version = venom_shell_version(self->s);
+	for (uint32_t v = 1; v <= VERSIONS; v++)
+		ASSERT_EQ(many + v, vt_call(&self->reader, ps_read_next));
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, many + VERSIONS + 1, VERSIONS));
+	for (uint32_t v = 1; v <= VERSIONS; v++)
+		reads(self, many + VERSIONS + v);
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, many + 2 * VERSIONS + 1, 1));
+	get_stats(self);
+	EXPECT_EQ(2, stats.full);
+	EXPECT_EQ(2, stats.cut);
+}
+
+/* One that has been cut off and asks anew counts from then on, as any other that asks. */
+TEST_F(lossless, counts_again_when_it_asks_again)
+{
+	self->cfg->limit_ns = 1;
+	self->cfg->full_ns = VT_S;
+	set_up(self);
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 1, VERSIONS));
+	reads(self, 1);
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 5, VERSIONS));
+	get_stats(self);
+	ASSERT_EQ(1, stats.cut);
+	ASSERT_EQ(0, venom_shell_lossless(self->s, 0));
+	ASSERT_EQ(0, venom_shell_lossless(self->s, 1));
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 9, VERSIONS));
+	get_stats(self);
+	EXPECT_EQ(1, stats.full);
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 13, 1));
+	get_stats(self);
+	EXPECT_EQ(2, stats.full);
+	EXPECT_EQ(2, stats.cut);
+}
+
+/* Nor has it stood still for the time in which nobody waited for it. */
+TEST_F(lossless, its_limit_begins_when_it_is_in_the_way)
+{
+	self->cfg->limit_ns = LIMIT;
+	self->cfg->full_ns = 0;
+	set_up(self);
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 1, VERSIONS));
+	EXPECT_EQ(-EAGAIN, vt_call(&self->dm, publish_many, 5, 1));
+	ASSERT_EQ(0, venom_shell_lossless(self->s, 0));
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 5, VERSIONS));
+	ASSERT_EQ(0, venom_shell_lossless(self->s, 1));
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 9, VERSIONS));
+	vt_sleep_ms(2 * LIMIT / VT_MS);
+	EXPECT_EQ(-EAGAIN, vt_call(&self->dm, publish_many, 13, 1));
+	get_stats(self);
+	EXPECT_EQ(0, stats.cut);
+}
+
+/* A cursor that goes to and fro is no reader that gets on. */
+TEST_F(lossless, only_a_cursor_that_rises_counts)
+{
+	uint64_t end;
+
+	self->cfg->limit_ns = LIMIT;
+	self->cfg->full_ns = 0;
+	set_up(self);
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 1, VERSIONS));
+	reads(self, 1);
+	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 5, 1));
+	end = vt_now() + 5 * VT_S;
+	for (uint64_t i = 0; vt_call(&self->dm, publish_many, 6, 1) && vt_now() < end; i++)
+		__atomic_store_n(&self->s->cmd->cursor, i % 2, __ATOMIC_RELEASE);
+	get_stats(self);
+	EXPECT_EQ(1, stats.cut);
 }
 
 /* ---- streams ---- */

@@ -46,9 +46,9 @@ struct venom_reader {
 	uint32_t roles;		/* VENOM_ROLE_* that are heeded */
 	uint64_t floor;		/* lossless: it may miss versions up to this one; VENOM_NOT_YET: all */
 	/* the writer's */
-	uint64_t stuck;		/* where its cursor stood when it was first found in the way... */
-	int64_t  since;		/* ...and when */
-	uint64_t cut;		/* it no longer counts while its cursor stands here; VENOM_NOT_YET: it does */
+	uint64_t stuck;		/* cursor + floor when it was first found in the way: both only rise... */
+	int64_t  since;		/* ...and when that was */
+	uint64_t cut;		/* it no longer counts before it has come to this version */
 };
 
 /* The manager adds and removes readers while the writer walks over them. */
@@ -62,10 +62,9 @@ static inline uint64_t venom_reader_at(const struct venom_reader *rd)
 {
 	uint64_t floor = load_relaxed(&rd->floor);
 	uint64_t cursor = load_acquire(&rd->cmd->cursor); /* ring_owed:A pairs with cursor_move:A */
+	uint64_t at = cursor > floor ? cursor : floor;
 
-	if (floor == VENOM_NOT_YET || cursor == rd->cut)
-		return VENOM_NOT_YET;
-	return cursor > floor ? cursor : floor;
+	return at < rd->cut ? VENOM_NOT_YET : at;
 }
 
 /*

@@ -33,22 +33,28 @@ static bool wait_ready(void *p)
 	return !owed;
 }
 
-/* Those in the way that have not moved for the channel's limit no longer count. */
+/*
+ * Those in the way that have not moved for the channel's limit no longer count.  Only up is moving, or one that goes to and
+ * fro would stop us for ever; and one that has asked anew has a new floor, with which its time begins again.
+ */
 static void cut_off(struct venom_daemon *d, uint64_t needed, int64_t now)
 {
 	walk_begin(d);
 	for (uint32_t i = 0; i < load_relaxed(&d->readers.n); i++) {
 		struct venom_reader *rd = load_acquire(&d->readers.at[i]); /* pairs with the release in readers_add */
-		uint64_t cursor;
+		uint64_t at, where;
 
-		if (!rd || !(load_relaxed(&rd->roles) & VENOM_ROLE_LOSSLESS) || venom_reader_at(rd) >= needed)
+		if (!rd || !(load_relaxed(&rd->roles) & VENOM_ROLE_LOSSLESS))
 			continue;
-		cursor = load_relaxed(&rd->cmd->cursor);
-		if (!rd->since || cursor != rd->stuck) {
-			rd->stuck = cursor;
+		at = venom_reader_at(rd);
+		if (at >= needed)
+			continue;
+		where = load_relaxed(&rd->cmd->cursor) + load_relaxed(&rd->floor);
+		if (!rd->since || where > rd->stuck) {
+			rd->stuck = where;
 			rd->since = now;
 		} else if (now - rd->since >= (int64_t)d->geo.lossless_limit_ns) {
-			rd->cut = cursor;
+			rd->cut = at + 1;
 			rd->since = 0;
 			count_up(&d->state->cut, 1);
 		}

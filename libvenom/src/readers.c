@@ -86,7 +86,7 @@ void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l)
 
 void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd)
 {
-	*rd = (struct venom_reader){.cmd = cmd, .floor = VENOM_NOT_YET, .cut = VENOM_NOT_YET};
+	*rd = (struct venom_reader){.cmd = cmd, .floor = VENOM_NOT_YET};
 }
 
 /* ---- the publisher's descriptors ------------------------------------------------- */
