@@ -76,14 +76,19 @@ static void take(struct work *w, const struct venom_command *cmd)
 	}
 }
 
-static void publish(struct venom_daemon *d, uint64_t turn)
+/* Versions are numbered by what is in them, too: their own numbers may be passed over. */
+static void publish(struct arena *a, struct venom_daemon *d, uint64_t turn)
 {
-	uint64_t v = venom_daemon_version(d) + 1;
-	size_t len = turn % 2 ? CAST_SIZE - v % 7 : 64;
+	uint32_t n = vt_load(&a->published) + 1;
+	size_t len = turn % 2 ? CAST_SIZE - n % 7 : 64;
 	char buf[CAST_SIZE];
+	int rc;
 
-	vt_fill(buf, len, (uint32_t)v);
-	VT_CHECK(!venom_daemon_publish(d, buf, len));
+	vt_fill(buf, len, n);
+	rc = venom_daemon_publish(d, buf, len);
+	VT_CHECK(rc == 0 || (rc == -EAGAIN && (a->cfg.flags & VENOM_LOSSLESS)));
+	if (!rc)
+		vt_store(&a->published, n);
 }
 
 static void guard_lanes(struct venom_daemon *d)
@@ -128,7 +133,7 @@ static int play_daemon(struct arena *a, bool victim)
 		vt_step(step, "its turns", w.turn);
 		if (a->guard)
 			guard_lanes(w.d);
-		publish(w.d, w.turn);
+		publish(a, w.d, w.turn);
 		receive(&w);
 		if (w.due && w.due <= w.turn) {
 			answer(w.d, &w.late, &w.m);
@@ -300,18 +305,43 @@ static int misbehave(struct venom_shell *s)
 	return -EPIPE;
 }
 
-static void check_version(const char *buf, ssize_t len, uint64_t v, uint64_t *last)
+/* ---- versions ---- */
+
+/* What a shell has read. */
+struct seen {
+	uint64_t version;
+	uint32_t n; /* of its content; 0: not known */
+};
+
+/* A lossless one reads all of them, as long as no daemon dies. */
+static void check_version(const struct arena *a, const char *buf, size_t len, uint64_t v, struct seen *seen, bool next)
 {
-	VT_CHECK(len > 0 && v >= *last && vt_is(buf, (size_t)len, (uint32_t)v));
-	*last = v;
+	uint32_t n;
+
+	VT_CHECK(len >= 64 && vt_whole(buf, len, &n) && v >= seen->version);
+	if (a->steady && seen->n)
+		VT_CHECK(next && (a->cfg.flags & VENOM_LOSSLESS) ? n == seen->n + 1 : n >= seen->n);
+	*seen = (struct seen){v, n};
 }
 
-static int look(struct venom_shell *s, uint64_t turn, uint64_t *last)
+/* One version after the other: that is what a lossless shell moves its cursor by. */
+static ssize_t follow(struct venom_shell *s, char *buf, uint64_t *v)
+{
+	ssize_t len;
+
+	/* `latest` may be a moment behind the version that was waited for. */
+	while ((len = venom_shell_read_next(s, buf, CAST_SIZE, v)) == -EAGAIN && *v && venom_shell_wait(s, *v, 0) == 1)
+		usleep(10);
+	return len;
+}
+
+static int look(struct arena *a, struct venom_shell *s, uint64_t turn, struct seen *seen)
 {
 	struct pollfd p = {.fd = venom_shell_fd(s), .events = POLLIN};
+	bool next = turn % 4 == 1 || (a->cfg.flags & VENOM_LOSSLESS);
 	struct venom_view view;
 	char buf[CAST_SIZE];
-	uint64_t v = *last;
+	uint64_t v = seen->version;
 	ssize_t len;
 	int rc;
 
@@ -322,7 +352,9 @@ static int look(struct venom_shell *s, uint64_t turn, uint64_t *last)
 	}
 	rc = venom_shell_wait(s, v, -1);
 	VT_CHECK(rc == 1 || rc == -EPIPE);
-	if (turn % 4 == 0) {
+	if (next) {
+		len = follow(s, buf, &v);
+	} else if (turn % 4 == 0) {
 		len = venom_shell_read_begin(s, &view);
 		if (!len) {
 			size_t size = view.len < CAST_SIZE ? view.len : CAST_SIZE;
@@ -331,24 +363,44 @@ static int look(struct venom_shell *s, uint64_t turn, uint64_t *last)
 			v = view.version;
 			len = venom_shell_read_retry(s, &view) ? -EAGAIN : (ssize_t)size;
 		}
-	} else if (turn % 4 == 1) {
-		len = venom_shell_read_next(s, buf, CAST_SIZE, &v);
 	} else {
 		len = venom_shell_read(s, buf, CAST_SIZE, &v);
 	}
 	if (len >= 0)
-		check_version(buf, len, v, last);
+		check_version(a, buf, (size_t)len, v, seen, next);
 	else
 		VT_CHECK(len == -EAGAIN || len == -EOVERFLOW || (len == -EOWNERDEAD && s->ring.versions == 1) ||
-			 (len == -ENODATA && rc == -EPIPE) || (len == -EPIPE && turn % 4 == 1));
-	if (len == -EOVERFLOW)
-		*last = v;
+			 (len == -ENODATA && rc == -EPIPE) || (len == -EPIPE && next));
+	if (len == -EOVERFLOW) {
+		VT_CHECK(!a->steady || !(a->cfg.flags & VENOM_LOSSLESS));
+		*seen = (struct seen){.version = v};
+	}
 	if (len == -EOWNERDEAD || len == -EPIPE)
 		return (int)len;
 	return rc < 0 ? rc : 0;
 }
 
-static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t turn, uint64_t *last)
+/* Hold the latest for a while: it stays as it is, whoever dies. */
+static int hold(struct arena *a, struct venom_shell *s, uint64_t turn)
+{
+	struct venom_view view;
+	uint32_t n, again;
+	int rc;
+
+	if (!a->cfg.max_holders)
+		return 0;
+	rc = venom_shell_hold(s, 0, &view);
+	VT_CHECK(rc == 0 || rc == -EAGAIN || rc == -ENODATA || rc == -EPIPE);
+	if (rc)
+		return rc == -EPIPE ? rc : 0;
+	VT_CHECK(vt_whole(view.data, view.len, &n));
+	usleep(turn % 8 ? 100 : 3000);
+	VT_CHECK(vt_whole(view.data, view.len, &again) && again == n);
+	VT_CHECK(!venom_shell_release(s));
+	return 0;
+}
+
+static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t turn, struct seen *seen)
 {
 	static const int64_t patience[] = {VT_MS / 10, -1, 1, -1}; /* one may be kept, one can't */
 	int rc;
@@ -360,9 +412,11 @@ static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t 
 	case SENDER:
 		return send_and_wait(a, s, who, turn);
 	case READER:
-		return look(s, turn, last);
+		rc = look(a, s, turn, seen);
+		return rc || turn % 4 ? rc : hold(a, s, turn);
 	default:
-		rc = look(s, turn, last);
+		rc = look(a, s, turn, seen);
+		rc = rc ? rc : hold(a, s, turn);
 		rc = rc ? rc : send_and_wait(a, s, who, turn);
 		if (!rc)
 			rc = turn % 2 ? ask(a, s, who, patience[turn / 2 % 4]) : ask_two(a, s, who);
@@ -370,32 +424,59 @@ static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t 
 	}
 }
 
-static int connect_to(struct arena *a, struct venom_shell **s, int who)
+/* Those that read are lossless where one may be; they ask for it in the one way or the other. */
+static int attach(struct arena *a, struct venom_shell **s, bool lossless)
 {
+	struct venom_connect how = VENOM_CONNECT_INIT;
+	bool at_once = lossless && vt_load(&a->published) % 2;
+	int rc;
+
+	how.flags = at_once ? VENOM_CONNECT_LOSSLESS : 0;
+	rc = venom_shell_connect_with(s, a->name, &how);
+	if (rc || at_once || !lossless)
+		return rc;
+	rc = venom_shell_lossless(*s, 1);
+	if (rc)
+		venom_shell_close(*s);
+	return rc;
+}
+
+static int connect_to(struct arena *a, struct venom_shell **s, int who, struct seen *seen)
+{
+	bool lossless = (a->cfg.flags & VENOM_LOSSLESS) && (who == READER || who == VICTIM);
+	struct venom_shell *fresh;
 	int rc;
 
 	vt_step(&a->step[who], "connect", 0);
-	rc = venom_shell_connect(s, a->name);
-	if (rc)
-		VT_CHECK(rc == -ENOENT || rc == -EUSERS);
-	else
-		VT_CHECK(!venom_shell_set_spin(*s, a->cfg.spin_ns));
-	if (!rc && a->guard)
-		vt_guard((*s)->cmd_map.p, (*s)->cmd_map.size);
-	return rc;
+	rc = attach(a, &fresh, lossless);
+	if (rc) {
+		VT_CHECK(rc == -ENOENT || rc == -EUSERS || (rc == -EPIPE && lossless && !a->steady));
+		return rc;
+	}
+	VT_CHECK(!venom_shell_set_spin(fresh, a->cfg.spin_ns));
+	if (a->guard)
+		vt_guard(fresh->cmd_map.p, fresh->cmd_map.size);
+	*s = fresh;
+	/* What comes from now on is not to be missed. */
+	*seen = (struct seen){.version = lossless ? venom_shell_version(fresh) : 0};
+	return 0;
 }
 
 /* Now and then a witness does not just go on.  True if its session is over. */
 static bool leaves(struct arena *a, struct venom_shell *s, int who, uint64_t turn)
 {
 	struct venom_shell *one_more;
+	struct seen none;
 	uint64_t tag;
 	uint32_t n;
 
 	if (turn % 8 || a->guard)
 		return false;
-	if (who == READER && !connect_to(a, &one_more, who))
+	if (who == READER && !connect_to(a, &one_more, who, &none)) {
 		venom_shell_close(one_more); /* there was a place */
+		if (!a->steady && (a->cfg.flags & VENOM_LOSSLESS))
+			usleep(4 * (useconds_t)(a->cfg.limit_ns / 1000)); /* it no longer counts */
+	}
 	if (who == ASKER)
 		submit(a, s, who, &n, &tag); /* and goes without the answer */
 	if (who == SENDER && turn % 16 == 0)
@@ -408,14 +489,15 @@ int cast_witness(struct vt_peer *self, void *arg)
 	struct vt_role *role = arg;
 	struct arena *a = role->arena;
 	struct venom_shell *s = NULL;
-	uint64_t turn, last = 0;
+	struct seen seen = {0};
+	uint64_t turn;
 	uint32_t daemons, mine = 0; /* the daemon that served this session */
 	int rc, who = role->who;
 
 	(void)self;
 	for (turn = 1; !vt_load(&a->stop); turn++) {
 		daemons = vt_load(&a->daemons);
-		rc = s ? play_shell(a, s, who, turn, &last) : connect_to(a, &s, who);
+		rc = s ? play_shell(a, s, who, turn, &seen) : connect_to(a, &s, who, &seen);
 		if (rc) {
 			VT_CHECK(!s || !a->steady);
 			if (vt_load(&a->told[who]) <= vt_load(&vt_fate->died))
@@ -424,7 +506,6 @@ int cast_witness(struct vt_peer *self, void *arg)
 			if (s && (!vt_on_dev() || (rc == -EPIPE && vt_load(&a->up) > mine))) {
 				venom_shell_close(s);
 				s = NULL;
-				last = 0;
 			}
 			usleep(200);
 		} else if (s) {
@@ -435,7 +516,6 @@ int cast_witness(struct vt_peer *self, void *arg)
 			if (leaves(a, s, who, turn)) {
 				venom_shell_close(s);
 				s = NULL;
-				last = 0;
 			}
 		}
 	}
@@ -447,16 +527,17 @@ int cast_shell_victim(struct vt_peer *self, void *arg)
 {
 	struct arena *a = ((struct vt_role *)arg)->arena;
 	struct venom_shell *s;
-	uint64_t turn, last;
+	struct seen seen;
+	uint64_t turn;
 	int i;
 
 	(void)self;
 	vt_victim();
 	for (i = 0; i < 2; i++) {
-		while (connect_to(a, &s, VICTIM))
+		while (connect_to(a, &s, VICTIM, &seen))
 			usleep(100);
-		for (turn = 0, last = 0; turn < (a->guard ? 4 : CAST_TURNS / 4); turn++) /* each store costs then */
-			VT_CHECK(!play_shell(a, s, VICTIM, turn, &last));
+		for (turn = 0; turn < (a->guard ? 4 : CAST_TURNS / 4); turn++) /* each store costs then */
+			VT_CHECK(!play_shell(a, s, VICTIM, turn, &seen));
 		venom_shell_close(s);
 	}
 	return 0;

@@ -31,6 +31,7 @@ struct arena {
 	char name[VENOM_NAME_MAX + 1];
 	struct venom_config cfg;
 	uint32_t daemons, up; /* number of the daemon that was started last; that was created last */
+	uint32_t published; /* number of the last version's content */
 	bool ended; /* a daemon came to its end in order: its channel goes with all that is in it */
 	bool guard; /* only stores that are points may write to the shared pages */
 	bool steady; /* no daemon dies: no session ends by itself */
