@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile process: a shell that scribbles over every byte it may write (its commands area: head, sleeping word,
- * counters, slots), rings the daemon without end, on the embedded backend talks nonsense to the manager too, and when it is
+ * A hostile process: a shell that scribbles over every byte it may write (its commands area: head, sleeping word, what it
+ * holds and has read and wants, counters, slots), rings the daemon without end, on the embedded backend talks nonsense to the manager too, and when it is
  * thrown out comes back.  Beside it honest shells: each command of theirs arrives whole, in order, once, each answer is
  * the one to its own request, each state read is whole; and they are as fast as beside a harmless process.
  *
@@ -40,6 +40,7 @@ struct arena {
 	uint64_t taken[HONEST]; /* by the daemon: commands of each */
 	uint32_t pid[HONEST];
 	uint64_t bursts, returns, of_hostile, evicted;
+	uint64_t passed, full, cut; /* what the publisher made of the hostile one's words */
 	int windows;
 	double rate[2], read_rate[2]; /* of the honest, a second: [0] beside the harmless, [1] beside the hostile */
 };
@@ -82,6 +83,10 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	cfg.cmd_slots = SLOTS;
 	cfg.data_size = DATA;
 	cfg.max_clients = HONEST + 8; /* those thrown out count until they have been tidied away */
+	cfg.versions = HONEST + 4;
+	cfg.flags = VENOM_LOSSLESS; /* and so that the publisher looks at what the hostile one says that it has read */
+	cfg.full_ns = VT_MS;
+	cfg.limit_ns = VT_MS / 10;
 	VT_CHECK(!venom_daemon_create(&d, a->name, &cfg));
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
 	while (vt_load(&a->left)) {
@@ -91,10 +96,14 @@ static int daemon_main(struct vt_peer *self, void *arg)
 		if (rc)
 			take(a, d, &cmd);
 		vt_fill(buf, sizeof(buf), ++v);
-		VT_CHECK(!venom_daemon_publish(d, buf, sizeof(buf)));
+		rc = venom_daemon_publish(d, buf, sizeof(buf));
+		VT_CHECK(rc == 0 || rc == -EAGAIN);
 	}
-	VT_CHECK(!venom_daemon_stats(d, &st));
+	VT_CHECK(!venom_daemon_stats(d, &st) && !st.held_up);
 	a->evicted = st.evicted;
+	a->passed = st.passed;
+	a->full = st.full;
+	a->cut = st.cut;
 	venom_daemon_destroy(d);
 	return 0;
 }
@@ -177,7 +186,7 @@ static void burst(struct venom_shell *s, char *area, uint64_t *rnd, bool at_all)
 	size_t size = s->cmd_map.size;
 	char nonsense[64];
 
-	switch (vt_rand(rnd) % 16) {
+	switch (vt_rand(rnd) % 18) {
 	case 0: /* all of it */
 		for (size_t at = 0; at < size; at += 8)
 			put(area, at, word(rnd));
@@ -208,17 +217,37 @@ static void burst(struct venom_shell *s, char *area, uint64_t *rnd, bool at_all)
 		if (at_all && !vt_on_dev() && vt_rand(rnd) % 8 == 0)
 			send(s->sock, nonsense, vt_rand(rnd) % sizeof(nonsense), MSG_NOSIGNAL | MSG_DONTWAIT);
 		break;
+	case 9: /* what it holds, has read and wants, about where the publisher is */
+	case 10:
+		for (int i = 0; i < 64; i++) {
+			uint64_t latest = load_acquire(&s->state->latest), r = vt_rand(rnd);
+
+			put(area, offsetof(struct venom_commands, held), r % 4 ? latest - r / 4 % 8 : word(rnd));
+			put(area, offsetof(struct venom_commands, cursor), r / 32 % 4 ? latest - r / 128 % 16 : word(rnd));
+			if (at_all && i % 32 == 0) {
+				store_release(&((struct venom_commands *)area)->wants, VENOM_ROLES_ASK(r / 4096, (uint32_t)r));
+				s->be->ask(s);
+			}
+		}
+		break;
 	default: /* more commands than anybody needs, as fast as they are taken */
 		for (int i = 0; i < 64; i++)
 			commands(s, area, rnd, CMD_SIZE);
 	}
 }
 
+/* With all that may be had: the publisher heeds what stands in its page. */
+static void come(struct arena *a, struct venom_shell **s)
+{
+	/* There is no place until the daemon has tidied up behind us. */
+	VT_CHECK(VT_UNTIL(!venom_shell_connect(s, a->name)));
+	VT_CHECK(VT_UNTIL(!venom_roles_ask(*s, VENOM_ROLE_HOLDER | VENOM_ROLE_LOSSLESS)));
+}
+
 static void come_back(struct arena *a, struct venom_shell **s)
 {
 	venom_shell_close(*s);
-	/* There is no place until the daemon has tidied up behind us. */
-	VT_CHECK(VT_UNTIL(!venom_shell_connect(s, a->name)));
+	come(a, s);
 	a->returns++;
 }
 
@@ -228,7 +257,7 @@ static int hostile_main(struct arena *a, struct vt_peer *self)
 	uint64_t rnd = a->seed;
 	char *own;
 
-	VT_CHECK(!venom_shell_connect(&s, a->name));
+	come(a, &s);
 	own = aligned_alloc(VENOM_PAGE, s->cmd_map.size);
 	VT_CHECK(own && !vt_signal(self) && !vt_await(self));
 	while (!vt_load(&a->stop)) {
@@ -325,6 +354,11 @@ TEST(everything_it_may_write)
 		a->windows, a->rate[0], a->read_rate[0], a->rate[1], a->read_rate[1], slower);
 	ksft_print_msg("%ju bursts, %ju commands of the hostile taken, thrown out %ju times, back %ju times\n",
 		       (uintmax_t)a->bursts, (uintmax_t)a->of_hostile, (uintmax_t)a->evicted, (uintmax_t)a->returns);
+	ksft_print_msg("%ju numbers passed over, %ju publishes that waited, %ju times cut off\n", (uintmax_t)a->passed,
+		       (uintmax_t)a->full, (uintmax_t)a->cut);
+	EXPECT_LT(0, a->passed);
+	EXPECT_LT(0, a->full);
+	EXPECT_LT(0, a->cut);
 	if (can_tell_speed())
 		EXPECT_GT(SLOWER, slower);
 }
