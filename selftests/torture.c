@@ -237,15 +237,27 @@ static void configure(uint32_t most)
 	cfg.flags = (up_to(3) ? 0 : VENOM_STAMP) | (up_to(3) ? 0 : VENOM_ORDER_ARRIVAL) | (resume ? VENOM_RESUME : 0);
 	a->pause_us = (uint32_t)PICK(0, 0, 100, 2000);
 	a->resume = resume && vt_on_dev();
+	a->heed = up_to(2);
+	a->strict = a->heed && up_to(2);
+	if (a->heed) {
+		cfg.flags |= VENOM_LOSSLESS;
+		cfg.versions = (uint32_t)PICK(2, 3, 4, 8);
+		cfg.data_size = (uint32_t)PICK(8, 64, 100, 4096, 65536);
+		cfg.max_holders = up_to(2) ? VENOM_HOLDERS_AUTO : cfg.versions - 1;
+		/* Where nobody is cut off the publisher, too, must come to its end. */
+		cfg.full_ns = a->strict ? PICK(0, VT_MS) : PICK(0, VT_MS, -1);
+		cfg.limit_ns = a->strict ? 600 * VT_S : PICK(VT_MS / 10, 2 * VT_MS, 10 * VT_MS);
+	}
 	a->cfg = cfg;
 	snprintf(a->name, sizeof(a->name), "torture-%d-%llu", getpid(), (unsigned long long)t.round);
 	if (t.verbose)
 		printf("# round %llu: %u shells of %u handles; versions %u, data %llu, slots %u, cmd %u, resp %u, "
 		       "clients %u, "
-		       "spin %lld, flags %#x, pause %u us\n",
+		       "spin %lld, flags %#x, pause %u us, holders %d, full %lld, limit %lld ns\n",
 		       (unsigned long long)t.round, t.shells, a->handles, cfg.versions,
 		       (unsigned long long)cfg.data_size, cfg.cmd_slots, cfg.cmd_size, cfg.resp_size, cfg.max_clients,
-		       (long long)cfg.spin_ns, cfg.flags, a->pause_us);
+		       (long long)cfg.spin_ns, cfg.flags, a->pause_us,
+		       a->heed ? (int)cfg.max_holders : -1, (long long)cfg.full_ns, (long long)cfg.limit_ns);
 }
 
 static bool all_quiet(uint32_t n)
@@ -485,6 +497,10 @@ static void report(double seconds, uint64_t rounds)
 		s->published += p->published;
 		s->reads += p->reads;
 		s->in_place += p->in_place;
+		s->held += p->held;
+		s->in_a_row += p->in_a_row;
+		s->refused += p->refused;
+		s->cut += p->cut;
 		s->missed += p->missed;
 		s->received += p->received;
 	}
@@ -502,6 +518,8 @@ static void report(double seconds, uint64_t rounds)
 	       N(s->answered), N(s->timedout), N(s->cancelled), N(s->reset), N(s->pipe), N(s->open));
 	printf("# versions: %llu published; %llu read, %llu in place, %llu missed and counted\n", N(s->published),
 	       N(s->reads), N(s->in_place), N(s->missed));
+	printf("# held and let go: %llu; read by lossless shells: %llu; publishes refused: %llu, shells cut off: %llu\n",
+	       N(s->held), N(s->in_a_row), N(s->refused), N(s->cut));
 }
 
 static bool ok(int n, bool well, const char *what)

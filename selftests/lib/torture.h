@@ -56,12 +56,12 @@ struct t_daemon {
 	uint32_t pid, ready, quit;
 	uint32_t chan; /* + 1; 0: not known yet */
 	uint32_t taking; /* commands that the receive it is in may take */
-	uint64_t publishing; /* the version it is about to publish, of the channel that it began */
+	uint64_t publishing; /* what it is about to publish, of the channel that it began: the n-th version */
 };
 
 /* Sums of a whole run. */
 struct t_tally {
-	uint64_t ops, connects, published, reads, in_place, missed, received;
+	uint64_t ops, connects, published, reads, in_place, held, in_a_row, missed, received, refused, cut;
 	uint64_t sent, lost, open, answered, timedout, cancelled, reset, pipe; /* the parent's, of the ledger */
 };
 
@@ -73,6 +73,8 @@ struct t_arena {
 	bool resume; /* the next daemon goes on with the channel */
 	uint32_t pause_us; /* of the publisher; 0: none */
 	uint32_t handles; /* of a shell, at most */
+	bool heed; /* shells hold versions and are lossless */
+	bool strict; /* ...and none is ever cut off */
 	int daemon_fds, daemon_areas; /* what a daemon has without shells */
 	uint64_t seed; /* the round's */
 	uint32_t sessions, chan, daemons;
@@ -94,7 +96,7 @@ struct t_role {
 int t_daemon_main(struct vt_peer *self, void *role);
 int t_shell_main(struct vt_peer *self, void *role);
 
-/* What version v of a channel is made of. */
+/* What version v of a channel is made of.  Where numbers may be passed over v is its place among all of them. */
 static inline uint64_t t_version(const struct t_arena *a, uint32_t chan, uint64_t v)
 {
 	uint64_t r = a->seed ^ (uint64_t)chan << 40 ^ v;
@@ -106,12 +108,28 @@ static inline size_t t_len(const struct t_arena *a, uint32_t chan, uint64_t v)
 {
 	uint64_t r = t_version(a, chan, v) >> 32;
 
-	return r % 4 ? a->cfg.data_size : 1 + (r >> 2) % a->cfg.data_size;
+	uint64_t least = a->heed ? 8 : 1;
+
+	return r % 4 ? a->cfg.data_size : least + (r >> 2) % (a->cfg.data_size - least + 1);
 }
 
 static inline uint32_t t_word(const struct t_arena *a, uint32_t chan, uint64_t v)
 {
-	return (uint32_t)t_version(a, chan, v);
+	return a->heed ? chan << 28 | (uint32_t)v : (uint32_t)t_version(a, chan, v);
+}
+
+/* Whether that is one of the channel's, and which; `number` is what the library says. */
+static inline bool t_is(const struct t_arena *a, uint32_t chan, const void *data, size_t len, uint64_t number, uint64_t *v)
+{
+	uint32_t word;
+
+	*v = number;
+	if (a->heed) {
+		if (len < 8 || !vt_whole(data, len, &word))
+			return false;
+		*v = word & 0xfffffff;
+	}
+	return len == t_len(a, chan, *v) && vt_is(data, len, t_word(a, chan, *v));
 }
 
 #endif /* VENOM_TEST_TORTURE_H */

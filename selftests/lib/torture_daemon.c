@@ -28,38 +28,53 @@ struct daemon {
 
 /* ---- publishing ---- */
 
-static void publish(struct daemon *dm, char *buf, uint64_t v, bool in_place)
+/* False where the shells that are heeded do not let it. */
+static bool publish(struct daemon *dm, char *buf, uint64_t v, bool in_place)
 {
 	size_t len = t_len(dm->a, dm->chan, v), capacity;
 	uint32_t word = t_word(dm->a, dm->chan, v);
+	int rc = 0;
 
 	vt_store(&dm->a->daemon[dm->chan].publishing, v);
 	if (in_place) {
 		buf = venom_daemon_write_begin(dm->d, &capacity);
-		VT_CHECK(buf && capacity == dm->a->cfg.data_size);
-		vt_fill(buf, len, word);
-		VT_CHECK(!venom_daemon_write_commit(dm->d, len));
+		rc = buf ? 0 : -errno;
+		if (!rc) {
+			VT_CHECK(capacity == dm->a->cfg.data_size);
+			vt_fill(buf, len, word);
+			VT_CHECK(!venom_daemon_write_commit(dm->d, len));
+		}
 	} else {
 		vt_fill(buf, len, word);
-		VT_CHECK(!venom_daemon_publish(dm->d, buf, len));
+		rc = venom_daemon_publish(dm->d, buf, len);
 	}
-	VT_CHECK(venom_daemon_version(dm->d) == v);
+	VT_CHECK(!rc || (rc == -EAGAIN && dm->a->heed));
+	if (rc)
+		return false;
+	VT_CHECK(dm->a->heed ? venom_daemon_version(dm->d) >= v : venom_daemon_version(dm->d) == v);
 	vt_add(&dm->tally->published, 1);
+	return true;
 }
 
 static void *publisher(void *arg)
 {
 	struct daemon *dm = arg;
+	struct venom_daemon_stats st;
 	char *buf = malloc(dm->a->cfg.data_size);
+	/* The last daemon may have published what it was about to. */
+	uint64_t v = dm->a->heed ? vt_load(&dm->a->daemon[dm->chan].publishing) + 1 : venom_daemon_version(dm->d) + 1;
 
 	VT_CHECK(buf);
 	do { /* one at least: the last daemon may have died in its only version */
-		uint64_t v = venom_daemon_version(dm->d) + 1;
-
-		publish(dm, buf, v, v % 3 == 0);
+		if (publish(dm, buf, v, v % 3 == 0))
+			v++;
+		else
+			vt_add(&dm->tally->refused, 1);
 		if (dm->a->pause_us)
 			usleep(dm->a->pause_us);
 	} while (!vt_load(&dm->me->quit) && vt_load(&dm->a->stop) < 2);
+	VT_CHECK(!venom_daemon_stats(dm->d, &st) && !(dm->a->strict && st.cut));
+	vt_add(&dm->tally->cut, st.cut);
 	if (vt_load(&dm->a->stop) == 2)
 		vt_store(&dm->a->final, venom_daemon_version(dm->d) + 1);
 	free(buf);

@@ -18,6 +18,12 @@ struct conn {
 	uint64_t seen; /* the newest version read */
 	uint64_t at, first, before; /* of read_next */
 	uint64_t passed, missed;
+	uint64_t n; /* what read_next gave last: the n-th of all; 0: not known */
+	bool lossless;
+	uint64_t owed; /* lossless: it may miss versions up to this one */
+	bool holding;
+	struct venom_view view;
+	uint64_t view_n;
 	struct {
 		uint64_t tag;
 		uint32_t seq, kind;
@@ -221,17 +227,20 @@ static void flood(struct shell *sh, struct conn *c)
 
 /* ---- versions ---- */
 
-static void check_version(struct shell *sh, struct conn *c, const void *data, ssize_t len, uint64_t v)
+/* Which of all it is. */
+static uint64_t check_version(struct shell *sh, struct conn *c, const void *data, ssize_t len, uint64_t v)
 {
 	struct t_arena *a = sh->a;
 	uint32_t chan = c->l->chan;
+	uint64_t n = 0;
+	bool whole = len > 0 && t_is(a, chan, data, (size_t)len, v, &n);
 
-	if (v < c->seen || len != (ssize_t)t_len(a, chan, v) || !vt_is(data, (size_t)len, t_word(a, chan, v)))
+	if (v < c->seen || !whole)
 		fprintf(stderr, "# version %llu of channel %u after %llu, %zd bytes: torn, or not that\n",
 			(unsigned long long)v, chan, (unsigned long long)c->seen, len);
-	VT_CHECK(v && v >= c->seen && v <= vt_load(&a->daemon[chan].publishing));
-	VT_CHECK(len == (ssize_t)t_len(a, chan, v) && vt_is(data, (size_t)len, t_word(a, chan, v)));
+	VT_CHECK(v && v >= c->seen && whole && n <= v && n <= vt_load(&a->daemon[chan].publishing));
 	c->seen = v;
+	return n;
 }
 
 /* That there was nothing to get. */
@@ -263,6 +272,7 @@ static void look(struct shell *sh, struct conn *c)
 	struct t_arena *a = sh->a;
 	struct venom_view view;
 	bool whole;
+	uint64_t n;
 	int rc;
 
 	doing(sh, "read_begin, read_retry", c->seen);
@@ -275,8 +285,7 @@ static void look(struct shell *sh, struct conn *c)
 		usleep((useconds_t)up_to(sh, 5000));
 	VT_CHECK(view.len <= a->cfg.data_size);
 	VT_CHECK(!(a->cfg.flags & VENOM_STAMP) == !view.time_ns && view.time_ns <= vt_now());
-	whole = view.len == t_len(a, c->l->chan, view.version) &&
-		vt_is(view.data, view.len, t_word(a, c->l->chan, view.version));
+	whole = t_is(a, c->l->chan, view.data, view.len, view.version, &n);
 	rc = venom_shell_read_retry(c->s, &view);
 	VT_CHECK(rc == -EAGAIN || (rc == 0 && whole && view.version >= c->seen));
 	if (rc)
@@ -285,12 +294,53 @@ static void look(struct shell *sh, struct conn *c)
 	sh->tally->in_place++;
 }
 
+/* What is held is what it was, however long ago that is, and whoever has died. */
+static void let_go(struct shell *sh, struct conn *c)
+{
+	uint64_t n;
+
+	doing(sh, "release", c->view.version);
+	VT_CHECK(t_is(sh->a, c->l->chan, c->view.data, c->view.len, c->view.version, &n) && n == c->view_n);
+	VT_CHECK(!venom_shell_release(c->s));
+	c->holding = false;
+	sh->tally->held++;
+}
+
+static void hold(struct shell *sh, struct conn *c)
+{
+	int rc;
+
+	doing(sh, "hold", c->seen);
+	rc = venom_shell_hold(c->s, 0, &c->view);
+	VT_CHECK(!rc || rc == -EAGAIN || rc == -ENODATA || rc == -EUSERS || rc == -EPIPE || rc == -EOWNERDEAD);
+	c->told |= rc == -EPIPE;
+	if (rc)
+		return;
+	c->holding = true;
+	c->view_n = check_version(sh, c, c->view.data, (ssize_t)c->view.len, c->view.version);
+}
+
+static void be_lossless(struct shell *sh, struct conn *c, bool on)
+{
+	int rc;
+
+	doing(sh, "lossless", on);
+	rc = venom_shell_lossless(c->s, on);
+	VT_CHECK(!rc || rc == -EPIPE);
+	c->told |= rc == -EPIPE;
+	if (rc)
+		return;
+	c->lossless = on;
+	c->owed = venom_shell_version(c->s);
+}
+
+/* Nobody waits for ever for a version that the publisher may not overwrite its own for. */
 static void wait_news(struct shell *sh, struct conn *c)
 {
 	int rc;
 
 	doing(sh, "wait for state", c->seen);
-	rc = venom_shell_wait(c->s, c->seen, up_to(sh, 2) ? -1 : some_time(sh));
+	rc = venom_shell_wait(c->s, c->seen, up_to(sh, 2) && !sh->a->heed ? -1 : some_time(sh));
 	VT_CHECK(rc == 0 || rc == 1 || rc == -EPIPE);
 	VT_CHECK(rc != 1 || venom_shell_version(c->s) > c->seen);
 	c->told |= rc == -EPIPE;
@@ -299,14 +349,19 @@ static void wait_news(struct shell *sh, struct conn *c)
 /* One step of read_next.  Whether there was a version, or word of some that are gone. */
 static bool follow(struct shell *sh, struct conn *c)
 {
-	uint64_t was = c->at, seen = c->seen;
+	uint64_t was = c->at, seen = c->seen, n;
 	struct venom_shell_stats st;
 	ssize_t len;
 
 	doing(sh, "read_next", was);
 	len = venom_shell_read_next(c->s, sh->buf, sh->a->cfg.data_size, &c->at);
 	if (len == -EOVERFLOW) {
-		VT_CHECK(c->at > was && c->at + sh->a->cfg.versions <= venom_shell_version(c->s) + 1);
+		VT_CHECK(c->at > was && c->at + (sh->a->heed ? 1 : sh->a->cfg.versions) <= venom_shell_version(c->s) + 1);
+		if (sh->a->strict && c->lossless && was && was >= c->owed)
+			fprintf(stderr, "# lossless from %llu on, and missed what is between %llu and %llu\n",
+				(unsigned long long)c->owed, (unsigned long long)was, (unsigned long long)c->at);
+		VT_CHECK(!(sh->a->strict && c->lossless && was && was >= c->owed));
+		c->n = 0;
 		c->missed += c->first ? c->at - was : 0;
 		sh->tally->missed += c->at - was;
 		return true;
@@ -317,9 +372,13 @@ static bool follow(struct shell *sh, struct conn *c)
 		c->told |= len == -EPIPE;
 		return false;
 	}
-	VT_CHECK(c->at == was + 1 || !was);
+	VT_CHECK(c->at == was + 1 || !was || (sh->a->heed && c->at > was));
 	c->seen = 0; /* these may be older than what was read otherwise */
-	check_version(sh, c, sh->buf, len, c->at);
+	n = check_version(sh, c, sh->buf, len, c->at);
+	/* Another daemon that goes on with the channel may have left one out. */
+	VT_CHECK(!c->n || n == c->n + 1 || (sh->a->heed && sh->a->resume && n == c->n + 2));
+	c->n = n;
+	sh->tally->in_a_row += c->lossless;
 	c->seen = seen > c->at ? seen : c->at;
 	c->passed++;
 	sh->tally->reads++;
@@ -392,9 +451,11 @@ static void part(struct shell *sh, struct conn *c)
 {
 	struct venom_shell_stats st;
 
+	if (c->holding)
+		let_go(sh, c);
 	VT_CHECK(!venom_shell_stats(c->s, &st));
 	if (c->first)
-		VT_CHECK(c->passed + c->missed == c->at - c->first + 1 && st.overruns - c->before == c->missed);
+		VT_CHECK((sh->a->heed || c->passed + c->missed == c->at - c->first + 1) && st.overruns - c->before == c->missed);
 	vt_step(sh->step, "close", c->no);
 	/* Before the note of it, so that who is killed in there counts as killed. */
 	vt_store(&c->l->end, venom_shell_alive(c->s) ? T_CLOSED : T_CLOSED_DEAD);
@@ -427,7 +488,17 @@ static void act(struct shell *sh, struct conn *c)
 {
 	unsigned int i;
 
-	switch (up_to(sh, 18)) {
+	if (sh->a->heed && up_to(sh, 4) == 0) {
+		if (c->holding)
+			let_go(sh, c);
+		else
+			hold(sh, c);
+	}
+	if (sh->a->heed && up_to(sh, c->lossless ? 64 : 8) == 0 && !c->told)
+		be_lossless(sh, c, !c->lossless);
+	for (i = 0; i < 32 && c->lossless && !c->told && follow(sh, c); i++)
+		;
+	switch (c->told ? 17 : up_to(sh, 18)) {
 	case 0 ... 3:
 		for (i = (unsigned int)up_to(sh, 50); i && !c->told; i--)
 			send_one(sh, c);
