@@ -177,7 +177,7 @@ end:	do
 				store(STATE_WAITERS, 0, RELAXED);
 			:: else
 			fi;
-			fence_all();			/* removed: a walk unseen, and the lane's removal too */
+			venom_fence_all();			/* removed: a walk unseen, and the lane's removal too */
 			load(WALKS, ACQUIRE, walk);	/* relaxed: a lane that has been written to is freed */
 			if
 			:: walk % 2 ->			/* broken :: false ->: a lane that is looked at is freed; is_over */
