@@ -322,7 +322,7 @@ through() { # SUB-ARGUMENTS -- PUB-ARGUMENTS
 	pub=$?
 }
 seq 1 1000 >in
-through --every -- --versions 1000
+through --every --
 ok "lines through pub and sub --every" eval 'is 0 && cmp in out && [ $pub = 0 ] && grep -q "daemon has gone.*1000" err && silent pub.err'
 printf 'a\n\n\nno newline at the end' >in
 through --every -- --versions 4
