@@ -6,6 +6,7 @@
 # compile, is a failure too, so that this list follows the code.
 #
 # test-break.sh [WORD...]	only the mutations whose names contain one of these words
+# test-break.sh --labels [LABEL...]	takes each labelled barrier of the plane out, or these: aarch64/orders.sh must notice
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -198,6 +199,40 @@ mutate() {
 	fi
 	cp "$file" "$tree/$file"
 }
+
+# without FILE LINE: the barrier there, or on the next line where that one is its comment, is one no more.
+without() {
+	sed -E "$2 { /load_acquire|store_release|fence_[a-z]+\(\)/! n
+		s/load_acquire/load_relaxed/; s/store_release/store_relaxed/; s/fence_[a-z]+\(\);// }" "$1"
+}
+
+if [ "${1-}" = --labels ]; then
+	shift
+	label='[a-z_]+:[A-Z]'
+	mapfile -t places < <(grep -nE "/\* $label pairs with" libvenom/plane/*.h libvenom/src/*.c |
+		sed -E "s/^([^:]*):([0-9]+):.*\/\* ($label) pairs with.*/\3 \1 \2/" |
+		grep -E "^($([ $# -gt 0 ] && (IFS='|'; echo "$*") || echo "$label")) ")
+	echo "1..${#places[@]}"
+	command -v aarch64-linux-gnu-gcc >/dev/null || missing="# SKIP no aarch64-linux-gnu-gcc: tools/deps.sh aarch64"
+	for place in "${places[@]}"; do
+		read -r name file line <<<"$place"
+		if [ -n "${missing-}" ]; then
+			report ok "$name $missing"
+			continue
+		fi
+		without "$file" "$line" >"$tree/$file"
+		if cmp -s "$file" "$tree/$file"; then
+			report "not ok" "$name: no barrier at $file:$line"
+		elif bash "$tree/selftests/aarch64/orders.sh" >"$tmp/out" 2>&1 || ! grep -q '^not ok' "$tmp/out"; then
+			tail -n 3 "$tmp/out" | sed 's/^/# /'
+			report "not ok" "$name is taken out, and orders.sh does not notice"
+		else
+			report ok "$name is missed: $(sed -n 's/^not ok [0-9]* - //p' "$tmp/out" | head -n 1)"
+		fi
+		cp "$file" "$tree/$file"
+	done
+	exit
+fi
 
 words=$(IFS='|'; echo "$*")
 how=plan

@@ -23,6 +23,7 @@ list='
 2 read         venom_ring_pick            ldacq * venom_ring_claim()
 2 read         venom_ring_newer           ldacq
 2 read         venom_ring_latest          ldacq ldacq
+2 shell        venom_ring_last            ldacq
 3 daemon       venom_slot_fill            copy_to_shared() st st st venom_slot_data() copy_to_shared() strel
 3 shell        venom_slot_fill            copy_to_shared() st st st venom_slot_data() copy_to_shared() strel
 3 lanes        venom_slot_ready           ldacq
