@@ -140,7 +140,7 @@ static void attach_locked(struct venom_channel *ch, struct venom_lane *l, u32 wa
 	l->generation = ++ch->generation;
 	head_init(l->commands, l, VENOM_AREA_COMMANDS, venom_commands_bytes(&ch->geo), ch->epoch);
 	head_init(l->responses, l, VENOM_AREA_RESPONSES, venom_responses_bytes(&ch->geo), ch->epoch);
-	cmd->wants = wants ? VENOM_ROLES_ASK(wants, 1) : 0;
+	cmd->wants = VENOM_ROLES_ASK(wants, 1);
 	kref_get(&l->ref);
 	spin_lock(&ch->lock);
 	l->alive = true;

@@ -145,7 +145,7 @@ static const struct bad_field bad_fields[] = {
 	BAD(size, sizeof(struct venom_config) - 1),
 	BAD(size, sizeof(struct venom_config) + 1),
 	BAD(size, UINT32_MAX),
-	BAD(flags, 1u << 2),
+	BAD(flags, 1u << 3),
 	BAD(flags, 1u << 31),
 	BAD(data_size, 0),
 	BAD(data_size, UINT64_MAX),

@@ -266,7 +266,8 @@ TEST_F(hold, past_the_daemon_s_death)
 struct busy {
 	const char *name;
 	uint32_t stop;
-	uint64_t holds, passed;
+	uint64_t holds;
+	uint32_t looking; /* holders that have held one */
 };
 
 static int busy_holder(struct vt_peer *self, void *arg)
@@ -289,7 +290,8 @@ static int busy_holder(struct vt_peer *self, void *arg)
 		for (uint64_t looks = 1 + vt_rand(&rnd) % 4; looks; looks--)
 			VT_CHECK(vt_whole(view.data, view.len, &v));
 		VT_CHECK(!venom_shell_release(s));
-		holds++;
+		if (!holds++)
+			__atomic_fetch_add(&b->looking, 1, __ATOMIC_RELAXED);
 	}
 	__atomic_fetch_add(&b->holds, holds, __ATOMIC_RELAXED);
 	venom_shell_close(s);
@@ -311,7 +313,7 @@ TEST_F(hold, beside_a_busy_writer)
 	for (int i = 0; i < HOLDERS; i++)
 		vt_spawn(&holder[i], busy_holder, b);
 	end = vt_now() + vt_scaled(3000) * VT_MS;
-	for (uint32_t v = 1; vt_now() < end; v++) {
+	for (uint32_t v = 1; vt_now() < end || __atomic_load_n(&b->looking, __ATOMIC_RELAXED) < HOLDERS; v++) {
 		size_t len = 8 + v * 641 % (LARGE - 8);
 
 		vt_fill(buf, len, v);

@@ -139,6 +139,8 @@
  *				ring_owed:B	  at[i] = reader, release	readers_add:A
  *						  heeded++, venom_fence_all
  *						  tell the shell, which only then counts on it
+ *    A publisher that found nobody to heed opens a buffer and looks once more (open_next): either it sees the new reader, or
+ *    the reader sees that the buffer is being written.
  */
 #ifndef VENOM_BARRIER_H
 #define VENOM_BARRIER_H

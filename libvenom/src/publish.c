@@ -10,6 +10,7 @@
 #include "internal.h"
 
 #define SHORT_NS  1000000 /* so long a publisher sleeps for half of the buffers; and at a time, without membarrier(2) */
+#define WALKS_MAX 8 /* that find every buffer held, before it is true */
 #define RACES_MAX 64 /* tries for a buffer, beside one for each there is, against readers that get hold of it first */
 
 /* ---- waiting for lossless readers ---------------------------------------------- */
@@ -143,6 +144,7 @@ static int wait_for_readers(struct venom_daemon *d, uint64_t needed)
 /* Open the next buffer that no shell holds and that all lossless shells have read: 0, or why not. (model: hold, lossless) */
 static __attribute__((noinline)) int open_heeded(struct venom_daemon *d, struct venom_version **b)
 {
+	uint32_t walks = 0;
 	bool counted = false;
 	int rc;
 
@@ -164,7 +166,8 @@ static __attribute__((noinline)) int open_heeded(struct venom_daemon *d, struct 
 			d->opening = v;
 			return 0;
 		}
-		if (!v)
+		/* A holder that moved from one buffer to the next while we walked is seen at both: look again. */
+		if (!v && ++walks >= WALKS_MAX)
 			break;
 		if (!owed)
 			continue;
@@ -185,7 +188,8 @@ static inline int open_next(struct venom_daemon *d, struct venom_version **b)
 		return open_heeded(d, b);
 	d->opening = d->version + 1;
 	*b = venom_ring_begin(&d->ring, d->opening);
-	return 0;
+	compiler_barrier(); /* pairs with venom_membarrier in venom_fence_all: "writing" before heeded */
+	return load_relaxed(&d->heeded) ? open_heeded(d, b) : 0; /* one may have come just now, and hold that buffer */
 }
 
 /* ---- committing ----------------------------------------------------------------- */
@@ -271,6 +275,9 @@ VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, siz
 	if (len > d->small || d->open || load_relaxed(&d->heeded))
 		return publish(d, data, len);
 	b = venom_ring_begin(&d->ring, d->version + 1);
+	compiler_barrier(); /* pairs with venom_membarrier in venom_fence_all, as in open_next */
+	if (load_relaxed(&d->heeded))
+		return publish(d, data, len);
 	copy_small_to_shared(venom_ring_payload(&d->ring, b), data, len);
 	return commit(d, b, d->version + 1, len, 0);
 }

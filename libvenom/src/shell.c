@@ -56,11 +56,6 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 	rc = venom_backend_connect(s);
 	if (rc)
 		goto free_shell;
-	rc = how ? venom_shell_expect(s, how->schema) : 0;
-	if (!rc && s->wants)
-		rc = venom_roles_wait(s);
-	if (rc)
-		goto close;
 
 	venom_ring_init(&s->ring, (struct venom_state *)s->state, &s->geo);
 	s->small = s->ring.data_size < VENOM_COPY_INLINE ? s->ring.data_size : VENOM_COPY_INLINE;
@@ -73,6 +68,14 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 		rc = -ENOMEM;
 		goto close;
 	}
+	rc = how ? venom_shell_expect(s, how->schema) : 0;
+	/* On the module it may be attached before its daemon knows: wait, so that what it sends is received from now on. */
+	if (!rc)
+		rc = venom_roles_wait(s);
+	if (rc == -EPIPE)
+		rc = venom_fail(-ENOENT, "no living daemon has the name");
+	if (rc)
+		goto close;
 	*out = s;
 	return 0;
 

@@ -122,7 +122,7 @@ static struct file *some_file(struct worker *w, unsigned int roles)
 static bool in_order(int rc)
 {
 	static const int all[] = {EINVAL, E2BIG,  EFAULT, ENOTTY, EPERM,  EBADFD, ENOENT, EBUSY,    EACCES,
-				  EEXIST, EAGAIN, EUSERS, EDQUOT, ENOMEM, EBADF,  EPIPE,  EOVERFLOW};
+				  EEXIST, EAGAIN, EUSERS, EDQUOT, ENOMEM, EBADF,  EPIPE,  EOVERFLOW, EPROTO};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(all); i++)
