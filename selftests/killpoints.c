@@ -462,6 +462,99 @@ TEST_F(points, all_end_with_the_same_version)
 	vt_forget(r.a->name);
 }
 
+/*
+ * The same where the last publish passes over a number, because a shell holds that buffer's version: at each of its stores.
+ * One shell waits for what comes; it is told, too.
+ */
+static int dies_passing_over(struct vt_peer *self, void *arg)
+{
+	struct arena *a = arg;
+	struct venom_daemon *d;
+	uint64_t v;
+
+	VT_CHECK(!venom_daemon_create(&d, a->name, &a->cfg));
+	for (v = 1; v <= LAST; v++) {
+		if (v == LAST)
+			vt_victim();
+		VT_CHECK(!venom_daemon_publish(d, &v, sizeof(v)));
+		if (v == LAST - 4 || v == LAST - 1)
+			VT_CHECK(!vt_signal(self) && !vt_await(self));
+	}
+	VT_CHECK(venom_daemon_version(d) == LAST + 1);
+	return 0;
+}
+
+/* Where its last publish passes this point the first time; false if it does not pass there. */
+static bool dies_at(struct __test_metadata *_metadata, unsigned int point, unsigned int when)
+{
+	struct venom_shell *s[3]; /* holds, has read nothing, the last but one */
+	struct venom_view view;
+	uint64_t data, v, last = 0;
+	struct vt_peer d, waits;
+	struct run r;
+	int status;
+
+	set_up(&r, DAEMON, VENOM_SPIN_NONE, 4, 0, 1);
+	r.a->cfg.max_clients = 4;
+	set_fate(point, when, 1);
+	vt_spawn(&d, dies_passing_over, r.a);
+	ASSERT_EQ(0, vt_await(&d));
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(0, venom_shell_connect(&s[i], r.a->name));
+	ASSERT_EQ(0, venom_shell_hold(s[0], 0, &view));
+	ASSERT_EQ(LAST - 4, view.version);
+	vt_signal(&d);
+	ASSERT_EQ(0, vt_await(&d));
+	ASSERT_EQ(sizeof(data), venom_shell_read(s[2], &data, sizeof(data), &v));
+	ASSERT_EQ(LAST - 1, v);
+	vt_start(&waits);
+	ASSERT_EQ(0, vt_call(&waits, ps_connect, r.a->name));
+	vt_post(&waits, ps_wait, LAST + 1, -1);
+	vt_signal(&d);
+	status = vt_wait(&d);
+	ASSERT_EQ(vt_fate->died ? -SIGKILL : 0, status);
+	ASSERT_EQ(-EPIPE, vt_result(&waits));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(-EPIPE, venom_shell_wait(s[i], LAST + 1, -1));
+		EXPECT_EQ(sizeof(data), venom_shell_read(s[i], &data, sizeof(data), &v));
+		last = last ? last : v;
+		EXPECT_EQ(last, v);
+		EXPECT_EQ(v == LAST - 1 ? LAST - 1 : LAST, data);
+		EXPECT_TRUE(v == LAST - 1 || v == LAST + 1);
+		EXPECT_EQ(-EPIPE, venom_shell_wait(s[i], v, -1));
+		EXPECT_EQ(v, venom_shell_version(s[i]));
+		/* One after the other, as well. */
+		v = LAST - 1;
+		if (last > v)
+			EXPECT_EQ(sizeof(data), venom_shell_read_next(s[i], &data, sizeof(data), &v));
+		EXPECT_EQ(last, v);
+		EXPECT_EQ(-EPIPE, venom_shell_read_next(s[i], &data, sizeof(data), &v));
+	}
+	EXPECT_EQ(LAST - 4, *(const uint64_t *)view.data);
+	for (int i = 0; i < 3; i++)
+		venom_shell_close(s[i]);
+	vt_stop(&waits);
+	vt_forget(r.a->name);
+	return vt_fate->died;
+}
+
+TEST_F(points, all_end_with_the_same_version_past_a_held_one)
+{
+	unsigned int i, when, n = 0;
+
+	for (i = 0; i < vt_points_of_stores(); i++) {
+		const char *file = vt_point_file(i);
+
+		if (strcmp(file, "readers.h") && strcmp(file, "ring.h") && strcmp(file, "publish.c") &&
+		    strcmp(file, "internal.h"))
+			continue;
+		for (when = 0; when < VT_MOMENTS; when++)
+			n += dies_at(_metadata, i, when);
+	}
+	ksft_print_msg("it died at %u points\n", n);
+	EXPECT_LE(2 * 6, n); /* passed over, writing, its length, whole, the latest, and the walk */
+}
+
 /* Stores that no part above passes, or not always. */
 static const struct {
 	const char *file, *what, *why;

@@ -314,37 +314,54 @@ struct seen {
 };
 
 /* A lossless one reads all of them, as long as no daemon dies. */
-static void check_version(const struct arena *a, const char *buf, size_t len, uint64_t v, struct seen *seen, bool next)
+static void check_version(const struct arena *a, const char *buf, size_t len, uint64_t v, struct seen *seen,
+			  bool all)
 {
 	uint32_t n;
 
 	VT_CHECK(len >= 64 && vt_whole(buf, len, &n) && v >= seen->version);
 	if (a->steady && seen->n)
-		VT_CHECK(next && (a->cfg.flags & VENOM_LOSSLESS) ? n == seen->n + 1 : n >= seen->n);
+		VT_CHECK(all ? n == seen->n + 1 : n >= seen->n);
 	*seen = (struct seen){v, n};
 }
 
-/* One version after the other: that is what a lossless shell moves its cursor by. */
-static ssize_t follow(struct venom_shell *s, char *buf, uint64_t *v)
+/* Wait for the next version, and read it. */
+static int follow(struct arena *a, struct venom_shell *s, uint64_t turn, struct seen *seen)
 {
+	struct pollfd p = {.fd = venom_shell_fd(s), .events = POLLIN};
+	uint64_t v = seen->version;
+	char buf[CAST_SIZE];
 	ssize_t len;
+	int rc;
 
-	/* `latest` may be a moment behind the version that was waited for. */
-	while ((len = venom_shell_read_next(s, buf, CAST_SIZE, v)) == -EAGAIN && *v && venom_shell_wait(s, *v, 0) == 1)
-		usleep(10);
-	return len;
+	/* Read before the first wait: it says from where on we go. */
+	while ((len = venom_shell_read_next(s, buf, CAST_SIZE, &v)) == -EAGAIN) {
+		if (turn % 4 == 3 && !venom_shell_arm(s, VENOM_WAIT_STATE, v))
+			VT_CHECK(poll(&p, 1, -1) == 1);
+		rc = venom_shell_wait(s, v, -1);
+		VT_CHECK(rc == 1 || rc == -EPIPE);
+		if (rc < 0)
+			return rc;
+	}
+	VT_CHECK(len >= 0 || len == -EPIPE || (len == -EOVERFLOW && !a->steady));
+	if (len >= 0)
+		check_version(a, buf, (size_t)len, v, seen, true);
+	else if (len == -EOVERFLOW)
+		*seen = (struct seen){.version = v};
+	return len == -EPIPE ? -EPIPE : 0;
 }
 
 static int look(struct arena *a, struct venom_shell *s, uint64_t turn, struct seen *seen)
 {
 	struct pollfd p = {.fd = venom_shell_fd(s), .events = POLLIN};
-	bool next = turn % 4 == 1 || (a->cfg.flags & VENOM_LOSSLESS);
 	struct venom_view view;
 	char buf[CAST_SIZE];
 	uint64_t v = seen->version;
 	ssize_t len;
 	int rc;
 
+	if (a->cfg.flags & VENOM_LOSSLESS)
+		return follow(a, s, turn, seen);
 	if (turn % 4 == 3) {
 		rc = venom_shell_arm(s, VENOM_WAIT_STATE, v);
 		if (!rc)
@@ -352,9 +369,7 @@ static int look(struct arena *a, struct venom_shell *s, uint64_t turn, struct se
 	}
 	rc = venom_shell_wait(s, v, -1);
 	VT_CHECK(rc == 1 || rc == -EPIPE);
-	if (next) {
-		len = follow(s, buf, &v);
-	} else if (turn % 4 == 0) {
+	if (turn % 4 == 0) {
 		len = venom_shell_read_begin(s, &view);
 		if (!len) {
 			size_t size = view.len < CAST_SIZE ? view.len : CAST_SIZE;
@@ -363,18 +378,18 @@ static int look(struct arena *a, struct venom_shell *s, uint64_t turn, struct se
 			v = view.version;
 			len = venom_shell_read_retry(s, &view) ? -EAGAIN : (ssize_t)size;
 		}
+	} else if (turn % 4 == 1) {
+		len = venom_shell_read_next(s, buf, CAST_SIZE, &v);
 	} else {
 		len = venom_shell_read(s, buf, CAST_SIZE, &v);
 	}
 	if (len >= 0)
-		check_version(a, buf, (size_t)len, v, seen, next);
+		check_version(a, buf, (size_t)len, v, seen, false);
 	else
 		VT_CHECK(len == -EAGAIN || len == -EOVERFLOW || (len == -EOWNERDEAD && s->ring.versions == 1) ||
-			 (len == -ENODATA && rc == -EPIPE) || (len == -EPIPE && next));
-	if (len == -EOVERFLOW) {
-		VT_CHECK(!a->steady || !(a->cfg.flags & VENOM_LOSSLESS));
+			 (len == -ENODATA && rc == -EPIPE) || (len == -EPIPE && turn % 4 == 1));
+	if (len == -EOVERFLOW)
 		*seen = (struct seen){.version = v};
-	}
 	if (len == -EOWNERDEAD || len == -EPIPE)
 		return (int)len;
 	return rc < 0 ? rc : 0;
