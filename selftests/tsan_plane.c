@@ -4,7 +4,7 @@
  *
  * threads: a daemon with a thread that publishes and one that serves, shells in threads of their own that
  * come, read, wait, request and go, and one that looks at the counters, all on one channel.
- * ring, slots: the inline functions of ring.h and lane.h on plain memory, writer and reader in one address
+ * ring, readers, slots: the inline functions of ring.h, readers.h and lane.h on plain memory, writer and reader in one address
  * space, so that both sides of each pair of barriers are seen at the same address.
  *
  * A race shows as the sanitizer's report; a wrong answer or a torn version is checked for besides.
@@ -312,6 +312,140 @@ TEST_F_TIMEOUT(plane, ring, 240)
 		free(area);
 		ksft_print_msg("%u buffers: %ju versions, %ju whole reads, %ju spoiled\n", versions[i],
 			       (uintmax_t)b.last, (uintmax_t)b.whole, (uintmax_t)b.spoiled);
+	}
+}
+
+/* ---- readers that the writer heeds, on plain memory ---- */
+
+#define HOLDERS 2
+
+struct bare_readers {
+	struct venom_ring ring;
+	struct venom_readers readers;
+	struct venom_reader *at[HOLDERS + 1], reader[HOLDERS + 1]; /* the last is lossless */
+	struct venom_commands cmd[HOLDERS + 1];
+	uint32_t stop, next_who;
+	uint64_t last, passed, holds, read;
+};
+
+/* Versions are known by how many there were before. */
+static void *heeding_writer(void *arg)
+{
+	struct bare_readers *b = arg;
+	uint64_t version = 0, all, v;
+	struct venom_version *buf;
+	char data[SIZE];
+	uint32_t n = 1;
+
+	while (!load_acquire(&b->stop)) {
+		size_t len = 8 + n % (SIZE - 7);
+
+		v = venom_ring_next(&b->ring, &b->readers, version);
+		VT_CHECK(v);
+		if (v > b->ring.versions && venom_ring_owed(&b->readers, v - b->ring.versions, version, &all)) {
+			sched_yield();
+			continue;
+		}
+		buf = venom_ring_open(&b->ring, &b->readers, version, v);
+		if (!buf)
+			continue;
+		vt_fill(data, len, n++);
+		copy_to_shared(venom_ring_payload(&b->ring, buf), data, len);
+		venom_ring_commit(&b->ring, buf, v, len, 0);
+		b->passed += v - version - 1;
+		version = v;
+	}
+	b->last = n - 1;
+	return NULL;
+}
+
+/* The bytes that are held are looked at by plain loads: nobody writes there. */
+static void *holder(void *arg)
+{
+	struct bare_readers *b = arg;
+	__u64 *held = &b->cmd[fetch_add(&b->next_who, 1)].held;
+	struct venom_claim c;
+	uint64_t seen = 0;
+
+	while (!load_acquire(&b->stop)) {
+		if (venom_ring_pick(&b->ring, seen, &c) != VENOM_PICK_WHOLE)
+			continue;
+		if (venom_ring_hold(&c, held)) {
+			VT_CHECK(VENOM_SEQ_VERSION(c.seq) >= seen && c.len <= SIZE);
+			for (int i = 0; i < 3; i++)
+				VT_CHECK(vt_whole(venom_ring_payload(&b->ring, c.buf), c.len, NULL));
+			seen = VENOM_SEQ_VERSION(c.seq);
+			fetch_add(&b->holds, 1);
+		}
+		venom_ring_release(held);
+	}
+	return NULL;
+}
+
+/* And so are those that the writer may not write yet. */
+static void *lossless(void *arg)
+{
+	struct bare_readers *b = arg;
+	__u64 *cursor = &b->cmd[HOLDERS].cursor;
+	uint64_t v = 0, latest;
+	struct venom_claim c;
+	uint32_t n = 1;
+
+	while (!load_acquire(&b->stop)) {
+		for (latest = venom_ring_latest(&b->ring); v < latest;) {
+			venom_ring_claim(venom_ring_at(&b->ring, ++v), &c);
+			if (c.seq == VENOM_SEQ_PASSED(v))
+				continue;
+			VT_CHECK(c.seq == VENOM_SEQ_WHOLE(v));
+			VT_CHECK(vt_is(venom_ring_payload(&b->ring, c.buf), c.len, n++));
+			venom_cursor_move(cursor, v);
+		}
+		sched_yield();
+	}
+	b->read = n - 1;
+	return NULL;
+}
+
+TEST_F_TIMEOUT(plane, readers, 240)
+{
+	static const uint32_t of[] = {HOLDERS + 2, 8};
+	void *(*const fn[])(void *) = {heeding_writer, lossless, holder, holder};
+	pthread_t thread[HOLDERS + 2];
+	unsigned int i, k;
+
+	for (i = 0; i < ARRAY_SIZE(of); i++) {
+		struct venom_geometry geo = {
+			.versions = of[i],
+			.data_size = SIZE,
+			.payload = sizeof(struct venom_version),
+			.stride = 512,
+			.first = 512,
+		};
+		void *area = aligned_alloc(64, 512 + 512 * of[i]);
+		struct bare_readers *b = aligned_alloc(64, (sizeof(*b) + 63) & ~63UL);
+
+		ASSERT_TRUE(area && b);
+		memset(area, 0, 512 + 512 * of[i]);
+		memset(b, 0, sizeof(*b));
+		venom_ring_init(&b->ring, area, &geo);
+		b->readers = (struct venom_readers){.at = b->at, .n = HOLDERS + 1};
+		for (k = 0; k <= HOLDERS; k++) {
+			b->reader[k].cmd = &b->cmd[k];
+			b->reader[k].roles = k < HOLDERS ? VENOM_ROLE_HOLDER : VENOM_ROLE_LOSSLESS;
+			b->at[k] = &b->reader[k];
+		}
+		for (k = 0; k < HOLDERS + 2; k++)
+			ASSERT_EQ(0, pthread_create(&thread[k], NULL, fn[k], b));
+		usleep((useconds_t)(run_ns(600) / 1000));
+		EXPECT_TRUE(VT_UNTIL(load_acquire(&b->holds) && load_acquire(&b->cmd[HOLDERS].cursor) > 8));
+		store_release(&b->stop, 1);
+		for (k = 0; k < HOLDERS + 2; k++)
+			ASSERT_EQ(0, pthread_join(thread[k], NULL));
+		ksft_print_msg("%u buffers: %ju versions, %ju numbers passed over, %ju holds, %ju read in turn\n", of[i],
+			       (uintmax_t)b->last, (uintmax_t)b->passed, (uintmax_t)b->holds, (uintmax_t)b->read);
+		EXPECT_GE(b->last, b->read);
+		free(area);
+		free(b);
 	}
 }
 
