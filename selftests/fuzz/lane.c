@@ -18,9 +18,10 @@
 #define KEPT	8
 #define SENT	64 /* honest commands that are on their way, at most */
 
-enum { COMMANDS, REQUESTS, SEVERAL, EVICTED, LATE_ANSWERS, SLEPT, HONEST_ANSWERS };
+enum { COMMANDS, REQUESTS, SEVERAL, EVICTED, LATE_ANSWERS, SLEPT, HONEST_ANSWERS, ROLES, HEEDED, REFUSED };
 const char *const fuzz_goals[] = {"commands",	      "requests", "taken at once",  "evicted",
-				  "answers too late", "slept",	  "honest answers", NULL};
+				  "answers too late", "slept",	  "honest answers",
+				  "roles",	      "heeded",	  "publishes refused", NULL};
 
 static struct venom_daemon *d;
 static struct venom_shell *honest;
@@ -68,12 +69,14 @@ static int create(struct venom_daemon *dm)
 	dm->status->daemon = VENOM_DAEMON_ALIVE;
 	dm->status->owner = 1;
 	dm->status->epoch = dm->epoch;
-	return 0;
+	return venom_publish_open(dm);
 }
 
 static void destroy(struct venom_daemon *dm)
 {
 	venom_manager_close(dm);
+	if (dm->geo.flags & VENOM_LOSSLESS)
+		venom_publish_close(dm);
 	free(dm->state_map.p);
 	free(dm->status_map.p);
 }
@@ -110,6 +113,13 @@ static void no_wake(struct venom_daemon *dm, struct venom_lane *l)
 	FUZZ_CHECK(l == dm->lanes[l->id]);
 }
 
+/* Whoever publishes is not woken, but looks again when its time is up. */
+static int no_moves(struct venom_daemon *dm, struct venom_lane *l)
+{
+	FUZZ_CHECK(l == dm->lanes[l->id]);
+	return 0;
+}
+
 static void no_ring(struct venom_shell *s)
 {
 	(void)s;
@@ -130,6 +140,7 @@ static const struct venom_backend memory = {
 	.daemon_bell = no_bell,
 	.wake_shell = no_wake,
 	.wake_state = no_bell,
+	.watch_moves = no_moves,
 	.lane_evict = lane_evict,
 	.lane_unmap = lane_unmap,
 	.close = no_ring,
@@ -169,6 +180,7 @@ static struct venom_lane *lane_make(uint32_t id, bool may_command)
 	venom_head_make(&l->rsp->head, VENOM_AREA_RESPONSES, l->rsp_map.size, d->epoch, id, l->generation);
 	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, venom_command_head(d->geo.flags), d->geo.cmd_size);
 	venom_slots_init(&l->out, l->rsp, d->geo.cmd_slots, sizeof(struct venom_slot), d->geo.resp_size);
+	venom_reader_init(&l->reader, l->cmd);
 	d->status->shell[id].generation = l->generation;
 	d->status->shell[id].life = VENOM_SHELL_ALIVE;
 	venom_manager_add(d, l);
@@ -380,6 +392,35 @@ static void receive_many(unsigned int n, int64_t timeout_ns)
 	fuzz_met[SEVERAL] += rc > 1;
 }
 
+/* As a message to the manager would have it: what it wants stands in its page. */
+static void ask(struct venom_lane *l)
+{
+	struct venom_commands *cmd = l->cmd_map.p;
+
+	if (l->gone)
+		return;
+	cmd->wants = VENOM_ROLES_ASK(fuzz_byte() & 3, fuzz_byte());
+	fuzz_lucky(d->version);
+	cmd->held = fuzz_word();
+	cmd->cursor = fuzz_word();
+	FUZZ_CALL((venom_readers_serve(d, l), 0));
+	FUZZ_CHECK(!(load_relaxed(&l->reader.roles) & ~VENOM_ROLES) && d->nholders <= d->geo.max_holders);
+	fuzz_met[ROLES] += !!l->reader.roles;
+}
+
+/* It ends, whoever is heeded, and the number grows by less than there are buffers. */
+static void publish(const void *buf, size_t len)
+{
+	uint64_t before = venom_daemon_version(d), after;
+	int rc = FUZZ_CALL(venom_daemon_publish(d, buf, len));
+
+	FUZZ_CHECK(rc == 0 || (rc == -EAGAIN && d->heeded));
+	after = venom_daemon_version(d);
+	FUZZ_CHECK(rc ? after == before : after > before && after < before + (d->cfg.versions > 1 ? d->cfg.versions : 2));
+	fuzz_met[HEEDED] += d->heeded && !rc;
+	fuzz_met[REFUSED] += rc == -EAGAIN;
+}
+
 static int64_t patience(void)
 {
 	return fuzz_byte() % 4 * 100000;
@@ -396,7 +437,7 @@ static void step(void)
 	/* What the manager does meanwhile. */
 	venom_manager_evict(d);
 	venom_manager_tidy(d);
-	switch (fuzz_byte() % 16) {
+	switch (fuzz_byte() % 18) {
 	case 0:
 	case 1:
 		receive(patience());
@@ -438,7 +479,14 @@ static void step(void)
 		honest_complete(false);
 		break;
 	case 12:
-		FUZZ_CHECK(!venom_daemon_publish(d, buf, fuzz_byte() % 64));
+		publish(buf, fuzz_byte() % 64);
+		break;
+	case 16:
+		ask(hostile_lane());
+		break;
+	case 17: /* as long as it takes to come round */
+		for (uint32_t n = fuzz_byte() % 16; n; n--)
+			publish(buf, n);
 		break;
 	case 13:
 		l = hostile_lane();
@@ -469,7 +517,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cfg.resp_size = cfg.cmd_size;
 	cfg.max_clients = 2 + fuzz_byte() % (CLIENTS - 1);
 	cfg.data_size = 64;
-	cfg.flags = fuzz_byte() & (VENOM_ORDER_ARRIVAL | VENOM_STAMP);
+	cfg.flags = fuzz_byte() & (VENOM_ORDER_ARRIVAL | VENOM_STAMP | VENOM_LOSSLESS);
+	cfg.versions = 1 + fuzz_byte() % 8;
+	cfg.max_holders = cfg.versions > 1 && fuzz_byte() % 2 ? cfg.versions - 1 : VENOM_HOLDERS_AUTO;
+	cfg.full_ns = fuzz_byte() % 2 * 300000;
+	cfg.limit_ns = 1 + fuzz_byte() % 4 * 100000;
 	cfg.spin_ns = VENOM_SPIN_NONE;
 	FUZZ_CHECK(!venom_daemon_create(&d, "fuzz", &cfg));
 	FUZZ_CHECK(!venom_shell_connect(&honest, "fuzz"));

@@ -25,8 +25,9 @@
 #define CMD_SIZE 64
 #define SLOTS	 4
 
-enum { ATTACHED, REFUSED, HUNG_UP, LOOKED, COMMANDS, EVICTED };
-const char *const fuzz_goals[] = {"attached", "refused", "hung up", "looked", "commands", "evicted", NULL};
+enum { ATTACHED, REFUSED, HUNG_UP, LOOKED, COMMANDS, EVICTED, ROLES, HEEDED };
+const char *const fuzz_goals[] = {"attached", "refused", "hung up", "looked", "commands", "evicted",
+				  "roles",    "heeded",	 NULL};
 
 static struct venom_daemon *d;
 static struct venom_shell *honest;
@@ -132,6 +133,26 @@ static void scribble(struct peer *p)
 	}
 }
 
+/* Roles, of whatever it wants; there is no answer but in its lane, where the manager has seen it, or a hang-up. */
+static void ask(struct peer *p)
+{
+	struct proto_head head = {.magic = PROTO_MAGIC, .abi = VENOM_ABI, .type = PROTO_ROLES};
+	struct pollfd pfd = {.fd = p->sock, .events = POLLIN};
+	struct venom_commands *cmd = p->cmd.p;
+	const struct venom_lane *l;
+
+	cmd->wants = VENOM_ROLES_ASK(fuzz_byte() & 3, fuzz_byte());
+	cmd->held = fuzz_byte();
+	cmd->cursor = fuzz_byte();
+	if (files_send(p->sock, &head, sizeof(head), NULL, 0))
+		p->hung_up = true;
+	if (p->hung_up)
+		return;
+	FUZZ_CHECK(VT_UNTIL(poll(&pfd, 1, 0) == 1 || ((l = load_acquire(&d->lanes[p->id])) && l->cmd_map.p &&
+						      load_relaxed(&l->roles_seen) == cmd->wants)));
+	fuzz_met[ROLES] += poll(&pfd, 1, 0) == 0;
+}
+
 /* A message; mostly one of the protocol's, or nearly. */
 static void say(struct peer *p)
 {
@@ -146,6 +167,8 @@ static void say(struct peer *p)
 		msg.head.type = PROTO_HELLO;
 	if (how % 16 >= 10)
 		msg.head.type = PROTO_ATTACH;
+	if (how % 16 == 15 && p->cmd.p)
+		return ask(p);
 	if (msg.head.type == PROTO_LOOK) {
 		size = sizeof(msg);
 		msg.first = (uint32_t)fuzz_word();
@@ -229,6 +252,8 @@ static void init(void)
 	cfg.cmd_slots = SLOTS;
 	cfg.max_clients = CLIENTS;
 	cfg.huge = VENOM_HUGE_NEVER;
+	cfg.flags = VENOM_LOSSLESS; /* whoever is in the way is so for a moment */
+	cfg.limit_ns = 10000;
 	FUZZ_CHECK(!venom_daemon_create(&d, NAME, &cfg));
 	FUZZ_CHECK(!venom_shell_connect(&honest, NAME));
 	files_make(&files, venom_commands_bytes(&d->geo));
@@ -264,7 +289,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			serve();
 			break;
 		case 3:
-			venom_daemon_publish(d, "publishd", 8);
+			fuzz_met[HEEDED] += !!load_relaxed(&d->heeded);
+			FUZZ_CHECK(!venom_daemon_publish(d, "publishd", 8));
 			break;
 		default:
 			say(p);

@@ -356,6 +356,17 @@ static bool others(const struct timespec *ts)
 	return came;
 }
 
+/* Whoever naps looks again and again: not as often as there are naps in its patience. */
+int fuzz_nap(useconds_t us)
+{
+	static const struct timespec long_nap = {.tv_nsec = 100000000};
+
+	if (!on)
+		return usleep(us);
+	others(&long_nap);
+	return 0;
+}
+
 int fuzz_ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask)
 {
 	static const struct timespec none;

@@ -22,6 +22,7 @@
 
 #define cpu_relax()		       ((void)0)
 #define clock_gettime(clock, ts)       fuzz_clock(clock, ts)
+#define usleep(us)		       fuzz_nap(us)
 #define ppoll(p, n, ts, mask)	       fuzz_ppoll(p, n, ts, mask)
 #define pwait2(e, ev, n, ts)	       fuzz_epoll(e, ev, n, ts)
 /* Not with all pages at once: the sizes are the input's. */
