@@ -263,11 +263,11 @@ FIXTURE_VARIANT_ADD(killed, daemon_sleeper){
 	.flags = VENOM_STAMP | VENOM_ORDER_ARRIVAL,
 };
 
-/* One holder has all buffers but the latest's: what publish does then. */
+/* The witness that reads holds versions and is to miss none, but is too slow now and then. */
 FIXTURE_VARIANT_ADD(killed, daemon_that_heeds){
 	.part = DAEMON,
 	.spin = VENOM_SPIN_NONE,
-	.versions = 2,
+	.versions = 3,
 	.flags = VENOM_LOSSLESS,
 	.holders = 1,
 };
@@ -565,6 +565,8 @@ static const struct {
 	{"lane.h", "&slot->time_ns[0]", "the daemon's copy of this function writes answers, which have none"},
 	{"read.c", "&c->retries", "takes a race with the writer"},
 	{"daemon.c", "&d->state->stale", "takes a request that a dead daemon left unread, or one that was given up"},
+	{"readers.h", "&b->seq", "takes a race with a shell that gets hold of the buffer"},
+	{"publish.c", "&d->state->held_up", "takes shells that hold all buffers but the latest's"},
 	{"internal.h", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},
 	{"shell.c", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},
 };
