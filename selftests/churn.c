@@ -22,6 +22,7 @@
 
 #define CHURNERS 6
 #define CLIENTS	 32
+#define LIMIT_S	 90 /* of a phase, where the machine is an emulated one */
 
 enum phase { QUIET, CHURN, COUNTED, OVER };
 static const char *const phase_name[] = {"without churn", "with churn"};
@@ -122,7 +123,7 @@ static void ask(struct venom_shell *s, struct arena *a, enum phase phase)
 	double *took = calloc(n, sizeof(*took));
 
 	VT_CHECK(took);
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && vt_now() - began < LIMIT_S * VT_S; i++) {
 		word[0] = i;
 		start = vt_now();
 		VT_CHECK(venom_shell_request(s, word, sizeof(word), got, sizeof(got), -1) == sizeof(got));
@@ -130,6 +131,8 @@ static void ask(struct venom_shell *s, struct arena *a, enum phase phase)
 		VT_CHECK(got[0] == i);
 	}
 	a->seconds[phase] = (double)(vt_now() - began) / 1e9;
+	VT_CHECK(i);
+	n = i;
 	vt_sort(took, n);
 	for (i = 0; i < 3 && phase < COUNTED; i++)
 		a->ns[phase][i] = took[(uint64_t)((double)(n - 1) * (double[]){0.5, 0.99, 0.999}[i])];
@@ -382,8 +385,10 @@ TEST_F_TIMEOUT(churn, costs_nothing_but_wakes, 600)
 	if (counted)
 		ksft_print_msg("%ju requests answered, %ju versions published: %ld wakes, %ld other system calls\n",
 			       (uintmax_t)a->answered, (uintmax_t)a->published, wakes, others);
-	EXPECT_LE(a->requests[COUNTED], a->answered);
-	EXPECT_LE(a->requests[COUNTED], a->published);
+	if (a->seconds[COUNTED] < LIMIT_S) {
+		EXPECT_LE(a->requests[COUNTED], a->answered);
+		EXPECT_LE(a->requests[COUNTED], a->published);
+	}
 	EXPECT_LT(0, lives);
 	EXPECT_LT(0, deaths);
 }

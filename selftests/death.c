@@ -514,6 +514,35 @@ TEST(a_death_during_the_last_call_is_not_forgotten)
 	EXPECT_EQ(0, vt_stop(&sh));
 }
 
+/*
+ * A server stands still in a call, its CPU taken away.  Only so many lanes are held for it as there are ids; shells that die
+ * then wait for it with their ids, and all is given back when it goes on.
+ */
+TEST(a_server_that_stands_still_is_waited_for)
+{
+	struct venom_config *cfg = vt_config();
+	const char *name = vt_name();
+	struct venom_daemon *d;
+	struct venom_shell *s;
+	int fds, areas;
+
+	cfg->max_clients = 2;
+	ASSERT_EQ(0, venom_daemon_create(&d, name, cfg));
+	fds = vt_count_fds();
+	areas = vt_count_areas();
+	serve_enter(d);
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(0, venom_shell_connect(&s, name)) TH_LOG("%s", venom_errmsg());
+		venom_shell_close(s);
+		ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+	}
+	vt_sleep_ms(50);
+	EXPECT_LT(areas, vt_count_areas());
+	serve_leave(d);
+	EXPECT_TRUE(VT_UNTIL(vt_count_fds() <= fds && vt_count_areas() <= areas));
+	venom_daemon_destroy(d);
+}
+
 static long become_another_program(long a, long b, long c)
 {
 	execl("/bin/sleep", "sleep", "100", (char *)NULL);

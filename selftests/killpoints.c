@@ -566,6 +566,8 @@ static const struct {
 	{"read.c", "&c->retries", "takes a race with the writer"},
 	{"daemon.c", "&d->state->stale", "takes a request that a dead daemon left unread, or one that was given up"},
 	{"readers.h", "&b->seq", "takes a race with a shell that gets hold of the buffer"},
+	{"readers.h", "&venom_ring_at(r, v)->seq", "takes a held version in the way: see the test past a held one"},
+	{"publish.c", "&d->state->passed", "takes a held version in the way: see the test past a held one"},
 	{"publish.c", "&d->state->held_up", "takes shells that hold all buffers but the latest's"},
 	{"internal.h", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},
 	{"shell.c", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},

@@ -137,29 +137,11 @@ static bool is_over(const struct venom_daemon *d, const struct venom_lane *l)
 	return !(l->walk & 1) || load_acquire(&d->walks) != l->walk;
 }
 
-/* model: manager, wake-state */
-void venom_manager_tidy(struct venom_daemon *d)
+static void free_retired(struct venom_daemon *d)
 {
 	struct manager *m = &d->manager;
-	struct venom_lane *l, **p, *before = m->retired;
+	struct venom_lane *l, **p;
 
-	/* While the server stands still in a call no more than this is held for it. */
-	for (p = &m->dead; (l = *p) && m->nretired < d->geo.max_clients;) {
-		if (!is_done(d, l)) {
-			p = &l->next;
-			continue;
-		}
-		*p = l->next;
-		retire(d, l);
-	}
-	if (m->retired != before) {
-		venom_fence_all(d);
-		for (l = m->retired; l != before; l = l->next)
-			l->walk = load_acquire(&d->walks);
-		m->nap_ns = NAP_MIN_NS;
-	} else if (m->nap_ns < NAP_MAX_NS) {
-		m->nap_ns *= 2;
-	}
 	for (p = &m->retired; (l = *p);) {
 		if (!is_over(d, l)) {
 			p = &l->next;
@@ -169,8 +151,38 @@ void venom_manager_tidy(struct venom_daemon *d)
 		m->nretired--;
 		d->be->lane_unmap(d, l);
 	}
+}
+
+/* model: manager, wake-state */
+void venom_manager_tidy(struct venom_daemon *d)
+{
+	struct manager *m = &d->manager;
+	struct venom_lane *l, **p, *before;
+	bool more;
+
+	free_retired(d);
+	before = m->retired;
+	/* While the server stands still in a call no more than this is held for it; the other dead wait, as do their ids. */
+	for (p = &m->dead; (l = *p) && m->nretired < d->geo.max_clients;) {
+		if (!is_done(d, l)) {
+			p = &l->next;
+			continue;
+		}
+		*p = l->next;
+		retire(d, l);
+	}
+	more = l;
+	if (m->retired != before) {
+		venom_fence_all(d);
+		for (l = m->retired; l != before; l = l->next)
+			l->walk = load_acquire(&d->walks);
+		free_retired(d);
+		m->nap_ns = NAP_MIN_NS;
+	} else if (m->nap_ns < NAP_MAX_NS) {
+		m->nap_ns *= 2;
+	}
 	if (!m->retired)
-		m->nap_ns = -1;
+		m->nap_ns = more ? NAP_MIN_NS : -1;
 }
 
 void venom_manager_evict(struct venom_daemon *d)

@@ -49,7 +49,7 @@ list='
 7 manager      changed                    ^ strel
 7 lanes        venom_lanes_sync           ^ ldacq * ldacq * strel
 7 manager      retire                     strel changed()
-7 manager      venom_manager_tidy         retire() * venom_fence_all() * ldacq * is_over()
+7 manager      venom_manager_tidy         retire() * venom_fence_all() * ldacq * free_retired()
 7 manager      venom_fence_all            ^ full * venom_membarrier()
 7 manager      is_over                    ^ ldacq * ldacq * ldacq
 7 daemon       serve_enter                ^ st full ld
