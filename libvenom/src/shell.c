@@ -10,7 +10,7 @@
 #include <limits.h>
 #include "internal.h"
 
-#define ARM_NS	    100000000 /* how long venom_shell_arm() waits for the broker, once */
+#define ARM_NS	    100000000 /* how long venom_shell_arm() waits for the manager, once */
 #define UNFENCED_NS 1000000 /* without membarrier(2): a sleeper in a full lane looks again so often */
 #define CHECK_NS    2000000 /* where death isn't told: a spinning shell asks the kernel so often */
 
@@ -718,7 +718,7 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 		return 1;
 	if (shell_ready(&w))
 		return 1;
-	/* The first time, the broker notes that we wait.  If it doesn't soon (it may be stopped), the descriptor tells us when. */
+	/* The first time, the manager notes that we wait.  If it doesn't soon (it may be stopped), the descriptor tells us when. */
 	if ((what & VENOM_WAIT_STATE) || s->watch_asked) {
 		rc = watch_state(s, s->watch_asked ? 0 : ARM_NS);
 		if (rc < 0)

@@ -25,7 +25,7 @@
  * memfd knows what it has before it.  All words are in the machine's byte order; a reader that finds
  * VENOM_MAGIC reversed is on the other kind of machine.
  *
- * [K] kernel (embedded: daemon's broker thread)   [P] daemon's publishing thread
+ * [K] kernel (embedded: daemon's manager thread)   [P] daemon's publishing thread
  * [S] daemon's serving thread   [M] its manager thread   [C] the shell
  * [1] written once, before the area is handed out
  *
@@ -116,7 +116,7 @@ struct venom_status {
 	__u64 epoch;		/* [K] of the daemon that is alive now, or was last */
 	__u32 shells;		/* [1] length of shell[] */
 	__u32 attached;		/* [K] how many of them are alive */
-	__u32 owner;		/* [K] 0: nobody marks the daemon's death here.  Embedded: thread id of the broker; the
+	__u32 owner;		/* [K] 0: nobody marks the daemon's death here.  Embedded: thread id of the manager; the
 				 *     kernel sets VENOM_OWNER_DIED when it dies (a robust futex word, that nobody
 				 *     waits on).  Module: 1, it marks `daemon` itself */
 	__u32 changes;		/* [K] counts up when a shell comes or goes */
