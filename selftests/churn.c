@@ -22,7 +22,7 @@
 
 #define CHURNERS 6
 #define CLIENTS	 32
-#define LIMIT_S	 90 /* of a phase, where the machine is an emulated one */
+#define LIMIT_S	 30 /* of a phase, where the machine is an emulated one */
 
 enum phase { QUIET, CHURN, COUNTED, OVER };
 static const char *const phase_name[] = {"without churn", "with churn"};

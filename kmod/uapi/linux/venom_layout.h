@@ -148,7 +148,7 @@ VENOM_ASSERT(sizeof(struct venom_status_shell) == VENOM_LINE);
  *	0	head
  *	64	geometry
  *	192	latest					publisher's line
- *	256	sleeping, cpu				server's line
+ *	256	sleeping				server's line
  *	320	counters of the publisher
  *	384	counters of the server
  *	448	name
@@ -210,8 +210,7 @@ struct venom_state {
 	__u8  pad0[56];
 
 	__u32 sleeping;		/* [S] odd: asleep or about to be, wake me; counts up with each change */
-	__u32 cpu;		/* [S] one more than the CPU that it last waited on; 0 before */
-	__u8  pad1[56];
+	__u8  pad1[60];
 
 	__u64 state_wakes;	/* [P] system calls made to wake sleepers */
 	__u64 passed;		/* [P] version numbers passed over, as a shell held what was in their buffers */
@@ -339,8 +338,7 @@ struct venom_commands {
 	struct venom_area_head head;
 
 	__u32 sleeping;		/* [C] VENOM_ASLEEP_* */
-	__u32 cpu;		/* [C] one more than the CPU that it last waited on; 0 before */
-	__u8  pad0[56];
+	__u8  pad0[60];
 
 	struct venom_shell_counts counts;	/* [C] */
 	__u8  pad1[40];
