@@ -81,6 +81,7 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 
 close:
 	s->be->close(s);
+	free(s->open);
 free_shell:
 	free(s);
 	return venom_explain(rc, "it can't connect");
