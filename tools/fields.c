@@ -401,7 +401,7 @@ static const struct form json = {"{", "}", "[", "]", ", ", ": ", "\""}, plain = 
  */
 static void print_real(double v, bool single)
 {
-	char digits[32];
+	char digits[40];
 
 	if (isnan(v)) {
 		printf("\"NaN\"");

@@ -199,7 +199,8 @@ static inline void walk_end(struct venom_daemon *d)
 
 /* readers.c; the manager's */
 void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd);
-void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l);	/* it may have asked for roles */
+/* Its shell may have asked for roles. */
+void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l);
 void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l);
 int venom_publish_open(struct venom_daemon *d);
 void venom_publish_close(struct venom_daemon *d);

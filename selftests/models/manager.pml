@@ -185,7 +185,7 @@ end_alive:
 	look_if_done();					/* is_done */
 	if
 	:: !done ->
-		fence_all();				/* removed: the look at the cursor before the word of the death */
+		venom_fence_all();				/* removed: the look at the cursor before the word of the death */
 		look_if_done()
 	:: else
 	fi;
@@ -197,7 +197,7 @@ end_kept:	sleep_on(MANAGER);
 	od;
 	store(TABLE, 0, RELEASE);			/* removed: a freed lane in the table */
 	store(CHANGES, 3, RELEASE);			/* removed: the server does not look again */
-	fence_all();					/* removed: the look at the server before the removal */
+	venom_fence_all();					/* removed: the look at the server before the removal */
 	do						/* is_over */
 	:: load(SERVING, ACQUIRE, got);
 		if

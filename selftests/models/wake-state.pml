@@ -4,7 +4,7 @@
  * to be woken leaves nobody asleep with a newer version there; and the manager frees no lane that it still looks at.
  *
  * models: commit wake_state conn_watch lane_list_add lane_list_remove venom_manager_tidy is_over memfd_watch shell_arm
- * models: shell_disarm venom_arm venom_asleep
+ * models: shell_disarm venom_arm venom_asleep walk_begin
  *
  * One shell, which asks the manager at any time, waits for version after version, and may die at any step; the manager then
  * takes it off the list and gives its lane to somebody else.  A lane is two words here: LANE, what the manager wrote there
