@@ -320,7 +320,8 @@ VENOM_API int venom_daemon_set_spin(struct venom_daemon *d, int64_t spin_ns);
  *	-EEXIST		two living daemons have the name, of two users other than this one and root
  *	-EACCES		the channel's mode does not let this user read; a folder where channels are can't be searched;
  *			/dev/venom is there, and can't be opened
- *	-EUSERS		max_clients shells are attached; one that has gone counts until its commands have been received.
+ *	-EUSERS		max_clients shells are attached; one that has gone counts until its commands have been received, and
+ *			on the module until the manager has noted that, a moment later.
  *			Or this user's have half of max_clients, and it is neither root nor the daemon's user
  *	-EPROTO		the other side speaks another ABI version, or what it gave is invalid; venom_errmsg() names the field
  *	-ETIMEDOUT	the daemon's process did not answer for 10 s (it may be stopped)
