@@ -493,6 +493,8 @@ static int watch_state(struct venom_shell *s, int64_t timeout_ns)
 
 	if (rc == 1)
 		s->watching = true;
+	else if (rc == -EPIPE) /* all calls know of it from now on, also where the kernel marks no owner's death */
+		venom_shell_gone(s);
 	return rc;
 }
 
