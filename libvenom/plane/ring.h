@@ -116,35 +116,6 @@ static inline uint64_t venom_ring_latest(const struct venom_ring *r)
 }
 
 /*
- * A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to, unless that
- * number was passed over.
- * model: ring
- */
-static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
-{
-	uint64_t seq = load_acquire(&venom_ring_at(r, version + 1)->seq); /* ring_newer:A pairs with ring_begin:B and ring_open:B */
-	uint64_t v = VENOM_SEQ_VERSION(seq);
-
-	if (v <= version)
-		return 0;
-	if (VENOM_SEQ_IS_PASSED(seq)) {
-		v = venom_ring_latest(r);
-		return v > version ? v : 0;
-	}
-	return v;
-}
-
-/* The same for a reader that waits: it asks for the payload's first line too, so that both are on their way. */
-static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t version)
-{
-	uint64_t v = venom_ring_newer(r, version);
-
-	if (!v)
-		__builtin_prefetch(venom_ring_payload(r, venom_ring_at(r, version + 1)));
-	return v;
-}
-
-/*
  * The last that was committed, though its writer died before it could call it the latest.  Not for frequent use: a
  * writer at full speed wants that line next.
  * model: ring
@@ -161,6 +132,35 @@ static inline uint64_t venom_ring_last(const struct venom_ring *r)
 		if (!VENOM_SEQ_IS_PASSED(seq))
 			return VENOM_SEQ_VERSION(seq);
 	}
+	return v;
+}
+
+/*
+ * A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to, unless that
+ * number was passed over.
+ * model: ring
+ */
+static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
+{
+	uint64_t seq = load_acquire(&venom_ring_at(r, version + 1)->seq); /* ring_newer:A pairs with ring_begin:B and ring_open:B */
+	uint64_t v = VENOM_SEQ_VERSION(seq);
+
+	if (v <= version)
+		return 0;
+	if (VENOM_SEQ_IS_PASSED(seq)) {
+		v = venom_ring_last(r); /* its writer may have died before it could call a later one the latest */
+		return v > version ? v : 0;
+	}
+	return v;
+}
+
+/* The same for a reader that waits: it asks for the payload's first line too, so that both are on their way. */
+static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t version)
+{
+	uint64_t v = venom_ring_newer(r, version);
+
+	if (!v)
+		__builtin_prefetch(venom_ring_payload(r, venom_ring_at(r, version + 1)));
 	return v;
 }
 
