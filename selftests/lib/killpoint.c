@@ -30,7 +30,7 @@ void vt_killpoints_init(void)
 
 void vt_victim(void)
 {
-	victim = true;
+	__atomic_store_n(&victim, true, __ATOMIC_RELAXED); /* threads may run already */
 }
 
 unsigned int vt_points_of_stores(void)
@@ -85,7 +85,7 @@ static void pass(unsigned int i, enum vt_moment when)
 {
 	uint32_t n;
 
-	if (!victim || i >= VT_POINTS_MAX)
+	if (!__atomic_load_n(&victim, __ATOMIC_RELAXED) || i >= VT_POINTS_MAX)
 		return;
 	n = __atomic_add_fetch(&vt_fate->passed[i][when], 1, __ATOMIC_SEQ_CST);
 	if (i != vt_fate->point || when != vt_fate->when || n != vt_fate->nth)
@@ -185,7 +185,7 @@ static unsigned int call_point(void *from, const char *name)
 {
 	uintptr_t at = (uintptr_t)from, was;
 
-	if (!victim)
+	if (!__atomic_load_n(&victim, __ATOMIC_RELAXED))
 		return VT_POINTS_MAX;
 	for (unsigned int i = vt_points_of_stores(); i < VT_POINTS_MAX; i++) {
 		was = 0;
