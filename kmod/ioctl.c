@@ -28,11 +28,6 @@ static int answer(const struct venom_out *out, const void *from)
 	return copy_to_user(out->to, from, out->size) ? -EFAULT : 0;
 }
 
-static bool needs_more(u64 features)
-{
-	return features & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES;
-}
-
 /* vf is somebody from now on: what venom_role() lets through sees all of it. */
 static void become(struct venom_file *vf, enum venom_role role, struct venom_channel *ch, u64 epoch,
 		   struct venom_lane *lane)
@@ -56,7 +51,7 @@ static int do_create(struct venom_file *vf, union venom_args *a, const struct ve
 	struct venom_channel *ch;
 	int rc;
 
-	if (needs_more(c->features))
+	if (venom_features_missing(c->features))
 		return -EPROTO;
 	c->features = VENOM_FEATURES;
 	if (fault_in_safe_writeable(out->to, out->size))
@@ -83,7 +78,7 @@ static int do_connect(struct venom_file *vf, union venom_args *a, const struct v
 
 	if (c->flags & ~VENOM_CONNECT_LOOK || c->wants & ~VENOM_ROLES || (c->wants && c->flags & VENOM_CONNECT_LOOK))
 		return -EINVAL;
-	if (needs_more(c->features))
+	if (venom_features_missing(c->features))
 		return -EPROTO;
 	c->features = VENOM_FEATURES;
 	if (fault_in_safe_writeable(out->to, out->size))

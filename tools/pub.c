@@ -182,8 +182,8 @@ static int load_schema(struct venom_schema *schema, const char *file, const char
 			   : complain(file, "the schema is larger than %u bytes", VENOM_SCHEMA_TEXT_MAX);
 	}
 	base = base ? base + 1 : file;
-	snprintf(name, sizeof(name), "%.*s", type ? (int)sizeof(name) : (int)strcspn(base, "."), type ? type : base);
-	*schema = (struct venom_schema){.name = name, .encoding = "ros2msg", .text = text, .text_len = len};
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(base, "."), base);
+	*schema = (struct venom_schema){.name = type ? type : name, .encoding = "ros2msg", .text = text, .text_len = len};
 	schema->hash = venom_schema_hash(schema);
 	return 0;
 }

@@ -188,7 +188,7 @@ int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t si
 	const char *name = names[kind];
 	uint64_t magic = load_relaxed(&h->magic), hsize = load_relaxed(&h->size);
 	uint32_t abi = load_relaxed(&h->abi), hkind = load_relaxed(&h->kind);
-	uint64_t features = load_relaxed(&h->features);
+	uint64_t missing = venom_features_missing(load_relaxed(&h->features));
 
 	if (magic != VENOM_MAGIC)
 		return venom_fail(-EPROTO, "the %s area's magic is 0x%016llx, not 0x%016llx", name,
@@ -196,9 +196,9 @@ int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t si
 	if (abi != VENOM_ABI)
 		return venom_fail(-EPROTO, "the %s area has ABI version %u, this library speaks %u: %s", name, abi,
 				  VENOM_ABI, venom_older(abi));
-	if (features & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES)
+	if (missing)
 		return venom_fail(-EPROTO, "the %s area needs features 0x%llx that this library does not know: it is older",
-				  name, (unsigned long long)(features & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES));
+				  name, (unsigned long long)missing);
 	if (hkind != kind)
 		return venom_fail(-EPROTO, "the %s area's kind is %u, not %u", name, hkind, kind);
 	if (hsize != size)

@@ -129,7 +129,7 @@ int dev_peer(int fd, uint32_t id, struct venom_ioc_peer *p)
 
 int dev_features_check(uint64_t features)
 {
-	features &= VENOM_FEATURES_NEEDED & ~VENOM_FEATURES;
+	features = venom_features_missing(features);
 	return features ? venom_fail(-EPROTO, "venom.ko needs features 0x%llx that this library does not know: it is older",
 				     (unsigned long long)features) : 0;
 }
@@ -160,11 +160,6 @@ int dev_why_not(int rc)
 	}
 }
 
-int dev_silent(void)
-{
-	return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
-}
-
 int dev_heads_check(const struct venom_map *status_map, const struct venom_map *state_map)
 {
 	const struct venom_status *status = status_map->p;
@@ -180,8 +175,8 @@ int dev_heads_check(const struct venom_map *status_map, const struct venom_map *
 	while (!load_acquire(&state->head.magic)) {
 		if (load_relaxed(&status->daemon) != VENOM_DAEMON_ALIVE)
 			return dev_why_not(-ENOENT);
-		if (now_ns() - start > DEV_PATIENCE_NS)
-			return dev_silent();
+		if (now_ns() - start > VENOM_PATIENCE_NS)
+			return venom_silent();
 		usleep(DEV_NAP_US);
 	}
 	return venom_head_check(&state->head, VENOM_AREA_STATE, state_map->size);

@@ -28,12 +28,9 @@ int dev_short_of(int rc);
 int dev_features_check(uint64_t features);
 /* Where a shell or a looker may not, or nobody is there, say so. */
 int dev_why_not(int rc);
-/* The daemon's process lets us wait for too long. */
-int dev_silent(void);
 /* Whether the module and the daemon speak our version of the layout; a daemon that has just come may have yet to say. */
 int dev_heads_check(const struct venom_map *status_map, const struct venom_map *state_map);
 
-#define DEV_PATIENCE_NS	10000000000 /* how long the daemon's process may take to do its part */
 #define DEV_NAP_US	200
 
 /* ---- dev_shell.c ---- */

@@ -18,10 +18,10 @@ static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 	*c = (struct venom_ioc_connect){.size = sizeof(*c), .wants = s->wants, .features = VENOM_FEATURES};
 	memcpy(c->name, s->name, strlen(s->name));
 	/* All ids taken, some by the dead: their daemon has been told, and is about to look. */
-	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < DEV_PATIENCE_NS)
+	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < VENOM_PATIENCE_NS)
 		usleep(DEV_NAP_US);
 	if (rc == -EAGAIN)
-		return dev_silent();
+		return venom_silent();
 	return rc ? dev_why_not(rc) : dev_features_check(c->features);
 }
 

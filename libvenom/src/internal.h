@@ -325,6 +325,13 @@ static inline bool venom_shell_idle(struct venom_shell *s)
 	return !venom_shell_gone(s);
 }
 
+/* ---- read.c ------------------------------------------------------------------ */
+
+/* What a whole version's length says; 0 if it can be copied to `size` bytes. */
+int venom_len_check(struct venom_shell *s, uint64_t len, size_t size);
+/* The view of a claimed version, before it is checked. */
+void venom_view_make(const struct venom_shell *s, const struct venom_claim *c, struct venom_view *view);
+
 /* ---- roles.c ---------------------------------------------------------------- */
 
 /* Ask for these roles, all at once, and wait for the answer; s->roles then has them.  Else an errno, explained. */
@@ -505,6 +512,9 @@ int venom_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3
 int venom_explain(int err, const char *what);
 /* As strerror(), where the reason is this process's: what it can do. */
 const char *venom_reason(int err);
+/* How long the daemon's process may take to do its part: a thread there does nothing else.  -ETIMEDOUT, and why. */
+#define VENOM_PATIENCE_NS 10000000000
+int venom_silent(void);
 /* For what no return value can tell. */
 void venom_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void venom_errmsg_clear(void);

@@ -46,6 +46,11 @@ int venom_fail(int err, const char *fmt, ...)
 	return err;
 }
 
+int venom_silent(void)
+{
+	return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+}
+
 const char *venom_reason(int err)
 {
 	switch (err) {

@@ -22,11 +22,6 @@ bool link_alive(int sock, int pidfd)
 	return poll(p, 2, 0) <= 0; /* a descriptor of -1 is passed over */
 }
 
-int link_silent(void)
-{
-	return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
-}
-
 /* Wait for the manager's next message: 1, or 0 when the time is up. */
 int link_wait(int sock, int pidfd, int64_t timeout_ns)
 {
@@ -135,12 +130,12 @@ static int dial_one(const struct place *p, void *user)
 {
 	struct dial *d = user;
 	struct link *k = &d->k[d->found];
-	int rc = link_dial_place(k, p, d->name, ANSWER_NS);
+	int rc = link_dial_place(k, p, d->name, VENOM_PATIENCE_NS);
 
 	if (rc == -ENOENT)
 		return 0;
 	if (rc) {
-		d->err = rc == -EAGAIN ? link_silent() : rc;
+		d->err = rc == -EAGAIN ? venom_silent() : rc;
 		return p->owner == geteuid() || !p->owner ? d->err : 0;
 	}
 	d->found++;
@@ -189,9 +184,9 @@ int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd)
 
 int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
 {
-	int rc = link_wait(sock, pidfd, ANSWER_NS);
+	int rc = link_wait(sock, pidfd, VENOM_PATIENCE_NS);
 
 	if (rc <= 0)
-		return rc ? rc : link_silent();
+		return rc ? rc : venom_silent();
 	return proto_recv(sock, msg, size, type, fds, nfds);
 }

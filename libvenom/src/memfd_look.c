@@ -36,12 +36,12 @@ static int look(const struct link *k, struct proto_looked *looked, uint32_t firs
 	int rc = look_ask(k, first);
 
 	if (!rc)
-		rc = link_wait(k->sock, k->pidfd, ANSWER_NS);
+		rc = link_wait(k->sock, k->pidfd, VENOM_PATIENCE_NS);
 	if (rc == -EPIPE)
 		return venom_fail(-ENOENT, "no living daemon has the name");
 	if (rc < 0)
 		return rc;
-	return rc ? look_take(k, looked, first) : link_silent();
+	return rc ? look_take(k, looked, first) : venom_silent();
 }
 
 /* Which process it is, the kernel knows; the name is the one that it was found under. */

@@ -138,7 +138,7 @@ int memfd_connect(struct venom_shell *s)
 	do {
 		rc = connect_once(s);
 	} while (rc == -EPIPE && ++tries < CONNECT_TRIES);
-	return rc == -EPIPE ? link_silent() : rc;
+	return rc == -EPIPE ? venom_silent() : rc;
 }
 
 void memfd_close(struct venom_shell *s)

@@ -168,8 +168,6 @@ int name_restore(struct name *n, uint32_t mode, int *listener);
 
 /* ---- memfd_link.c -------------------------------------------------------------- */
 
-#define ANSWER_NS 10000000000	/* how long a manager may take; it is a thread that does nothing else */
-
 struct link {
 	int sock, pidfd;
 	struct venom_cred daemon;
@@ -185,8 +183,6 @@ bool link_alive(int sock, int pidfd);
 int link_wait(int sock, int pidfd, int64_t timeout_ns);
 int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd);
 int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
-/* -ETIMEDOUT, and why. */
-int link_silent(void);
 /* Whether a process that lives listens under this name in the place: its user in *uid. */
 bool name_lives(const struct place *p, const char *name, uid_t *uid);
 

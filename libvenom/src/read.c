@@ -12,8 +12,7 @@
 #define BUSY_TRIES  16384
 #define START_TRIES 8
 
-/* What a whole version's length says; 0 if it can be copied. */
-static int check_len(struct venom_shell *s, uint64_t len, size_t size)
+int venom_len_check(struct venom_shell *s, uint64_t len, size_t size)
 {
 	if (len > s->ring.data_size)
 		return venom_fail(-EPROTO, "version's length is %llu, data_size is %llu", (unsigned long long)len,
@@ -100,7 +99,7 @@ static __attribute__((noinline)) ssize_t read_again(struct venom_shell *s, void 
 		if (fits)
 			copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
 		if (venom_ring_check(&c)) {
-			rc = fits ? (ssize_t)c.len : check_len(s, c.len, size);
+			rc = fits ? (ssize_t)c.len : venom_len_check(s, c.len, size);
 			break;
 		}
 		rc = spoiled(s, &e);
@@ -123,6 +122,17 @@ VENOM_API ssize_t venom_shell_read(struct venom_shell *s, void *buf, size_t size
 	return have_read(s, &c, version);
 }
 
+void venom_view_make(const struct venom_shell *s, const struct venom_claim *c, struct venom_view *view)
+{
+	*view = (struct venom_view){
+		.data = venom_ring_payload(&s->ring, c->buf),
+		.len = c->len,
+		.version = VENOM_SEQ_VERSION(c->seq),
+		.time_ns = s->ring.stamped ? load_relaxed(&c->buf->time_ns[0]) : 0,
+		.seq = c->seq,
+	};
+}
+
 VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *view)
 {
 	struct effort e = {0};
@@ -130,23 +140,17 @@ VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *v
 	int rc;
 
 	do {
-		uint64_t time_ns;
+		struct venom_view seen;
 
 		rc = claim(s, &c, &e);
 		if (rc)
 			break;
-		time_ns = s->ring.stamped ? load_relaxed(&c.buf->time_ns[0]) : 0;
+		venom_view_make(s, &c, &seen);
 		if (venom_ring_check(&c)) {
-			rc = check_len(s, c.len, s->ring.data_size);
+			rc = venom_len_check(s, c.len, s->ring.data_size);
 			if (rc)
 				break;
-			*view = (struct venom_view){
-				.data = venom_ring_payload(&s->ring, c.buf),
-				.len = c.len,
-				.version = VENOM_SEQ_VERSION(c.seq),
-				.time_ns = time_ns,
-				.seq = c.seq,
-			};
+			*view = seen;
 			s->seen = view->version;
 			break;
 		}
@@ -219,14 +223,14 @@ static ssize_t read_next(struct venom_shell *s, void *buf, size_t size, uint64_t
 	do {
 		pick = venom_ring_claim(venom_ring_at(&s->ring, ++want), &c);
 	} while (c.seq == VENOM_SEQ_PASSED(want) && want - *version < s->ring.versions);
-	if (VENOM_SEQ_VERSION(c.seq + VENOM_SEQ_IS_WRITING(c.seq)) > want)
+	if (VENOM_SEQ_NUMBER(c.seq) > want)
 		return lapped(s, version);
 	if (pick != VENOM_PICK_WHOLE || VENOM_SEQ_VERSION(c.seq) < want)
 		return -EAGAIN;
 	/* The writer may have come back to one of them before it committed this one, and not after. */
 	if (!all_passed(&s->ring, *version + 1, want))
 		return -EAGAIN;
-	rc = check_len(s, c.len, size);
+	rc = venom_len_check(s, c.len, size);
 	if (!rc)
 		copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
 	if (!venom_ring_check(&c)) {

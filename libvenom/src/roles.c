@@ -10,8 +10,7 @@
  */
 #include "internal.h"
 
-#define PATIENCE_NS 10000000000
-#define NAP_US	    50
+#define NAP_US 50
 
 int venom_roles_wait(struct venom_shell *s)
 {
@@ -22,8 +21,8 @@ int venom_roles_wait(struct venom_shell *s)
 	while (VENOM_ROLES_NUMBER(granted = load_acquire(&s->rsp->granted)) != VENOM_ROLES_NUMBER(wants)) {
 		if (venom_shell_gone(s))
 			return -EPIPE;
-		if (now_ns() - start > PATIENCE_NS)
-			return venom_fail(-ETIMEDOUT, "the daemon's process does not answer: is it stopped?");
+		if (now_ns() - start > VENOM_PATIENCE_NS)
+			return venom_silent();
 		usleep(NAP_US);
 	}
 	s->roles = granted & VENOM_ROLES;
@@ -51,8 +50,6 @@ int venom_roles_ask(struct venom_shell *s, uint32_t roles)
 /* The latest version, or that one; 0 if it is claimed. */
 static int claim(struct venom_shell *s, uint64_t version, struct venom_claim *c)
 {
-	uint64_t v;
-
 	if (!version) {
 		switch (venom_ring_pick(&s->ring, s->seen, c)) {
 		case VENOM_PICK_WHOLE:
@@ -66,14 +63,12 @@ static int claim(struct venom_shell *s, uint64_t version, struct venom_claim *c)
 	venom_ring_claim(venom_ring_at(&s->ring, version), c);
 	if (c->seq == VENOM_SEQ_WHOLE(version))
 		return 0;
-	v = VENOM_SEQ_VERSION(c->seq + VENOM_SEQ_IS_WRITING(c->seq));
-	return v > version || c->seq == VENOM_SEQ_PASSED(version) ? -ESTALE : -EAGAIN;
+	return VENOM_SEQ_NUMBER(c->seq) > version || c->seq == VENOM_SEQ_PASSED(version) ? -ESTALE : -EAGAIN;
 }
 
 VENOM_API int venom_shell_hold(struct venom_shell *s, uint64_t version, struct venom_view *view)
 {
 	struct venom_claim c;
-	uint64_t time_ns;
 	uint32_t tries = 0;
 	int rc;
 
@@ -97,20 +92,13 @@ VENOM_API int venom_shell_hold(struct venom_shell *s, uint64_t version, struct v
 	} while (++tries < s->max_tries);
 	if (tries == s->max_tries)
 		return -EAGAIN;
-	time_ns = s->ring.stamped ? load_relaxed(&c.buf->time_ns[0]) : 0;
-	if (c.len > s->ring.data_size) {
+	rc = venom_len_check(s, c.len, s->ring.data_size);
+	if (rc) {
 		venom_ring_release(&s->cmd->held);
-		return venom_fail(-EPROTO, "version's length is %llu, data_size is %llu", (unsigned long long)c.len,
-				  (unsigned long long)s->ring.data_size);
+		return rc;
 	}
 	s->holding = true;
-	*view = (struct venom_view){
-		.data = venom_ring_payload(&s->ring, c.buf),
-		.len = c.len,
-		.version = VENOM_SEQ_VERSION(c.seq),
-		.time_ns = time_ns,
-		.seq = c.seq,
-	};
+	venom_view_make(s, &c, view);
 	if (view->version > s->seen)
 		s->seen = view->version;
 	count_up(&s->cmd->counts.reads, 1);

@@ -47,21 +47,27 @@ VENOM_API uint64_t venom_schema_hash(const struct venom_schema *s)
 	return h ? h : 1;
 }
 
+/* The first control character, or the end. */
+static const char *control(const char *p)
+{
+	while ((unsigned char)*p >= ' ' && *p != 0x7f)
+		p++;
+	return p;
+}
+
 int schema_check(const struct venom_schema *s)
 {
 	const char *name = string(s->name), *encoding = string(s->encoding);
 
 	if (strlen(name) > VENOM_SCHEMA_NAME_MAX)
 		return venom_fail(-EINVAL, "schema: its name is longer than %d bytes", VENOM_SCHEMA_NAME_MAX);
-	for (const char *p = name; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			return venom_fail(-EINVAL, "schema: a control character in its name");
+	if (*control(name))
+		return venom_fail(-EINVAL, "schema: a control character in its name");
 	if (strlen(encoding) > VENOM_SCHEMA_ENCODING_MAX)
 		return venom_fail(-EINVAL, "schema '%s': its encoding is longer than %d bytes", name,
 				  VENOM_SCHEMA_ENCODING_MAX);
-	for (const char *p = encoding; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			return venom_fail(-EINVAL, "schema '%s': a control character in its encoding", name);
+	if (*control(encoding))
+		return venom_fail(-EINVAL, "schema '%s': a control character in its encoding", name);
 	if (s->text_len > VENOM_SCHEMA_TEXT_MAX)
 		return venom_fail(-EINVAL, "schema '%s': its text has %zu bytes, more than %u", name, s->text_len,
 				  VENOM_SCHEMA_TEXT_MAX);
@@ -383,17 +389,19 @@ void schema_put(struct venom_state *st, const struct venom_schema *s)
 	b->hash = s->hash;
 }
 
+static void tame(char *s)
+{
+	for (size_t at; s[at = control(s) - s];)
+		s[at] = '?';
+}
+
 void schema_block_copy(struct venom_schema_block *to, const struct venom_schema_block *from)
 {
 	VENOM_COPY_FROM(to, from, sizeof(*to));
 	to->name[sizeof(to->name) - 1] = 0;
 	to->encoding[sizeof(to->encoding) - 1] = 0;
-	for (char *p = to->name; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	for (char *p = to->encoding; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	tame(to->name);
+	tame(to->encoding);
 }
 
 /* Read once, checked, and kept: the daemon may write there whatever it likes at any time. */

@@ -59,6 +59,12 @@
 #define VENOM_FEATURES		0ULL	/* known to this header */
 #define VENOM_FEATURES_NEEDED	0xffffffff00000000ULL
 
+/* What the other side needs and this one does not have. */
+static __inline__ __u64 venom_features_missing(__u64 theirs)
+{
+	return theirs & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES;
+}
+
 #define VENOM_LINE		64U	/* what two writers must not share */
 
 /* venom_area_head.kind */
@@ -152,7 +158,7 @@ VENOM_ASSERT(sizeof(struct venom_status_shell) == VENOM_LINE);
  *	320	counters of the publisher
  *	384	counters of the server
  *	448	name
- *	512	full					publisher's line, while lossless readers keep it waiting
+ *	512	waiting, awaited			publisher's line, while lossless readers keep it waiting
  *	576	schema
  *	704	the schema's text, geometry.schema_size bytes
  *	first	buffer 0: struct venom_version, payload at +payload
@@ -231,7 +237,7 @@ struct venom_state {
 
 	__u32 waiting;		/* [P] odd: asleep until a lossless reader has come to...; counts up with each change */
 	__u32 reserved;
-	__u64 awaited;		/* [P] ...this version; never goes down */
+	__u64 awaited;		/* [P] ...this version */
 	__u8  pad4[48];
 
 	struct venom_schema_block schema;	/* [1] */
@@ -273,6 +279,8 @@ VENOM_ASSERT(sizeof(struct venom_version) == 16);
 #define VENOM_SEQ_IS_PASSED(seq)	(((seq) & 3) == 2)
 /* The newest version that a reader can have once it has seen this; v - 1 while v is being written. */
 #define VENOM_SEQ_VERSION(seq)	((seq) >> 2)
+/* The number that the buffer is for now; v while v is being written. */
+#define VENOM_SEQ_NUMBER(seq)	VENOM_SEQ_VERSION((seq) + ((seq) & 1))
 
 /* ---- lanes -------------------------------------------------------------- */
 
