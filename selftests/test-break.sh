@@ -46,9 +46,9 @@ list() {
 		lossless,-r,lossless.block.a_stop_is_limited "lossless: one that was cut off and reads again does not count"
 	mutate src/readers.c '/^static void set_roles/,/^}/ s/\? 0 : load_acquire\(&d->version\)/? 0 : VENOM_NOT_YET/' \
 		lossless,-r,lossless.block.full "lossless: the floor is never set"
-	mutate src/readers.c '/^static void set_roles/,/^}/ s/^\t\tring\(d->publish_bell\);/\t\t;/' \
+	mutate src/readers.c '/^static void set_roles/,/^}/ s/^\t\tring\(d->publisher.bell\);/\t\t;/' \
 		lossless,-r,lossless.block.a_death_frees "lossless: nobody wakes the publisher when a reader has died"
-	mutate src/readers.c '/^static void set_roles/,/^}/ s/^\t\tring\(d->publish_bell\);/\t\t;/' \
+	mutate src/readers.c '/^static void set_roles/,/^}/ s/^\t\tring\(d->publisher.bell\);/\t\t;/' \
 		lossless,-r,lossless.block.to_turn_it_off_frees "lossless: nobody wakes the publisher when a reader needs no more"
 	mutate src/roles.c '/^void venom_cursor_set/,/^}/ s/if \(\(load_relaxed/if (0 \&\& (load_relaxed/' \
 		lossless,-r,lossless.block.publish_waits "lossless: nobody wakes the publisher when a reader has moved"

@@ -83,10 +83,10 @@
  *    Either the manager sees that the server is inside, or the server sees the new count before it follows a pointer.  The
  *    publisher is the same, with its lists of lanes:
  *
- *	lane_list_remove, venom_manager_tidy	wake_state
- *	  lane[i] = NULL			  walks++: odd, release
+ *	venom_readers_remove			wake_state
+ *	  at[i] = NULL				  walks++: odd, release
  *	  venom_fence_all			  fence_full
- *	  walks, acquire			  lane[i], acquire
+ *	  walks, acquire			  at[i], acquire
  *	is_over					  use the lane
  *	  odd, and the same since?  later	  walks++: even, release
  *
@@ -134,7 +134,7 @@
  *    fence between cursor and waiting word, and arm_publish puts one there.
  *
  * 11. Which readers the writer heeds (readers.c)
- *	venom_ring_held, venom_ring_owed	readers_add
+ *	venom_ring_held, venom_ring_owed	venom_readers_add
  *	  at[i], acquire	ring_held:B	  all that is in the reader
  *				ring_owed:B	  at[i] = reader, release	readers_add:A
  *						  heeded++, venom_fence_all

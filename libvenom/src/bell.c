@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Bells: eventfds, watched by epolls. */
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include "internal.h"
@@ -56,6 +57,28 @@ int epoll_sleep(int epfd, int64_t ns)
 		if (ev[i].data.ptr)
 			return 2;
 	return n != 0;
+}
+
+int sleeper_open(struct venom_sleeper *s, void *data)
+{
+	s->epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
+	s->bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (s->epfd < 0 || s->bell < 0)
+		return -errno;
+	return epoll_watch(s->epfd, s->bell, EPOLLIN | EPOLLET, data);
+}
+
+void sleeper_close(struct venom_sleeper *s)
+{
+	close_fd(&s->epfd);
+	close_fd(&s->bell);
+}
+
+int sleeper_sleep(const struct venom_sleeper *s, int64_t ns)
+{
+	int rc = epoll_sleep(s->epfd, ns);
+
+	return rc < 0 ? rc : rc != 0;
 }
 
 /* Eventfds are edge-triggered in the sleeper's epoll and never read: a write is all it takes, and never blocks. */

@@ -17,7 +17,7 @@ static void daemon_free(struct venom_daemon *d)
 {
 	free(d->active);
 	free(d->served);
-	free(d->waiters.lane);
+	free(d->waiters.at);
 	free(d->readers.at);
 	free(d->lanes);
 	free(d->cmd_buf);
@@ -39,7 +39,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	if (!d)
 		return venom_fail(-ENOMEM, "out of memory");
 	d->forks = venom_forks();
-	d->publish_epfd = d->publish_bell = -1;
+	d->server = d->publisher = (struct venom_sleeper){-1, -1};
 	rc = venom_config_check(&d->cfg, cfg);
 	if (!rc)
 		rc = venom_backend_pick(&d->be);
@@ -60,11 +60,11 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 		d->cmd_room = TAKE_MAX;
 	d->cmd_buf = venom_zeroes("buffer of commands", d->cmd_room, d->cmd_stride);
 	d->lanes = calloc(d->cfg.max_clients, sizeof(*d->lanes));
-	d->waiters.lane = calloc(d->cfg.max_clients, sizeof(*d->waiters.lane));
+	d->waiters.at = calloc(d->cfg.max_clients, sizeof(*d->waiters.at));
 	d->readers.at = calloc(d->cfg.max_clients, sizeof(*d->readers.at));
 	d->served = calloc(d->cfg.max_clients, sizeof(*d->served));
 	d->active = calloc(d->cfg.max_clients, sizeof(*d->active));
-	if (!d->cmd_buf || !d->lanes || !d->waiters.lane || !d->readers.at || !d->served || !d->active)
+	if (!d->cmd_buf || !d->lanes || !d->waiters.at || !d->readers.at || !d->served || !d->active)
 		goto free_daemon;
 	rc = venom_node_prefer(&policy, d->cfg.node);
 	if (rc)
@@ -402,10 +402,25 @@ VENOM_API int venom_daemon_stop(struct venom_daemon *d)
 
 	store_release(&d->stop, 1);
 	d->be->daemon_bell(d);
-	if (d->publish_bell >= 0)
-		ring(d->publish_bell);
+	if (d->publisher.bell >= 0)
+		ring(d->publisher.bell);
 	errno = saved;
 	return 0;
+}
+
+int venom_server_fd(struct venom_daemon *d)
+{
+	return d->server.epfd;
+}
+
+int venom_server_sleep(struct venom_daemon *d, int64_t ns)
+{
+	return sleeper_sleep(&d->server, ns);
+}
+
+void venom_server_bell(struct venom_daemon *d)
+{
+	ring(d->server.bell);
 }
 
 VENOM_API int venom_daemon_fd(struct venom_daemon *d)

@@ -15,7 +15,6 @@
 
 struct dev_daemon {
 	int dev;
-	int server_epfd, server_bell;
 	int life_bell;
 };
 
@@ -107,7 +106,7 @@ static void lane_add(struct venom_daemon *d, uint32_t id)
 	 * sleeps again; nobody would signal it for that command any more.
 	 */
 	if (venom_slot_ready(&l->in, l->pos, l->pos + 1))
-		ring(dd->server_bell);
+		ring(d->server.bell);
 }
 
 /* The ids whose word has changed; an id is not another's before we have freed it. */
@@ -139,7 +138,7 @@ static void manage(struct venom_daemon *d, void *of, uint32_t events)
 	sync_lanes(d);
 }
 
-/* The module signals publish_bell. */
+/* The module signals the publisher's bell. */
 static int watch_moves(struct venom_daemon *d, struct venom_lane *l)
 {
 	(void)d;
@@ -252,22 +251,20 @@ static int make_bells(struct venom_daemon *d, struct dev_daemon *dd)
 {
 	int rc = venom_manager_open(d);
 
+	if (!rc)
+		rc = sleeper_open(&d->server, NULL);
+	if (!rc && d->geo.flags & VENOM_LOSSLESS)
+		rc = sleeper_open(&d->publisher, NULL);
 	if (rc)
 		return dev_short_of(rc);
-	dd->server_epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
-	dd->server_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	dd->life_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	if (dd->server_epfd < 0 || dd->server_bell < 0 || dd->life_bell < 0)
+	if (dd->life_bell < 0)
 		return dev_short_of(-errno);
-	rc = epoll_watch(dd->server_epfd, dd->server_bell, EPOLLIN | EPOLLET, NULL);
+	rc = epoll_watch(d->manager.own.epfd, dd->life_bell, EPOLLIN | EPOLLET, dd);
+	if (!rc && d->publisher.bell >= 0)
+		rc = dev_bell(dd->dev, VENOM_BELL_MOVED, d->publisher.bell);
 	if (!rc)
-		rc = epoll_watch(d->manager.epfd, dd->life_bell, EPOLLIN | EPOLLET, dd);
-	if (!rc)
-		rc = venom_publish_open(d);
-	if (!rc && d->publish_bell >= 0)
-		rc = dev_bell(dd->dev, VENOM_BELL_MOVED, d->publish_bell);
-	if (!rc)
-		rc = dev_bell(dd->dev, VENOM_BELL_WAKE, dd->server_bell);
+		rc = dev_bell(dd->dev, VENOM_BELL_WAKE, d->server.bell);
 	if (!rc)
 		rc = dev_bell(dd->dev, VENOM_BELL_LIFE, dd->life_bell);
 	return dev_short_of(rc);
@@ -278,11 +275,10 @@ static void dev_free(struct venom_daemon *d)
 	struct dev_daemon *dd = d->own;
 
 	venom_manager_close(d);
-	venom_publish_close(d);
+	sleeper_close(&d->server);
+	sleeper_close(&d->publisher);
 	dev_unmap(&d->state_map);
 	dev_unmap(&d->status_map);
-	close_fd(&dd->server_epfd);
-	close_fd(&dd->server_bell);
 	close_fd(&dd->life_bell);
 	close_fd(&dd->dev);
 	free(dd);
@@ -296,7 +292,7 @@ static int dev_create(struct venom_daemon *d)
 	if (!dd)
 		return -ENOMEM;
 	d->own = dd;
-	dd->server_epfd = dd->server_bell = dd->life_bell = -1;
+	dd->life_bell = -1;
 	rc = dev_open(&dd->dev);
 	if (!rc)
 		rc = become_daemon(d, dd->dev);
@@ -322,23 +318,6 @@ static void dev_destroy(struct venom_daemon *d)
 }
 
 /* ---- bells ---- */
-
-static int daemon_fd(struct venom_daemon *d)
-{
-	return ((struct dev_daemon *)d->own)->server_epfd;
-}
-
-static int daemon_sleep(struct venom_daemon *d, int64_t ns)
-{
-	int rc = epoll_sleep(daemon_fd(d), ns);
-
-	return rc < 0 ? rc : rc != 0;
-}
-
-static void daemon_bell(struct venom_daemon *d)
-{
-	ring(((struct dev_daemon *)d->own)->server_bell);
-}
 
 static void wake(struct venom_daemon *d, uint32_t what, uint32_t id)
 {
@@ -369,9 +348,9 @@ const struct venom_backend venom_backend_dev = {
 	.check = dev_check,
 	.create = dev_create,
 	.destroy = dev_destroy,
-	.daemon_fd = daemon_fd,
-	.daemon_sleep = daemon_sleep,
-	.daemon_bell = daemon_bell,
+	.daemon_fd = venom_server_fd,
+	.daemon_sleep = venom_server_sleep,
+	.daemon_bell = venom_server_bell,
 	.wake_shell = wake_shell,
 	.wake_state = wake_state,
 	.manage_begin = manage_begin,

@@ -37,9 +37,16 @@
 
 #include <venom.h>
 #include "plane.h"
+
+/* A thread that sleeps in an epoll, and an eventfd in it by which its own process wakes it; -1: not open. */
+struct venom_sleeper {
+	int epfd, bell;
+};
+
 #include "manager.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
 
 /* venom_config.flags that a channel is known by, to all who attach */
 #define VENOM_CHANNEL_FLAGS (VENOM_STAMP | VENOM_ORDER_ARRIVAL | VENOM_LOSSLESS)
@@ -130,9 +137,10 @@ struct venom_daemon {
 	struct venom_spin publish_spin;
 	bool	 unfenced;		/* the last arm_publish had no membarrier */
 	uint32_t walks;			/* odd while it walks a list of lanes or readers; manager reads */
-	int publish_epfd, publish_bell;	/* with VENOM_LOSSLESS: it waits, and is woken */
+	struct venom_sleeper publisher;	/* with VENOM_LOSSLESS */
 
 	/* server's */
+	struct venom_sleeper server;
 	struct venom_spin spin;
 	void	*cmd_buf;		/* the commands being looked at; venom_command.data */
 	size_t	 cmd_stride;		/* from one to the next */
@@ -157,7 +165,7 @@ struct venom_daemon {
 	/* manager writes, server and publisher read */
 	uint32_t changes;		/* of lanes[] */
 	struct venom_lane **lanes;	/* by id */
-	struct lane_list waiters;	/* memfd: shells that have asked to be woken for state */
+	struct venom_readers waiters;	/* memfd: shells that have asked to be woken for state */
 	struct venom_readers readers;	/* that the publisher heeds */
 	uint32_t heeded;		/* how many; and one more where hot_fence is */
 	uint32_t attached;		/* lanes that are there, of living shells */
@@ -202,8 +210,14 @@ void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd
 /* Its shell may have asked for roles. */
 void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l);
 void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l);
-int venom_publish_open(struct venom_daemon *d);
-void venom_publish_close(struct venom_daemon *d);
+/* The publisher may look at it as long as it walks. */
+void venom_readers_add(struct venom_readers *rs, struct venom_reader *rd);
+void venom_readers_remove(struct venom_readers *rs, const struct venom_reader *rd);
+
+/* daemon.c; what the backends do for the server */
+int venom_server_fd(struct venom_daemon *d);
+int venom_server_sleep(struct venom_daemon *d, int64_t ns);
+void venom_server_bell(struct venom_daemon *d);
 
 /* The server begins a call: it uses no lane that has vanished before.  (model: manager) */
 static inline void serve_enter(struct venom_daemon *d)
@@ -358,9 +372,9 @@ struct venom_backend {
 	void (*wake_state)(struct venom_daemon *d);
 	/* manager's */
 	void (*manage_begin)(struct venom_daemon *d);
-	void (*manage)(struct venom_daemon *d, void *of, uint32_t events);	/* an event of what it watches in manager.epfd */
+	void (*manage)(struct venom_daemon *d, void *of, uint32_t events);	/* an event of what it watches in manager.own */
 	void (*manage_end)(struct venom_daemon *d);
-	int  (*watch_moves)(struct venom_daemon *d, struct venom_lane *l);	/* have its shell wake publish_epfd */
+	int  (*watch_moves)(struct venom_daemon *d, struct venom_lane *l);	/* have its shell wake the publisher */
 	void (*lane_evict)(struct venom_daemon *d, struct venom_lane *l);
 	void (*lane_keep)(struct venom_daemon *d, struct venom_lane *l);	/* it is gone, with commands left; or NULL */
 	void (*lane_free)(struct venom_daemon *d, struct venom_lane *l);	/* its id is free; or NULL */
@@ -413,6 +427,11 @@ int epoll_sleep(int epfd, int64_t ns);
 /* As epoll_wait(2), in ns, by whichever call there is for it; -1: for ever. */
 int epoll_next(int epfd, struct epoll_event *ev, int n, int64_t ns);
 int epoll_watch(int epfd, int fd, uint32_t events, void *data);
+/* Its bell comes with `data`; what fails leaves nothing but what sleeper_close() closes. */
+int sleeper_open(struct venom_sleeper *s, void *data);
+void sleeper_close(struct venom_sleeper *s);
+/* As epoll_sleep(), for one that only bells wake. */
+int sleeper_sleep(const struct venom_sleeper *s, int64_t ns);
 void ring(int bell);
 
 /* ---- fd.c ------------------------------------------------------------------ */

@@ -18,7 +18,6 @@
  * not nap: the server wakes it when it has taken the last one.
  */
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include "internal.h"
 
 #define NAP_MIN_NS 1000000
@@ -58,29 +57,6 @@ void venom_manager_gone(struct venom_daemon *d, struct venom_lane *l)
 	venom_readers_drop(d, l);
 	l->next = m->dead;
 	m->dead = l;
-}
-
-/* ---- lists for the publisher ---- */
-
-/* model: wake-state */
-void lane_list_add(struct lane_list *list, struct venom_lane *l)
-{
-	uint32_t i = 0;
-
-	while (i < list->n && list->lane[i])
-		i++;
-	store_release(&list->lane[i], l); /* pairs with the acquire in wake_state */
-	if (i == list->n)
-		store_release(&list->n, i + 1);
-}
-
-/* The publisher may still have it, until a walk that was under way when the lane was retired has ended. */
-/* model: wake-state */
-void lane_list_remove(struct lane_list *list, const struct venom_lane *l)
-{
-	for (uint32_t i = 0; i < list->n; i++)
-		if (list->lane[i] == l)
-			store_release(&list->lane[i], NULL);
 }
 
 /* ---- the end of a lane ---- */
@@ -201,7 +177,7 @@ void venom_manager_evict(struct venom_daemon *d)
 
 void venom_manager_wake(struct venom_daemon *d)
 {
-	ring(d->manager.bell);
+	ring(d->manager.own.bell);
 }
 
 static void *manager_main(void *arg)
@@ -217,7 +193,7 @@ static void *manager_main(void *arg)
 		int n;
 
 		venom_manager_tidy(d);
-		n = epoll_next(m->epfd, &ev, 1, m->nap_ns);
+		n = epoll_next(m->own.epfd, &ev, 1, m->nap_ns);
 		if (n < 0 && errno != EINTR)
 			usleep(10000); /* it can't wait here, and must not spin: no shell comes in, but it ends */
 		if (load_acquire(&m->stop))
@@ -233,19 +209,13 @@ static void *manager_main(void *arg)
 
 void venom_manager_init(struct venom_daemon *d)
 {
-	d->manager.epfd = d->manager.bell = -1;
+	d->manager.own = (struct venom_sleeper){-1, -1};
 	d->manager.nap_ns = -1;
 }
 
 int venom_manager_open(struct venom_daemon *d)
 {
-	struct manager *m = &d->manager;
-
-	m->epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
-	m->bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	if (m->epfd < 0 || m->bell < 0)
-		return -errno;
-	return epoll_watch(m->epfd, m->bell, EPOLLIN | EPOLLET, m);
+	return sleeper_open(&d->manager.own, &d->manager);
 }
 
 int venom_manager_start(struct venom_daemon *d)
@@ -273,6 +243,5 @@ void venom_manager_close(struct venom_daemon *d)
 	for (uint32_t id = 0; id < d->cfg.max_clients; id++)
 		if (d->lanes[id])
 			d->be->lane_unmap(d, d->lanes[id]);
-	close_fd(&m->epfd);
-	close_fd(&m->bell);
+	sleeper_close(&m->own);
 }

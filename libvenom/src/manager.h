@@ -23,19 +23,12 @@ struct venom_lane;
 
 struct manager {
 	pthread_t thread;
-	int epfd;
-	int bell;		/* the server wakes it: a lane is broken, or a dead shell's is empty; and the end */
+	struct venom_sleeper own;	/* the server wakes it: a lane is broken, or a dead shell's is empty; and the end */
 	uint32_t stop;
 	struct venom_lane *dead;	/* in daemon.lanes[], but the shell is dead */
 	struct venom_lane *retired;	/* no longer there, and not freed yet */
 	uint32_t nretired;
 	int64_t nap_ns;		/* until the next look at the retired; -1: there are none */
-};
-
-/* Lanes that the publisher walks; the manager adds and removes them. */
-struct lane_list {
-	struct venom_lane **lane;	/* NULL: a free place */
-	uint32_t n;			/* places that are in use, or once were: never goes down */
 };
 
 void venom_manager_init(struct venom_daemon *d);
@@ -53,7 +46,5 @@ void venom_manager_add(struct venom_daemon *d, struct venom_lane *l);
 void venom_manager_gone(struct venom_daemon *d, struct venom_lane *l);
 void venom_manager_evict(struct venom_daemon *d);	/* the shells whose lanes are broken */
 void venom_manager_tidy(struct venom_daemon *d);
-void lane_list_add(struct lane_list *list, struct venom_lane *l);
-void lane_list_remove(struct lane_list *list, const struct venom_lane *l);
 
 #endif /* VENOM_MANAGER_H */

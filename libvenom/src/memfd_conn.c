@@ -78,9 +78,9 @@ static void unwatch(int epfd, int fd)
 
 void memfd_lane_unmap(struct venom_daemon *d, struct venom_lane *l)
 {
-	unwatch(((struct memfd_daemon *)d->own)->server_epfd, l->their_bell);
-	if (d->publish_epfd >= 0)
-		unwatch(d->publish_epfd, l->their_bell);
+	unwatch(d->server.epfd, l->their_bell);
+	if (d->publisher.epfd >= 0)
+		unwatch(d->publisher.epfd, l->their_bell);
 	area_unmap(&l->cmd_map);
 	area_unmap(&l->rsp_map);
 	close_fd(&l->bell);
@@ -146,7 +146,7 @@ static int lane_make(struct memfd_daemon *m, struct conn *c, int *rsp_fd, int *b
 	if (!rc)
 		rc = epoll_watch(*bell_fd, l->bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
-		rc = epoll_watch(m->server_epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
+		rc = epoll_watch(d->server.epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
 		rc = area_make(&l->rsp_map, rsp_fd, "responses", venom_responses_bytes(&d->geo), 0);
 	if (rc)
@@ -188,11 +188,11 @@ static void conn_drop(struct memfd_daemon *m, struct conn *c)
 	*c->prev = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
-	unwatch(m->d->manager.epfd, c->sock);
-	unwatch(m->d->manager.epfd, c->pidfd);
+	unwatch(m->d->manager.own.epfd, c->sock);
+	unwatch(m->d->manager.own.epfd, c->pidfd);
 	if (c->attached) {
 		if (l->watching) {
-			lane_list_remove(&d->waiters, l);
+			venom_readers_remove(&d->waiters, &l->reader);
 			store_relaxed(&d->status->state_waiters, d->status->state_waiters - 1);
 		}
 		store_release(&d->status->shell[l->id].life, VENOM_SHELL_NONE);
@@ -268,7 +268,7 @@ static int conn_attach(struct memfd_daemon *m, struct conn *c, int fd)
 	/* A forked child of the shell may keep its end of the socket; its pidfd is not fooled. */
 	c->pidfd = peer_pidfd(c->sock, &c->cred);
 	if (c->pidfd >= 0) {
-		rc = epoll_watch(m->d->manager.epfd, c->pidfd, EPOLLIN, c);
+		rc = epoll_watch(m->d->manager.own.epfd, c->pidfd, EPOLLIN, c);
 		if (rc)
 			return refuse(m, c, rc, PROTO_READY);
 	}
@@ -295,7 +295,7 @@ static int conn_watch(struct memfd_daemon *m, struct conn *c)
 	if (!c->attached)
 		return -EPROTO;
 	if (!c->lane->watching) {
-		lane_list_add(&d->waiters, c->lane);
+		venom_readers_add(&d->waiters, &c->lane->reader);
 		c->lane->watching = true;
 		store_release(&d->status->state_waiters, d->status->state_waiters + 1);
 		/* barrier.h 6: a publish that misses this is seen by the shell, which looks after our answer. */
@@ -422,7 +422,7 @@ static void turn_away(struct memfd_daemon *m, int err)
 		refuse(m, &c, err, PROTO_WELCOME);
 		close_fd(&c.sock);
 	}
-	m->spare = venom_own(fcntl(m->d->manager.bell, F_DUPFD_CLOEXEC, 0));
+	m->spare = venom_own(fcntl(m->d->manager.own.bell, F_DUPFD_CLOEXEC, 0));
 	if (m->spare < 0)
 		usleep(10000); /* somebody else took it: don't spin on a backlog that can't be taken */
 }
@@ -438,7 +438,7 @@ void conn_accept(struct memfd_daemon *m)
 		return;
 	}
 	c = calloc(1, sizeof(*c));
-	if (!c || peer_cred(sock, &c->cred) || epoll_watch(m->d->manager.epfd, sock, EPOLLIN | EPOLLRDHUP, c)) {
+	if (!c || peer_cred(sock, &c->cred) || epoll_watch(m->d->manager.own.epfd, sock, EPOLLIN | EPOLLRDHUP, c)) {
 		free(c);
 		close_fd(&sock);
 		return;

@@ -11,7 +11,6 @@
  */
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -25,7 +24,7 @@ static void watch_place(struct memfd_daemon *m)
 	m->removals = venom_own(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
 	if (m->removals >= 0 &&
 	    (inotify_add_watch(m->removals, m->name.place.path, IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_ONLYDIR) < 0 ||
-	     epoll_watch(m->d->manager.epfd, m->removals, EPOLLIN, &m->removals)))
+	     epoll_watch(m->d->manager.own.epfd, m->removals, EPOLLIN, &m->removals)))
 		close_fd(&m->removals);
 	if (m->removals < 0)
 		venom_log("%s: its folder can't be watched (%s): what is removed there is not put back", m->d->name,
@@ -58,7 +57,7 @@ static void place_event(struct memfd_daemon *m)
 	do {
 		watch_place(m);
 		rc = name_restore(&m->name, m->d->cfg.mode, &m->listener);
-		if (rc == 1 && epoll_watch(m->d->manager.epfd, m->listener, EPOLLIN, &m->listener))
+		if (rc == 1 && epoll_watch(m->d->manager.own.epfd, m->listener, EPOLLIN, &m->listener))
 			rc = -errno;
 	} while (rc == 1);
 	if (rc) {
@@ -151,17 +150,17 @@ static int make_status(struct memfd_daemon *m)
 
 static int make_epolls(struct memfd_daemon *m)
 {
-	int rc = venom_manager_open(m->d);
+	struct venom_daemon *d = m->d;
+	int rc = venom_manager_open(d);
 
+	if (!rc)
+		rc = sleeper_open(&d->server, NULL);
+	if (!rc && d->geo.flags & VENOM_LOSSLESS)
+		rc = sleeper_open(&d->publisher, NULL);
 	if (rc)
 		return rc;
-	m->server_epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
-	m->server_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	m->spare = venom_own(fcntl(m->d->manager.bell, F_DUPFD_CLOEXEC, 0));
-	if (m->server_epfd < 0 || m->server_bell < 0 || m->spare < 0)
-		return -errno;
-	rc = venom_publish_open(m->d);
-	return rc ? rc : epoll_watch(m->server_epfd, m->server_bell, EPOLLIN | EPOLLET, NULL);
+	m->spare = venom_own(fcntl(d->manager.own.bell, F_DUPFD_CLOEXEC, 0));
+	return m->spare < 0 ? -errno : 0;
 }
 
 /*
@@ -187,12 +186,11 @@ static void memfd_free(struct memfd_daemon *m)
 
 	conn_drop_all(m); /* hangs up, which wakes all shells that sleep */
 	venom_manager_close(d);
-	venom_publish_close(d);
+	sleeper_close(&d->server);
+	sleeper_close(&d->publisher);
 	close_fd(&m->listener);
 	close_fd(&m->removals);
-	close_fd(&m->server_epfd);
 	close_fd(&m->spare);
-	close_fd(&m->server_bell);
 	close_fd(&m->status_fd);
 	close_fd(&m->state_fd);
 	area_unmap(&d->state_map);
@@ -211,8 +209,7 @@ static int memfd_create_daemon(struct venom_daemon *d)
 		return rc;
 	m->d = d;
 	d->own = m;
-	m->listener = m->spare = m->server_epfd = m->server_bell = -1;
-	m->status_fd = m->state_fd = m->name.lock_fd = m->name.place.fd = m->removals = -1;
+	m->listener = m->spare = m->status_fd = m->state_fd = m->name.lock_fd = m->name.place.fd = m->removals = -1;
 	m->reserved = calloc(d->cfg.max_clients, sizeof(*m->reserved));
 	if (m->reserved)
 		rc = name_take(&m->name, d->name, d->cfg.mode, &d->epoch);
@@ -229,7 +226,7 @@ static int memfd_create_daemon(struct venom_daemon *d)
 	/* From here on others see it; they wait in the backlog for the manager. */
 	rc = name_listen(&m->name, d->cfg.mode, &m->listener);
 	if (!rc)
-		rc = epoll_watch(d->manager.epfd, m->listener, EPOLLIN, &m->listener);
+		rc = epoll_watch(d->manager.own.epfd, m->listener, EPOLLIN, &m->listener);
 	if (!rc)
 		rc = venom_manager_start(d);
 	if (rc)
@@ -252,23 +249,6 @@ static void memfd_destroy_daemon(struct venom_daemon *d)
 
 /* ---- bells ------------------------------------------------------------------------- */
 
-static int daemon_fd(struct venom_daemon *d)
-{
-	return ((struct memfd_daemon *)d->own)->server_epfd;
-}
-
-static int daemon_sleep(struct venom_daemon *d, int64_t ns)
-{
-	int rc = epoll_sleep(daemon_fd(d), ns);
-
-	return rc < 0 ? rc : rc != 0;
-}
-
-static void daemon_bell(struct venom_daemon *d)
-{
-	ring(((struct memfd_daemon *)d->own)->server_bell);
-}
-
 static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
 {
 	count_up(&d->state->answer_wakes, 1);
@@ -278,14 +258,15 @@ static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
 /* The publisher's.  A lane stays valid while `walks` is odd (barrier.h 7). (model: wake-state) */
 static void wake_state(struct venom_daemon *d)
 {
-	struct lane_list *list = &d->waiters;
+	const struct venom_readers *rs = &d->waiters;
 	uint32_t n;
 
 	walk_begin(d);
 	fence_full(); /* pairs with fence_full in venom_arm (version before sleeping word), and with venom_fence_all */
-	n = load_acquire(&list->n);
+	n = load_acquire(&rs->n);
 	for (uint32_t i = 0; i < n; i++) {
-		struct venom_lane *l = load_acquire(&list->lane[i]);
+		struct venom_reader *rd = load_acquire(&rs->at[i]); /* pairs with the release in venom_readers_add */
+		struct venom_lane *l = rd ? container_of(rd, struct venom_lane, reader) : NULL;
 
 		if (l && venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_STATE, &l->signalled_state)) {
 			count_up(&d->state->state_wakes, 1);
@@ -298,7 +279,7 @@ static void wake_state(struct venom_daemon *d)
 /* What it signals for the server, it signals for the publisher as well. */
 static int watch_moves(struct venom_daemon *d, struct venom_lane *l)
 {
-	int rc = epoll_watch(d->publish_epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
+	int rc = epoll_watch(d->publisher.epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
 
 	return rc == -EEXIST ? 0 : rc;
 }
@@ -313,9 +294,9 @@ const struct venom_backend venom_backend_memfd = {
 	.check = check,
 	.create = memfd_create_daemon,
 	.destroy = memfd_destroy_daemon,
-	.daemon_fd = daemon_fd,
-	.daemon_sleep = daemon_sleep,
-	.daemon_bell = daemon_bell,
+	.daemon_fd = venom_server_fd,
+	.daemon_sleep = venom_server_sleep,
+	.daemon_bell = venom_server_bell,
 	.wake_shell = wake_shell,
 	.wake_state = wake_state,
 	.manage_begin = manage_begin,

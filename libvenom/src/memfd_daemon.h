@@ -12,7 +12,6 @@ struct memfd_daemon {
 	int listener;
 	int removals; /* an inotify of the place, or -1 */
 	int spare; /* a descriptor kept for turn_away */
-	int server_epfd, server_bell;
 	int status_fd, state_fd;
 	struct name name;
 	struct conn *conns;

@@ -42,7 +42,7 @@ static void cut_off(struct venom_daemon *d, uint64_t needed, int64_t now)
 {
 	walk_begin(d);
 	for (uint32_t i = 0; i < load_relaxed(&d->readers.n); i++) {
-		struct venom_reader *rd = load_acquire(&d->readers.at[i]); /* pairs with the release in readers_add */
+		struct venom_reader *rd = load_acquire(&d->readers.at[i]); /* pairs with the release in venom_readers_add */
 		uint64_t at, where;
 
 		if (!rd || !(load_relaxed(&rd->roles) & VENOM_ROLE_LOSSLESS))
@@ -105,14 +105,11 @@ static int wait_sleep(void *p, int64_t ns)
 	struct publish_wait *w = p;
 	struct venom_daemon *d = w->d;
 	int64_t most = d->unfenced || w->half ? SHORT_NS : (int64_t)d->geo.lossless_limit_ns;
-	int rc;
 
 	if (most > (int64_t)d->geo.lossless_limit_ns)
 		most = d->geo.lossless_limit_ns;
 	w->slept = true;
-	rc = epoll_sleep(d->publish_epfd, ns < 0 || ns > most ? most : ns);
-
-	return rc < 0 ? rc : rc != 0;
+	return sleeper_sleep(&d->publisher, ns < 0 || ns > most ? most : ns);
 }
 
 static const struct venom_wait_ops publish_wait = {

@@ -5,33 +5,27 @@
  *	venom_readers_serve	a shell has asked: the publisher heeds it, or no longer, and then it gets its answer
  *	venom_readers_drop	it is dead
  */
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include "internal.h"
 
-/* model: hold, lossless */
-static void readers_add(struct venom_daemon *d, struct venom_reader *rd)
+/* model: hold, lossless, wake-state */
+void venom_readers_add(struct venom_readers *rs, struct venom_reader *rd)
 {
-	struct venom_readers *rs = &d->readers;
 	uint32_t i = 0;
 
 	while (i < rs->n && rs->at[i])
 		i++;
 	store_release(&rs->at[i], rd); /* readers_add:A pairs with ring_held:B and ring_owed:B */
 	if (i == rs->n)
-		store_relaxed(&rs->n, i + 1);
-	store_relaxed(&d->heeded, d->heeded + 1);
+		store_release(&rs->n, i + 1); /* pairs with the acquire in wake_state */
 }
 
 /* The publisher may still have it, until a walk that was under way has ended: the lane is freed after that. */
-static void readers_remove(struct venom_daemon *d, const struct venom_reader *rd)
+/* model: wake-state */
+void venom_readers_remove(struct venom_readers *rs, const struct venom_reader *rd)
 {
-	struct venom_readers *rs = &d->readers;
-
 	for (uint32_t i = 0; i < rs->n; i++)
 		if (rs->at[i] == rd)
-			store_relaxed(&rs->at[i], NULL);
-	store_relaxed(&d->heeded, d->heeded - 1);
+			store_release(&rs->at[i], NULL);
 }
 
 /* Have the publisher heed these roles of the lane's shell, and no others. (model: hold, lossless) */
@@ -48,9 +42,10 @@ static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t rol
 		store_relaxed(&rd->floor, VENOM_NOT_YET);
 	store_relaxed(&rd->roles, roles);
 	if (!was)
-		readers_add(d, rd);
+		venom_readers_add(&d->readers, rd);
 	else if (!roles)
-		readers_remove(d, rd);
+		venom_readers_remove(&d->readers, rd);
+	store_relaxed(&d->heeded, d->heeded + !was - !roles);
 	/* A publish that begins after this heeds them; and no walk that does not is still under way at a buffer. */
 	venom_fence_all(d);
 	/* What is published before that may be missed.  From a daemon before us this shell has had the same right. */
@@ -59,7 +54,7 @@ static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t rol
 						  ? 0 : load_acquire(&d->version)); /* pairs with the release in commit */
 	/* A publish that waits for this one need not any more. */
 	if (was & ~roles & VENOM_ROLE_LOSSLESS)
-		ring(d->publish_bell);
+		ring(d->publisher.bell);
 }
 
 void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l)
@@ -87,24 +82,4 @@ void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l)
 void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd)
 {
 	*rd = (struct venom_reader){.cmd = cmd, .floor = VENOM_NOT_YET};
-}
-
-/* ---- the publisher's descriptors ------------------------------------------------- */
-
-int venom_publish_open(struct venom_daemon *d)
-{
-	int rc;
-
-	if (!(d->geo.flags & VENOM_LOSSLESS))
-		return 0;
-	d->publish_epfd = venom_own(epoll_create1(EPOLL_CLOEXEC));
-	d->publish_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	rc = d->publish_epfd < 0 || d->publish_bell < 0 ? -errno : 0;
-	return rc ? rc : epoll_watch(d->publish_epfd, d->publish_bell, EPOLLIN | EPOLLET, NULL);
-}
-
-void venom_publish_close(struct venom_daemon *d)
-{
-	close_fd(&d->publish_epfd);
-	close_fd(&d->publish_bell);
 }

@@ -43,8 +43,8 @@ list='
 5 shell        shell_arm                  venom_arm() * venom_membarrier_daemons()
 5 daemon       daemon_arm                 venom_arm()
 6 publish      commit                     ^ venom_ring_commit() strel ld
-6 memfd_conn   conn_watch                 lane_list_add() * strel * venom_membarrier() proto_send()
-6 manager      lane_list_add              strel * strel
+6 memfd_conn   conn_watch                 venom_readers_add() * strel * venom_membarrier() proto_send()
+6 readers      venom_readers_add          strel * strel
 7 manager      venom_manager_add          strel st changed() full
 7 manager      changed                    ^ strel
 7 lanes        venom_lanes_sync           ^ ldacq * ldacq * strel
@@ -70,8 +70,7 @@ list='
 10 publish     venom_reader_at            ldacq
 10 roles       venom_cursor_move          ^ strel
 10 publish     arm_publish                venom_arm() venom_membarrier_daemons()
-11 readers     readers_add                strel * st
-11 readers     set_roles                  venom_fence_all() * ldacq
+11 readers     set_roles                  venom_readers_add() * venom_fence_all() * ldacq
 11 readers     venom_readers_serve        ^ ldacq * set_roles() * strel
 11 roles       venom_roles_wait           ldacq
 11 publish     commit                     venom_ring_commit() strel

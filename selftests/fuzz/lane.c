@@ -69,14 +69,13 @@ static int create(struct venom_daemon *dm)
 	dm->status->daemon = VENOM_DAEMON_ALIVE;
 	dm->status->owner = 1;
 	dm->status->epoch = dm->epoch;
-	return venom_publish_open(dm);
+	return dm->geo.flags & VENOM_LOSSLESS ? sleeper_open(&dm->publisher, NULL) : 0;
 }
 
 static void destroy(struct venom_daemon *dm)
 {
 	venom_manager_close(dm);
-	if (dm->geo.flags & VENOM_LOSSLESS)
-		venom_publish_close(dm);
+	sleeper_close(&dm->publisher);
 	free(dm->state_map.p);
 	free(dm->status_map.p);
 }

@@ -5,7 +5,7 @@
  * reads version after version misses none because of the numbers that are passed over.
  *
  * models: venom_ring_hold venom_ring_release venom_ring_held venom_ring_next venom_ring_open open_heeded read_next
- * models: readers_add set_roles
+ * models: venom_readers_add set_roles
  *
  * HOLDER is one holder, heeded from the start; it holds any version that is there, and dies at any step.  JOINS is one that
  * becomes a holder while the writer is at work: that looks at `heeded` again when "writing" is there.  READER is a reader that holds nothing: which buffers the writer finds held

@@ -3,7 +3,7 @@
  * Sleep and wake on state, embedded (barrier.h 5 and 6): a publisher that skips fence and look as long as nobody has asked
  * to be woken leaves nobody asleep with a newer version there; and the manager frees no lane that it still looks at.
  *
- * models: commit wake_state conn_watch lane_list_add lane_list_remove venom_manager_tidy is_over memfd_watch shell_arm
+ * models: commit wake_state conn_watch venom_readers_add venom_readers_remove venom_manager_tidy is_over memfd_watch shell_arm
  * models: shell_disarm venom_arm venom_asleep walk_begin
  *
  * One shell, which asks the manager at any time, waits for version after version, and may die at any step; the manager then
@@ -170,7 +170,7 @@ end:	do
 #else
 			ring_bell(TO_SHELL)
 #endif
-		:: killed ->				/* lane_list_remove, venom_manager_tidy */
+		:: killed ->				/* venom_readers_remove, venom_manager_tidy */
 			if
 			:: watching ->
 				store(WAITER, 0, RELEASE);	/* removed: a freed lane in the list */
