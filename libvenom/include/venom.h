@@ -120,8 +120,8 @@ struct venom_config {
 				 * overwrite; then it gives -EAGAIN.  < 0: as long as it takes, 0: at once */
 	int64_t  limit_ns;	/* VENOM_LOSSLESS: a shell in the way that has read nothing for so long no longer counts
 				 * until it reads again; > 0 */
-	const struct venom_schema *schema;	/* what the bytes of a version mean, for whoever attaches; NULL: it is
-				 * not said.  Copied: it need not stay */
+	const struct venom_schema *schema;	/* what the bytes of a version mean, for those that attach; NULL: it
+				 * is not said.  Copied: it need not stay */
 };
 
 #define VENOM_HOLDERS_AUTO	0		/* versions - 2: holders never stop a publish; none if versions is 2 or less */
@@ -206,7 +206,7 @@ struct venom_command {
  *	-ENOMEM		not enough memory; not enough huge pages and huge is REQUIRE; a limit on memory, locked memory, threads or
  *			the size of files (memfds count for it), or the memory cgroup's
  *	-EDQUOT		the module's limit for this user is reached
- *	-EMFILE, -ENFILE  out of descriptors; a daemon needs 11 embedded, and 4 for each shell
+ *	-EMFILE, -ENFILE  out of descriptors; a daemon needs 11 embedded (13 with VENOM_LOSSLESS), and 4 for each shell
  *	-ENODEV		VENOM_BACKEND names a backend that isn't here
  */
 VENOM_API int venom_daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg);
