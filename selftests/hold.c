@@ -48,11 +48,6 @@ FIXTURE_TEARDOWN(hold)
 
 static struct venom_daemon_stats stats;
 
-static long pd_stats(long to, long b, long c)
-{
-	return venom_daemon_stats(pd, (struct venom_daemon_stats *)to) + b + c;
-}
-
 /* n versions, from v on; the number of the last version, or why not. */
 static long publish_many(long v, long n, long len)
 {

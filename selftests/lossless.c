@@ -65,11 +65,6 @@ FIXTURE_TEARDOWN(lossless)
 
 static struct venom_daemon_stats stats;
 
-static long pd_stats(long to, long b, long c)
-{
-	return venom_daemon_stats(pd, (struct venom_daemon_stats *)to) + b + c;
-}
-
 #define get_stats(self)                                              \
 	do {                                                         \
 		ASSERT_EQ(0, vt_call(&(self)->dm, pd_stats, vt_box)); \

@@ -12,10 +12,6 @@ pids=()
 trap 'kill "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 unset VENOM_LOG
 
-result() { # result STATUS NAME: with the words of $tmp/log if it failed
-	verdict "$1" "$2" || sed 's/^/# /' "$tmp/log"
-	: >"$tmp/log"
-}
 : >"$tmp/log"
 
 # ---- standards ----
@@ -51,7 +47,7 @@ for with in gcc:c99 gcc:c11 gcc:c17 clang:c99 clang:c11 clang:c17 \
 	fi
 	# shellcheck disable=SC2086
 	$cc -std=$std $strict -o "$tmp/init" "$source" 2>"$tmp/log" && "$tmp/init"
-	result $? "venom.h as $std ($cc), and VENOM_CONFIG_INIT"
+	explained $? "venom.h as $std ($cc), and VENOM_CONFIG_INIT"
 done
 
 # ---- 32 bits ----
@@ -65,14 +61,14 @@ for cc in gcc clang; do
 	fi
 	echo '#include <venom.h>' | $cc -m32 -fsyntax-only -isystem "$tmp" -Ilibvenom/include -x c - >"$tmp/log" 2>&1
 	[ $? != 0 ] && grep -qE 'venom\.h:.*error:.*64-bit' "$tmp/log"
-	result $? "a 32-bit build is refused in plain words ($cc)"
+	explained $? "a 32-bit build is refused in plain words ($cc)"
 done
 
 # ---- C libraries ----
 # Calls that a glibc of some years ago has not: the library makes them by itself, or not at all.
 nm -D --undefined-only "$B/libvenom.so.0" | grep -E '(epoll_pwait2|pidfd_open|close_range|closefrom|sched_setattr|getrandom|statx|memfd_secret)@' >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "no symbol that glibc has only since lately"
+explained $? "no symbol that glibc has only since lately"
 
 # What musl has not, too.  The kernel's headers are the same.
 musl() {
@@ -84,7 +80,7 @@ musl() {
 		done
 	done
 	make --no-print-directory -s B="$tmp/musl" CC="musl-gcc -idirafter $kernel" CFLAGS='-O2 -Werror' >"$tmp/log" 2>&1
-	result $? "builds with musl"
+	explained $? "builds with musl"
 	[ -x "$tmp/musl/venom" ] || return
 	export VENOM_RUNTIME_DIR=$tmp/run
 	"$tmp/musl/venom" serve --rate 50 box 2>"$tmp/log" &
@@ -94,12 +90,12 @@ musl() {
 		sleep 0.1
 	done
 	[ "$("$tmp/musl/venom" req box ping 2>>"$tmp/log")" = pong ]
-	result $? "a request with musl"
+	explained $? "a request with musl"
 	[ "$(timeout 60 "$tmp/musl/venom" sub --count 3 box 2>>"$tmp/log" | grep -c '^seq ')" = 3 ]
-	result $? "state with musl"
+	explained $? "state with musl"
 	# The two C libraries' daemons and shells speak with each other.
 	[ "$("$B/venom" req box ping 2>>"$tmp/log")" = pong ]
-	result $? "a request of this build's to musl's daemon"
+	explained $? "a request of this build's to musl's daemon"
 }
 if command -v musl-gcc >/dev/null; then
 	musl

@@ -10,10 +10,6 @@ cd "$(dirname "$0")/.." || exit 1
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-result() { # result STATUS NAME: with the words of $tmp/log if it failed
-	verdict "$1" "$2" || sed 's/^/# /' "$tmp/log"
-	: >"$tmp/log"
-}
 : >"$tmp/log"
 
 cat >"$tmp/all.c" <<'END'
@@ -71,7 +67,7 @@ for cc in gcc clang aarch64-linux-gnu-gcc; do
 		# shellcheck disable=SC2086
 		$cc -std=gnu11 -Wall -Wextra -Werror $how -ffreestanding -nostdlib -Ilibvenom/plane -Ikmod/uapi -c -o "$tmp/all.o" "$tmp/all.c" 2>"$tmp/log" &&
 			nm -u "$tmp/all.o" >"$tmp/log" && ! grep -q . "$tmp/log"
-		result $? "the plane by $cc $how needs no symbol of others"
+		explained $? "the plane by $cc $how needs no symbol of others"
 	done
 done
 

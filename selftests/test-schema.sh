@@ -11,10 +11,6 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 strict="-Wall -Wextra -Wpedantic -Wshadow -Werror -Ilibvenom/include"
 
-result() { # result STATUS NAME: with the words of $tmp/log if it failed
-	verdict "$1" "$2" || sed 's/^/# /' "$tmp/log"
-	: >"$tmp/log"
-}
 : >"$tmp/log"
 
 compilers=()
@@ -63,7 +59,7 @@ for with in "${compilers[@]}"; do
 	# shellcheck disable=SC2086
 	$cc -x $lang -std=$std $strict -o "$tmp/good" "$tmp/good.c" 2>"$tmp/log" && "$tmp/good" >"$tmp/table.new" &&
 		{ [ -e "$tmp/table" ] || cp "$tmp/table.new" "$tmp/table"; } && diff "$tmp/table" "$tmp/table.new" >"$tmp/log"
-	result $? "VENOM_TYPE() in $std ($cc), and the same table as the others'"
+	explained $? "VENOM_TYPE() in $std ($cc), and the same table as the others'"
 done
 
 # ---- refused ----
@@ -86,7 +82,7 @@ refused() {
 		fi
 	done
 	[ ${#few[@]} -gt 0 ] && [ $bad = 0 ]
-	result $? "refused: $what"
+	explained $? "refused: $what"
 }
 kind="struct a\): field f is of a type that no schema has"
 refused "$kind" "a pointer" 'struct a { int *f; }; VENOM_TYPE(struct a, f);'
@@ -140,7 +136,7 @@ for parts in [("a", "", ""), ("", "a", ""), ("", "", "a"),
     h = fnv1a("\0".join(parts).encode())
     assert "0x%016x" % h in source, (parts, hex(h))
 END_PY
-	result $? "schema.c's hashes are those of another implementation"
+	explained $? "schema.c's hashes are those of another implementation"
 else
 	skip "schema.c's hashes are those of another implementation" "no python3 here"
 fi

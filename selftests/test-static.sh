@@ -12,29 +12,25 @@ headers=libvenom/include/*.h
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-result() { # result STATUS NAME: with the words of $tmp/log if it failed
-	verdict "$1" "$2" || sed 's/^/# /' "$tmp/log"
-	: >"$tmp/log"
-}
 : >"$tmp/log"
 
 # ---- symbols ----
 grep -h '^VENOM_API' $headers | grep -oP '\bvenom_\w+(?=\()' | sort -u >"$tmp/declared"
 nm -D --defined-only "$B/libvenom.so.0" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$tmp/exported"
 [ -s "$tmp/declared" ] && [ -s "$tmp/exported" ]
-result $? "there are functions"
+explained $? "there are functions"
 grep -v '^venom_' "$tmp/exported" >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "exported names start with venom_"
+explained $? "exported names start with venom_"
 nm -g --defined-only "$B/libvenom.a" | awk 'NF == 3 { print $3 }' | grep -v '^venom_' >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "libvenom.a has no other global names"
+explained $? "libvenom.a has no other global names"
 comm -23 "$tmp/declared" "$tmp/exported" >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "what the headers declare is exported"
+explained $? "what the headers declare is exported"
 comm -13 "$tmp/declared" "$tmp/exported" >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "what is exported is declared in a header"
+explained $? "what is exported is declared in a header"
 
 # ---- headers (those of the library: test-headers.sh) ----
 printf '#include <linux/venom_layout.h>\n' >"$tmp/l.c"
@@ -43,7 +39,7 @@ for cc in gcc clang; do
 	if command -v $cc >/dev/null; then
 		# shellcheck disable=SC2086
 		$cc -std=c11 $strict "$tmp/l.c" 2>"$tmp/log"
-		result $? "venom_layout.h is C11 ($cc)"
+		explained $? "venom_layout.h is C11 ($cc)"
 	else
 		skip "venom_layout.h is C11 ($cc)" "no $cc here"
 	fi
@@ -56,19 +52,19 @@ grep -vE '^(\./)?(LICENSE|\.gitignore|selftests/fuzz/corpus/.*/.*)$' "$tmp/files
 	[ ! -f "$f" ] || head -n 5 "$f" | grep -aqE 'SPDX-License-Identifier"?: ' || echo "$f"
 done >"$tmp/log"
 [ ! -s "$tmp/log" ]
-result $? "each file names its licence"
+explained $? "each file names its licence"
 grep -rlE 'memory_order_|__atomic_|__sync_' libvenom | sort -u >"$tmp/log"
 [ "$(wc -l <"$tmp/log")" = 1 ]
-result $? "memory orders stand in one file"
+explained $? "memory orders stand in one file"
 
 # ---- manual pages ----
 for page in libvenom/man/*.scd; do
 	if [ ! -e "$page" ]; then
 		echo "there are none" >"$tmp/log"
-		result 1 "manual pages"
+		explained 1 "manual pages"
 	elif command -v scdoc >/dev/null; then
 		scdoc <"$page" >"$tmp/page" 2>"$tmp/log" && [ -s "$tmp/page" ]
-		result $? "$(basename "$page" .scd) can be made"
+		explained $? "$(basename "$page" .scd) can be made"
 	else
 		skip "$(basename "$page" .scd) can be made" "no scdoc here"
 	fi
@@ -77,7 +73,7 @@ done
 # ---- installed ----
 if command -v scdoc >/dev/null; then
 	make --no-print-directory install B="$B" DESTDIR="$tmp/root" PREFIX=/usr >"$tmp/log" 2>&1
-	result $? "make install"
+	explained $? "make install"
 	cat >"$tmp/use.c" <<-'END'
 	#include <string.h>
 	#include <venom.h>
@@ -91,10 +87,10 @@ if command -v scdoc >/dev/null; then
 		# shellcheck disable=SC2086
 		cc "$tmp/use.c" -o "$tmp/use" -I"$tmp/root/usr/include" -L"$tmp/root/usr/lib" $link 2>"$tmp/log" &&
 			LD_LIBRARY_PATH=$tmp/root/usr/lib "$tmp/use" "$version" 2>"$tmp/log"
-		result $? "a program with $link of the installed library runs, and finds version $version"
+		explained $? "a program with $link of the installed library runs, and finds version $version"
 	done
 	"$tmp/root/usr/bin/venom" --version >"$tmp/log" 2>&1 && grep -q "$version" "$tmp/log"
-	result $? "the installed venom is of that version"
+	explained $? "the installed venom is of that version"
 else
 	skip "make install" "no scdoc here"
 fi

@@ -112,7 +112,7 @@ static void no_wake(struct venom_daemon *dm, struct venom_lane *l)
 	FUZZ_CHECK(l == dm->lanes[l->id]);
 }
 
-/* Whoever publishes is not woken, but looks again when its time is up. */
+/* A publisher that waits is not woken, but looks again when its time is up. */
 static int no_moves(struct venom_daemon *dm, struct venom_lane *l)
 {
 	FUZZ_CHECK(l == dm->lanes[l->id]);
@@ -407,7 +407,7 @@ static void ask(struct venom_lane *l)
 	fuzz_met[ROLES] += !!l->reader.roles;
 }
 
-/* It ends, whoever is heeded, and the number grows by less than there are buffers. */
+/* It ends, whichever readers are heeded, and the number grows by less than there are buffers. */
 static void publish(const void *buf, size_t len)
 {
 	uint64_t before = venom_daemon_version(d), after;

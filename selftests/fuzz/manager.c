@@ -252,7 +252,7 @@ static void init(void)
 	cfg.cmd_slots = SLOTS;
 	cfg.max_clients = CLIENTS;
 	cfg.huge = VENOM_HUGE_NEVER;
-	cfg.flags = VENOM_LOSSLESS; /* whoever is in the way is so for a moment */
+	cfg.flags = VENOM_LOSSLESS; /* a reader is in the way for a moment only */
 	cfg.limit_ns = 10000;
 	FUZZ_CHECK(!venom_daemon_create(&d, NAME, &cfg));
 	FUZZ_CHECK(!venom_shell_connect(&honest, NAME));

@@ -395,7 +395,7 @@ static int look(struct arena *a, struct venom_shell *s, uint64_t turn, struct se
 	return rc < 0 ? rc : 0;
 }
 
-/* Hold the latest for a while: it stays as it is, whoever dies. */
+/* Hold the latest for a while: it stays as it is, whichever process dies. */
 static int hold(struct arena *a, struct venom_shell *s, uint64_t turn)
 {
 	struct venom_view view;

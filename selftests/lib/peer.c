@@ -146,6 +146,12 @@ long pd_set_spin(long ns, long b, long c)
 	return venom_daemon_set_spin(pd, ns);
 }
 
+long pd_stats(long to, long b, long c)
+{
+	UNUSED(b, c);
+	return venom_daemon_stats(pd, (struct venom_daemon_stats *)to);
+}
+
 long pd_stop(long a, long b, long c)
 {
 	UNUSED(a, b, c);

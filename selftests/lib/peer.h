@@ -34,6 +34,7 @@ long pd_respond(long i, long v, long len); /* to pd_cmd[i] */
 long pd_echo(long n, long b, long c); /* receives n commands, answers each with itself */
 long pd_set_spin(long ns, long b, long c);
 long pd_stop(long a, long b, long c);
+long pd_stats(long to, long b, long c); /* a struct venom_daemon_stats that both see */
 
 long ps_connect(long name, long b, long c);
 long ps_close(long a, long b, long c);

@@ -294,7 +294,7 @@ static void look(struct shell *sh, struct conn *c)
 	sh->tally->in_place++;
 }
 
-/* What is held is what it was, however long ago that is, and whoever has died. */
+/* What is held is what it was, however long ago that is, and whichever process has died. */
 static void let_go(struct shell *sh, struct conn *c)
 {
 	uint64_t n;

@@ -18,3 +18,9 @@ skip() { # NAME REASON
 	n=$((n + 1))
 	echo "ok $n - $1 # SKIP $2"
 }
+
+# explained STATUS NAME: the same, with the words of $tmp/log if it failed; and the log is empty again.
+explained() {
+	verdict "$1" "$2" || sed 's/^/# /' "$tmp/log"
+	: >"$tmp/log"
+}

@@ -356,7 +356,7 @@ static bool others(const struct timespec *ts)
 	return came;
 }
 
-/* Whoever naps looks again and again: not as often as there are naps in its patience. */
+/* A caller that naps looks again and again: not as often as there are naps in its patience. */
 int fuzz_nap(useconds_t us)
 {
 	static const struct timespec long_nap = {.tv_nsec = 100000000};
