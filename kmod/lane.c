@@ -96,7 +96,8 @@ static void count_locked(struct venom_channel *ch)
 {
 	lockdep_assert_held(&ch->lock);
 	WRITE_ONCE(ch->status->attached, ch->attached);
-	smp_store_release(&ch->status->changes, ch->status->changes + 1); /* for those that poll: after what has changed */
+	/* For those that poll; after what has changed. */
+	smp_store_release(&ch->status->changes, ch->status->changes + 1);
 	venom_ring_locked(ch->bells, VENOM_BELL_LIFE);
 }
 
