@@ -164,7 +164,7 @@ static bool play(struct run *r, unsigned int point, unsigned int when, uint32_t 
 	}
 	if (r->part == TAKEOVER) {
 		/* The one before it died between a commit's two stores, in the midst of its work. */
-		set_fate(vt_point_of("&r->state->latest"), VT_BEFORE, CAST_TURNS / 2);
+		set_fate(vt_point_of("p->latest"), VT_BEFORE, CAST_TURNS / 2);
 		start_daemon(r, &r->daemon, cast_daemon_victim);
 		if (vt_wait(&r->daemon) != -SIGKILL)
 			return false;
@@ -434,7 +434,7 @@ TEST_F(points, all_end_with_the_same_version)
 	struct run r;
 
 	set_up(&r, DAEMON, VENOM_SPIN_NONE, 4, 0, 0);
-	set_fate(vt_point_of("&r->state->latest"), VT_BEFORE, LAST);
+	set_fate(vt_point_of("p->latest"), VT_BEFORE, LAST);
 	vt_spawn(&d, dies_at_last, r.a);
 	ASSERT_EQ(0, vt_await(&d));
 	for (int i = 0; i < 3; i++)

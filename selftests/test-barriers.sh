@@ -7,7 +7,8 @@
 cd "$(dirname "$0")/.." || exit 1
 . selftests/lib/verdict.sh
 cd libvenom || exit 1
-files=(plane/*.h src/*.[ch])
+plane=(plane/*.h include/venom_inline.h)
+files=("${plane[@]}" src/*.[ch])
 list=plane/barrier.h
 
 result() { # result OK NAME [DETAIL...]
@@ -26,7 +27,7 @@ missing=()
 declare -A partners
 while read -r from to; do
 	partners[$from]=$to
-done < <(grep -ohE "$label pairs with [a-zA-Z_:, and]+" plane/*.h src/readers.c | sed -E "s/ pairs with / /" |
+done < <(grep -ohE "$label pairs with [a-zA-Z_:, and]+" "${plane[@]}" src/readers.c | sed -E "s/ pairs with / /" |
 	awk -v l="$label" '{ printf "%s ", $1; for (i = 2; i <= NF; i++) if ($i ~ l) { gsub(/[^a-z_:A-Z]/, "", $i); sub(/:$/, "", $i); printf "%s,", $i } print "" }')
 for from in "${!partners[@]}"; do
 	listed | grep -qE "(^|[^a-z_])$from($|[^a-zA-Z])" || missing+=("$from is not in barrier.h's list")
@@ -45,7 +46,7 @@ result ${#missing[@]} "labels of the plane have partners, here and in the list" 
 missing=()
 while IFS=: read -r file line _; do
 	sed -n "$((line - 1)),${line}p" "$file" | grep -qE "$label pairs with" || missing+=("$file:$line: a barrier without a label")
-done < <(grep -nE '\b(fence_(full|acquire|release)|load_acquire|store_release)\(' plane/*.h | grep -vE '#define|^plane/barrier.h')
+done < <(grep -nE '\b(fence_(full|acquire|release)|load_acquire|store_release)\(|__ATOMIC_(ACQUIRE|RELEASE)' "${plane[@]}" | grep -vE '#define|^plane/barrier.h')
 result ${#missing[@]} "barriers of the plane have labels" "${missing[@]}"
 
 # The partners named in the code.
@@ -59,7 +60,7 @@ result ${#missing[@]} "partners exist" "${missing[@]}"
 missing=()
 while read -r name; do
 	defined "$name" || missing+=("barrier.h lists $name, which is no function")
-done < <(listed | grep -oE '\b(venom|daemon|shell|lane|conn|serve|wake|copy)_[a-z_]+\b' | grep -vE "^(lane|must)_[a-z]+$" | sort -u)
+done < <(listed | grep -oP '\b(venom|daemon|shell|lane|conn|serve|wake|copy)_[a-z_]+\b(?!\.h)' | grep -vE "^(lane|must)_[a-z]+$" | sort -u)
 result ${#missing[@]} "barrier.h names functions that are there" "${missing[@]}"
 
 # Fences say what they pair with, on the line or the one before or after.

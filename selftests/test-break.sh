@@ -27,8 +27,14 @@ list() {
 	mutate src/publish.c '/ venom_daemon_write_commit\(/,/^}/ s/fence_stores\(\);//' \
 		torn,-v,versions_2_64B,-v,versions_8_64B,-v,versions_8_4KiB \
 		"ring: no fence between non-temporal stores and the even sequence"
-	mutate src/publish.c '/ venom_daemon_publish\(/,/^}/ s/^\tcopy_small_to_shared(.*);$/\tcommit(d, b, d->version + 1, len, 0); copy_small_to_shared\1; return 0;/' \
+	mutate include/venom_inline.h '/ venom_inline_publish\(/,/^}/ {
+		s/^\tVENOM_INLINE_COPY_TO(.*);$//
+		s/^\tVENOM_INLINE_STORE\(p->latest.*;$/&\n\tfor (volatile int i = 0; i < 100; i++);\n\tVENOM_INLINE_COPY_TO(b + p->payload, data, len);/ }' \
 		torn,-v,versions_2_64B "ring: a small version is committed before its bytes are there"
+	mutate include/venom_inline.h '/ venom_inline_copy\(/,/^}/ s/ != r->next_was\)\)/ == 1))/' \
+		inline,-r,in_line.versions_2.as_the_calls "in line: the reader does not look at the next buffer"
+	mutate src/read.c '/^static void settle/,/^}/ s/VENOM_SEQ_NUMBER\(was\) > v &&.*\)$/0)/' \
+		torn,-v,versions_2_64B,-v,versions_2_8B "in line: the reader settles though the next version may be there"
 	mutate plane/ring.h '/^static inline enum venom_pick venom_ring_pick/,/^}/ s/!seen \|\| venom_ring_newer\(r, seen\)/!seen/' \
 		torn,-v,versions_2_4KiB "ring: the reader does not look whether there is a newer one"
 	mutate src/read.c '/^static int lapped/,/^}/ s/versions \+ 1 : 1;/versions + 2 : 1;/' \
@@ -202,14 +208,15 @@ mutate() {
 
 # without FILE LINE: the barrier there, or on the next line where that one is its comment, is one no more.
 without() {
-	sed -E "$2 { /load_acquire|store_release|fence_[a-z]+\(\)/! n
-		s/load_acquire/load_relaxed/; s/store_release/store_relaxed/; s/fence_[a-z]+\(\);// }" "$1"
+	sed -E "$2 { /load_acquire|store_release|fence_[a-z]+\(\)|__ATOMIC_/! n
+		s/load_acquire/load_relaxed/; s/store_release/store_relaxed/; s/__ATOMIC_(ACQUIRE|RELEASE)/__ATOMIC_RELAXED/
+		s/\b(venom_)?fence_[a-z]+\(\);// }" "$1"
 }
 
 if [ "${1-}" = --labels ]; then
 	shift
 	label='[a-z_]+:[A-Z]'
-	mapfile -t places < <(grep -nE "/\* $label pairs with" libvenom/plane/*.h libvenom/src/*.c |
+	mapfile -t places < <(grep -nE "/\* $label pairs with" libvenom/plane/*.h libvenom/include/venom_inline.h libvenom/src/*.c |
 		sed -E "s/^([^:]*):([0-9]+):.*\/\* ($label) pairs with.*/\3 \1 \2/" |
 		grep -E "^($([ $# -gt 0 ] && (IFS='|'; echo "$*") || echo "$label")) ")
 	echo "1..${#places[@]}"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# test-headers.sh: venom.h and venom_schema.h under each standard of C and C++ that has what they need, without a warning,
+# test-headers.sh: venom.h, venom_schema.h and venom_inline.h under each standard of C and C++ that has what they need, without a warning,
 # and what venom.h says to a 32-bit build; and the library with other C libraries: musl, and what an older glibc has not.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -36,6 +36,35 @@ int main(void)
 }
 END
 cp "$tmp/init.c" "$tmp/init.cc"
+cat >"$tmp/inline.c" <<'END'
+#include <string.h>
+#include <venom_inline.h>
+int main(void)
+{
+	struct venom_inline_publisher p;
+	struct venom_inline_reader r;
+	struct venom_daemon *d;
+	struct venom_shell *s;
+	char data[64], copy[64];
+
+	if (venom_daemon_create(&d, "inline", NULL) || venom_shell_connect(&s, "inline"))
+		return 1;
+	venom_inline_publisher_init(d, &p);
+	venom_inline_reader_init(&r);
+	for (int v = 1; v < 100; v++) {
+		memset(data, v, sizeof(data));
+		if (venom_inline_publish(d, &p, data, sizeof(data)))
+			return 2;
+		for (int again = 0; again < 4; again++)
+			if (venom_inline_read(s, &r, copy, sizeof(copy)) != sizeof(copy) || memcmp(copy, data, sizeof(copy)) ||
+			    venom_inline_look(s, &r) || memcmp(r.data, data, r.len) || !venom_inline_whole(&r))
+				return 3;
+	}
+	venom_shell_close(s);
+	venom_daemon_destroy(d);
+	return 0;
+}
+END
 for with in gcc:c99 gcc:c11 gcc:c17 clang:c99 clang:c11 clang:c17 \
 	g++:c++11 g++:c++14 g++:c++17 g++:c++20 clang++:c++11 clang++:c++14 clang++:c++17 clang++:c++20; do
 	cc=${with%%:*} std=${with#*:}
@@ -48,6 +77,12 @@ for with in gcc:c99 gcc:c11 gcc:c17 clang:c99 clang:c11 clang:c17 \
 	# shellcheck disable=SC2086
 	$cc -std=$std $strict -o "$tmp/init" "$source" 2>"$tmp/log" && "$tmp/init"
 	explained $? "venom.h as $std ($cc), and VENOM_CONFIG_INIT"
+	# In line: the same functions, with the compiler's eyes on them.
+	cp "$tmp/inline.c" "$tmp/inline.${source##*.}"
+	# shellcheck disable=SC2086
+	$cc -std=$std $strict -O2 -o "$tmp/inline" "$tmp/inline.${source##*.}" -L"$B" -lvenom -Wl,-rpath,"$PWD/$B" 2>"$tmp/log" &&
+		VENOM_RUNTIME_DIR=$tmp "$tmp/inline" 2>>"$tmp/log"
+	explained $? "venom_inline.h as $std ($cc), and a version read in line"
 done
 
 # ---- 32 bits ----

@@ -14,8 +14,10 @@
 #include "lib/harness.h"
 #include "lib/watch.h"
 #include "venom.h"
+#include "venom_inline.h"
 
 #define READERS 3
+#define WAYS	5 /* to read */
 
 struct tally {
 	uint64_t reads, looks, waits; /* whole versions got by read or read_next, in place, after a wait */
@@ -67,28 +69,40 @@ static void copy_streaming(char *dst, const char *src, size_t len)
 	memcpy(dst, src, len);
 }
 
+static void pause_for(uint64_t ns)
+{
+	uint64_t until = vt_now() + ns;
+
+	while (vt_now() < until)
+		;
+}
+
 static int writer(struct vt_peer *self, void *arg)
 {
 	struct arena *a = ((struct vt_role *)arg)->arena;
 	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_inline_publisher p;
 	struct venom_daemon *d;
 	char *buf = malloc(a->size), *in_place;
-	uint64_t v = 0, end, patience;
+	uint64_t v = 0, end, patience, rng = a->seed;
 	size_t capacity;
 
 	cfg.versions = a->versions;
 	cfg.data_size = a->size;
 	VT_CHECK(buf);
 	VT_CHECK(!venom_daemon_create(&d, a->name, &cfg));
+	venom_inline_publisher_init(d, &p);
 	VT_CHECK(!vt_signal(self));
 	VT_CHECK(!vt_await(self)); /* readers are there */
 	end = vt_now() + (uint64_t)(700 * VT_MS * vt_scale());
 	patience = end + (uint64_t)VT_PATIENCE_S * VT_S;
 	do {
 		vt_step(&a->step[READERS], "publish", ++v);
-		if (v % 3) {
+		/* Each way some times in a row: a publish in line after one of another way goes to the library. */
+		if (v / 8 % 3) {
 			vt_fill(buf, len_of(a, v), (uint32_t)v);
-			VT_CHECK(!venom_daemon_publish(d, buf, len_of(a, v)));
+			VT_CHECK(!(v / 8 % 2 ? venom_daemon_publish(d, buf, len_of(a, v))
+					 : venom_inline_publish(d, &p, buf, len_of(a, v))));
 		} else {
 			in_place = venom_daemon_write_begin(d, &capacity);
 			VT_CHECK(in_place && capacity == a->size);
@@ -101,6 +115,9 @@ static int writer(struct vt_peer *self, void *arg)
 			VT_CHECK(!venom_daemon_write_commit(d, len_of(a, v)));
 		}
 		VT_CHECK(venom_daemon_version(d) == v);
+		/* Now and then so long that a read finds the same version again, and looks only whether it still is the latest. */
+		if (vt_rand(&rng) % 64 == 0)
+			pause_for(vt_rand(&rng) % 4096);
 	} while (v < 64 || v % 16 || vt_now() < end || (!all_fed(a) && vt_now() < patience));
 	VT_CHECK(all_fed(a));
 	vt_store(&a->final, v);
@@ -119,8 +136,33 @@ static void is_whole(const struct arena *a, const void *data, ssize_t len, uint6
 	vt_failed(__FILE__, __LINE__, "a torn read");
 }
 
+/* The latest in place, in line. */
+static uint64_t look(struct arena *a, struct venom_shell *s, struct tally *t, struct venom_inline_reader *r, uint64_t least)
+{
+	int err = venom_inline_look(s, r);
+	uint64_t v;
+	bool whole;
+
+	VT_CHECK(err == 0 || err == -EAGAIN || (err == -ENODATA && !least));
+	if (err) {
+		t->again += err == -EAGAIN;
+		return 0;
+	}
+	v = r->version;
+	VT_CHECK(v >= least && r->len <= a->size);
+	whole = r->len == len_of(a, v) && vt_is(r->data, r->len, (uint32_t)v);
+	if (!venom_inline_whole(r)) {
+		t->spoiled++;
+		return 0;
+	}
+	VT_CHECK(whole);
+	t->looks++;
+	return v;
+}
+
 /* The latest: copied, in place, or copied after a wait, in turn.  Returns its number, 0 if there was none to get. */
-static uint64_t latest(struct arena *a, struct venom_shell *s, struct tally *t, int how, char *buf, uint64_t last)
+static uint64_t latest(struct arena *a, struct venom_shell *s, struct tally *t, struct venom_inline_reader *r, int how,
+		       char *buf, uint64_t last)
 {
 	struct venom_view view;
 	uint64_t v = ~0ull, least = venom_shell_version(s);
@@ -129,6 +171,8 @@ static uint64_t latest(struct arena *a, struct venom_shell *s, struct tally *t, 
 	int err;
 
 	VT_CHECK(least >= last);
+	if (how == 3)
+		return look(a, s, t, r, least);
 	if (how == 1) {
 		err = venom_shell_read_begin(s, &view);
 		VT_CHECK(err == 0 || err == -EAGAIN || (err == -ENODATA && !least));
@@ -153,7 +197,12 @@ static uint64_t latest(struct arena *a, struct venom_shell *s, struct tally *t, 
 		err = venom_shell_wait(s, last, 50 * VT_MS);
 		VT_CHECK(err == 1 || err == 0); /* 0 near the end of the run */
 	}
-	n = venom_shell_read(s, buf, a->size, &v);
+	if (how == 4) {
+		n = venom_inline_read(s, r, buf, a->size);
+		v = n < 0 ? v : r->version;
+	} else {
+		n = venom_shell_read(s, buf, a->size, &v);
+	}
 	if (n < 0) {
 		VT_CHECK(n == -EAGAIN || (n == -ENODATA && !least));
 		VT_CHECK(v == ~0ull);
@@ -193,30 +242,33 @@ static void in_order(struct arena *a, struct venom_shell *s, char *buf)
 	VT_CHECK(!venom_shell_stats(s, &st) && st.overruns == overruns);
 }
 
-/* The latest version, in all three ways by turns. */
+/* The latest version, in all ways by turns; each for some time, so that it finds the same version again. */
 static int by_turns(struct vt_peer *self, void *arg)
 {
-	static const char *const way[] = {"read", "read_begin, read_retry", "wait, read"};
+	static const char *const way[] = {"read", "read_begin, read_retry", "wait, read", "look in line", "read in line"};
 	struct arena *a = ((struct vt_role *)arg)->arena;
 	int how = 0, i = ((struct vt_role *)arg)->who;
 	struct tally *t = &a->tally[i];
 	struct venom_shell *s;
+	struct venom_inline_reader r;
 	struct venom_shell_stats st;
 	char *buf = malloc(a->size);
-	uint64_t v, last = 0;
+	uint64_t v, last = 0, turn = 0;
 
+	venom_inline_reader_init(&r);
 	VT_CHECK(buf && !venom_shell_connect(&s, a->name) && !vt_signal(self));
 	while (!vt_load(&a->final)) {
 		vt_step(&a->step[i], way[how], last);
-		v = latest(a, s, t, how, buf, last);
+		v = latest(a, s, t, &r, how, buf, last);
 		VT_CHECK(!v || v >= last);
 		last = v ? v : last;
-		how = (how + 1) % 3;
+		if (++turn % 8 == 0)
+			how = (how + 1) % WAYS;
 	}
 	/* Nobody writes any more: each way gives the last version at the first try. */
-	for (how = 0; how < 3; how++)
-		VT_CHECK(latest(a, s, &(struct tally){0}, how, buf, last) == a->final);
-	VT_CHECK(!venom_shell_stats(s, &st) && st.reads >= t->reads);
+	for (how = 0; how < 2 * WAYS; how++)
+		VT_CHECK(latest(a, s, &(struct tally){0}, &r, how % WAYS, buf, last) == a->final);
+	VT_CHECK(!venom_shell_stats(s, &st) && st.reads + r.reads >= t->reads);
 	in_order(a, s, buf);
 	venom_shell_close(s);
 	free(buf);

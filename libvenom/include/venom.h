@@ -379,6 +379,7 @@ VENOM_API uint32_t venom_shell_id(const struct venom_shell *s);
  * Copy the latest whole version into buf.  Returns its length; *version (may be
  * NULL) gets its number.  Lock-free, bounded, no system call.  Works after the daemon's death too: from the call that
  * told this shell of it (-EPIPE, or venom_shell_alive()) on it is the last that was committed, the same one in every shell.
+ * venom_inline.h has the same for small versions without a call.
  *
  *	-ENODATA	nothing has been published yet
  *	-EMSGSIZE	it has more than `size` bytes: venom_shell_needed() tells how many
@@ -590,7 +591,7 @@ struct venom_daemon_stats {
 VENOM_API int venom_daemon_stats(const struct venom_daemon *d, struct venom_daemon_stats *st);
 
 struct venom_shell_stats {
-	uint64_t reads;		/* versions read whole */
+	uint64_t reads;		/* versions read whole; seen by others (venom_stat()) 255 reads later at most */
 	uint64_t retries;	/* tries of reads that the writer spoiled */
 	uint64_t last_tries;	/* tries that the last read took, or took in vain */
 	uint64_t overruns;	/* versions missed by read_next */

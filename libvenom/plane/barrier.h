@@ -21,6 +21,16 @@
  *    ring_begin:A, so s2 differs from s1.  ring_claim:A pairs with ring_commit:A: the payload is not
  *    older than s1 says.  Where its stores may be non-temporal ones, fence_stores is on both sides of it.
  *
+ *    In line (venom_inline.h) the writer is the same, in one piece, and a reader that has had the latest looks at the next
+ *    one's buffer instead of its own, as that is opened before any other:
+ *
+ *	venom_inline_publish			venom_inline_copy, venom_inline_whole
+ *	  seq = writing v	inline_publish:B  copy or look at version v - 1
+ *	  fence_release		inline_publish:A  fence_acquire		inline_copy:A, inline_whole:A
+ *	  payload				  seq of v's buffer (whole: of its own)
+ *	  seq = v, release	inline_publish:C
+ *	  latest = v, release	inline_publish:D
+ *
  * 2. Which version is the latest (ring.h)
  *	venom_ring_commit			venom_ring_latest
  *	  seq = v, release	ring_commit:A	  v = latest, acquire	ring_latest:A, ring_pick:A
@@ -137,6 +147,8 @@
  *	venom_ring_held, venom_ring_owed	venom_readers_add
  *	  at[i], acquire	ring_held:B	  all that is in the reader
  *				ring_owed:B	  at[i] = reader, release	readers_add:A
+ *	venom_inline_publish
+ *	  version = v, release	inline_publish:E  version, acquire		set_roles:A
  *						  heeded++, venom_fence_all
  *						  tell the shell, which only then counts on it
  *    A publisher that found nobody to heed opens a buffer and looks once more (open_next): either it sees the new reader, or
@@ -148,6 +160,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <venom_arch.h>
 
 #define load_relaxed(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
 #define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -160,37 +173,10 @@
 /* A word with one writer, which may add to it without a locked instruction. */
 #define count_up(p, n)		store_relaxed(p, load_relaxed(p) + (n))
 
-#define compiler_barrier()	__atomic_signal_fence(__ATOMIC_SEQ_CST)
-
-#ifdef __SANITIZE_THREAD__
-#define VENOM_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define VENOM_TSAN 1
-#endif
-#endif
-
-#ifdef VENOM_TSAN
-/*
- * ThreadSanitizer doesn't model fences and gcc warns of them.  The words that they order are atomics here
- * anyway, so give it the hardware's fences alone.
- */
-#if defined(__x86_64__)
-#define fence_full()		__asm__ __volatile__("mfence" ::: "memory")
-#define fence_acquire()		compiler_barrier()
-#define fence_release()		compiler_barrier()
-#elif defined(__aarch64__)
-#define fence_full()		__asm__ __volatile__("dmb ish" ::: "memory")
-#define fence_acquire()		fence_full()
-#define fence_release()		fence_full()
-#else
-#error "no fences for ThreadSanitizer on this machine"
-#endif
-#else
-#define fence_full()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define fence_acquire()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define fence_release()		__atomic_thread_fence(__ATOMIC_RELEASE)
-#endif
+#define compiler_barrier()	venom_compiler_barrier()
+#define fence_full()		venom_fence_full()
+#define fence_acquire()		venom_fence_acquire()
+#define fence_release()		venom_fence_release()
 
 #include "arch.h"
 

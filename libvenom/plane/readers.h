@@ -138,7 +138,7 @@ static inline struct venom_version *venom_ring_open(const struct venom_ring *r, 
 	for (uint64_t v = last + 1; v < version; v++)
 		store_relaxed(&venom_ring_at(r, v)->seq, VENOM_SEQ_PASSED(v));
 	store_release(&b->seq, VENOM_SEQ_WRITING(version)); /* ring_open:B pairs with ring_newer:A */
-	fence_full(); /* ring_open:A pairs with ring_hold:A and ring_check:A: "writing" before `held`, and any new byte */
+	fence_full(); /* ring_open:A pairs with ring_hold:A, ring_check:A, inline_copy:A and inline_whole:A: "writing" before `held`, and any new byte */
 	if (!venom_ring_held(r, rs, b))
 		return b;
 	store_relaxed(&b->seq, VENOM_SEQ_PASSED(version));

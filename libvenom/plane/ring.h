@@ -62,7 +62,7 @@ static inline struct venom_version *venom_ring_begin(const struct venom_ring *r,
 
 	/* ring_begin:B pairs with ring_newer:A: a reader that sees this sees `latest` of the version before. */
 	store_release(&b->seq, VENOM_SEQ_WRITING(version));
-	fence_release(); /* ring_begin:A pairs with ring_check:A: "writing" before any new byte */
+	fence_release(); /* ring_begin:A pairs with ring_check:A, inline_copy:A and inline_whole:A: "writing" before any new byte */
 	return b;
 }
 
@@ -98,7 +98,7 @@ enum venom_pick {
 static inline enum venom_pick venom_ring_claim(struct venom_version *b, struct venom_claim *c)
 {
 	c->buf = b;
-	c->seq = load_acquire(&b->seq); /* ring_claim:A pairs with ring_commit:A */
+	c->seq = load_acquire(&b->seq); /* ring_claim:A pairs with ring_commit:A and inline_publish:C */
 	c->len = load_relaxed(&b->len);
 	if (!VENOM_SEQ_IS_WHOLE(c->seq))
 		return VENOM_PICK_BUSY;
@@ -111,8 +111,8 @@ static inline uint64_t venom_ring_latest(const struct venom_ring *r)
 	const struct venom_version *only = (struct venom_version *)r->buffers;
 
 	if (r->versions > 1)
-		return load_acquire(&r->state->latest); /* ring_latest:A pairs with ring_commit:B */
-	return VENOM_SEQ_VERSION(load_acquire(&only->seq)); /* ring_latest:B pairs with ring_commit:A */
+		return load_acquire(&r->state->latest); /* ring_latest:A pairs with ring_commit:B and inline_publish:D */
+	return VENOM_SEQ_VERSION(load_acquire(&only->seq)); /* ring_latest:B pairs with ring_commit:A and inline_publish:C */
 }
 
 /*
@@ -125,7 +125,7 @@ static inline uint64_t venom_ring_last(const struct venom_ring *r)
 	uint64_t v = venom_ring_latest(r);
 
 	for (uint64_t next = v + 1; next < v + r->versions; next++) {
-		uint64_t seq = load_acquire(&venom_ring_at(r, next)->seq); /* ring_last:A pairs with ring_commit:A */
+		uint64_t seq = load_acquire(&venom_ring_at(r, next)->seq); /* ring_last:A pairs with ring_commit:A, inline_publish:C */
 
 		if (VENOM_SEQ_VERSION(seq) < next)
 			break;
@@ -142,7 +142,7 @@ static inline uint64_t venom_ring_last(const struct venom_ring *r)
  */
 static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
 {
-	uint64_t seq = load_acquire(&venom_ring_at(r, version + 1)->seq); /* ring_newer:A pairs with ring_begin:B and ring_open:B */
+	uint64_t seq = load_acquire(&venom_ring_at(r, version + 1)->seq); /* ring_newer:A pairs with ring_begin:B, ring_open:B, inline_publish:B */
 	uint64_t v = VENOM_SEQ_VERSION(seq);
 
 	if (v <= version)
@@ -178,7 +178,7 @@ static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64
 	if (r->versions > 1) {
 		v = seen;
 		if (!seen || venom_ring_newer(r, seen)) {
-			v = load_acquire(&r->state->latest); /* ring_pick:A pairs with ring_commit:B */
+			v = load_acquire(&r->state->latest); /* ring_pick:A pairs with ring_commit:B and inline_publish:D */
 			if (v < seen)
 				v = seen;
 		}
@@ -191,7 +191,7 @@ static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64
 /* Whether all that was read from the buffer since the claim belongs to the claimed version. (model: ring) */
 static inline bool venom_ring_check(const struct venom_claim *c)
 {
-	fence_acquire(); /* ring_check:A pairs with ring_begin:A */
+	fence_acquire(); /* ring_check:A pairs with ring_begin:A, ring_open:A and inline_publish:A */
 	return load_relaxed(&c->buf->seq) == c->seq;
 }
 

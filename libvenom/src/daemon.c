@@ -35,7 +35,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	rc = venom_name_check(name);
 	if (rc)
 		return rc;
-	d = calloc(1, sizeof(*d));
+	d = venom_handle(sizeof(*d));
 	if (!d)
 		return venom_fail(-ENOMEM, "out of memory");
 	d->forks = venom_forks();
@@ -74,9 +74,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	venom_node_restore(&policy);
 	if (rc)
 		goto free_daemon;
-	d->small = d->geo.flags & VENOM_STAMP ? 0 : d->ring.data_size;
-	if (d->small > VENOM_COPY_INLINE)
-		d->small = VENOM_COPY_INLINE;
+	venom_inline_publisher_init(d, &d->steady);
 	*out = d;
 	return 0;
 

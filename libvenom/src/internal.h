@@ -28,6 +28,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@
 
 #include <venom.h>
 #include "plane.h"
+#include <venom_inline.h> /* after the plane: tests have hooks there */
 
 /* A thread that sleeps in an epoll, and an eventfd in it by which its own process wakes it; -1: not open. */
 struct venom_sleeper {
@@ -70,30 +72,31 @@ int venom_spin_set(struct venom_spin *sp, int64_t ns);
 
 /* The daemon's side of one shell. */
 struct venom_lane {
-	uint32_t id, generation;
-	struct venom_cred cred;
-	bool may_command;
+	/* server's, with each command */
+	alignas(VENOM_LINE) struct venom_slots in;
+	struct venom_slots out;
 	const struct venom_commands *cmd;	/* the shell's page: anything may stand there */
 	struct venom_responses *rsp;
-	struct venom_slots in, out;
-
-	/* server's */
 	uint64_t  pos;		/* next command */
 	uint64_t *tags;		/* per answer slot: newest tag seen, and whether it has been answered */
+	uint32_t  id, generation;
 	uint32_t  signalled;	/* the value of the shell's sleeping word that we woke it for last */
 	uint32_t  idle;		/* polls since its last command */
 	bool	  behind;	/* so many commands are there that the next ones' lines are asked for */
+	bool	  may_command;
+	bool	  broken;	/* broke the protocol: nothing more is taken, and the manager throws its shell out */
+	/* and its others */
+	uint32_t  stale;	/* requests to a daemon before us that may still come; see daemon_take */
 	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that is seen to wait, pos + 1... */
 	uint64_t  since;	/* ...and how many of all lanes had been taken when it was first seen */
-	bool	  broken;	/* broke the protocol: nothing more is taken, and the manager throws its shell out */
-	uint32_t  stale;	/* requests to a daemon before us that may still come; see daemon_take */
+	struct venom_cred cred;
 
 	/* publisher's */
-	uint32_t signalled_state;
+	alignas(VENOM_LINE) uint32_t signalled_state;
 	struct venom_reader reader;	/* manager's, too; see there */
 
 	/* manager's */
-	uint32_t roles_seen;	/* of cmd->wants */
+	alignas(VENOM_LINE) uint32_t roles_seen;	/* of cmd->wants */
 	uint32_t gone;		/* server reads: no more commands will come */
 	bool	 kept;		/* it is gone with commands left, and the server wakes the manager behind the last one */
 	bool	 evicted;
@@ -109,6 +112,9 @@ struct venom_lane {
 	int their_bell;		/* it rings: an eventfd that we only wait for */
 	bool watching;		/* has asked to be woken for state */
 };
+_Static_assert(offsetof(struct venom_lane, broken) < 2 * VENOM_LINE, "a command touches two lines of its lane");
+_Static_assert(offsetof(struct venom_lane, signalled_state) % VENOM_LINE == 0, "publisher's line");
+_Static_assert(offsetof(struct venom_lane, roles_seen) % VENOM_LINE == 0, "manager's line");
 
 /* A lane that the server polls.  The lane may be freed before the server knows, so the id is here, too. */
 struct venom_turn {
@@ -116,64 +122,80 @@ struct venom_turn {
 	uint32_t id;
 };
 
+/*
+ * The words of each thread are in lines of their own: what one of them writes on each call takes no line away from
+ * another.
+ */
 struct venom_daemon {
-	const struct venom_backend *be;
-	void *own;			/* the backend's */
-	char name[VENOM_NAME_MAX + 1];
-	struct venom_geometry geo;
-	struct venom_config cfg;
-	struct venom_map status_map, state_map;
-	struct venom_status *status;	/* dev: the kernel's, read-only */
-	struct venom_state *state;
-	uint64_t epoch;
-
-	/* publisher's */
-	struct venom_ring ring;
+	/* publisher's, with each version */
+	alignas(VENOM_LINE) struct venom_inline_publisher steady;	/* of venom_daemon_publish() */
+	alignas(VENOM_LINE) struct venom_ring ring;
 	uint64_t version;
 	struct venom_version *open;	/* between write_begin and write_commit */
-	uint64_t small;			/* versions up to this size are copied in line, and have no time stamp */
+	/* and its others */
 	uint64_t opening;		/* the number that `open` is for */
+	uint64_t no_latest;		/* instead of state->latest, where there is one buffer */
 	uint64_t all_read;		/* lossless shells have all read so far */
-	struct venom_spin publish_spin;
-	bool	 unfenced;		/* the last arm_publish had no membarrier */
 	uint32_t walks;			/* odd while it walks a list of lanes or readers; manager reads */
+	bool	 unfenced;		/* the last arm_publish had no membarrier */
+	struct venom_spin publish_spin;
 	struct venom_sleeper publisher;	/* with VENOM_LOSSLESS */
 
 	/* server's */
-	struct venom_sleeper server;
-	struct venom_spin spin;
-	void	*cmd_buf;		/* the commands being looked at; venom_command.data */
-	size_t	 cmd_stride;		/* from one to the next */
-	uint32_t cmd_room;		/* how many there may be */
-	struct venom_lane *found;	/* lane with a command ready, found by the wait */
-	struct venom_lane **served;	/* lanes[] as of changes_seen */
-	struct venom_turn *active;	/* the same: nhot of them polled each turn, the others now and then */
+	alignas(VENOM_LINE) struct venom_lane *found;	/* lane with a command ready, found by the wait */
+	struct venom_turn *active;	/* lanes[] as of changes_seen: nhot of them polled each turn, the others now and then */
 	uint32_t nactive, nhot;
 	uint32_t turn, batch, probe, since_probe;
+	uint32_t serving;		/* in a call; manager reads, barrier.h 7 */
+	uint32_t changes_seen;		/* manager reads, too */
 	bool	 asleep;		/* about to sleep: look at all lanes */
 	bool	 burst;			/* the last command was waited for, and was one-way */
 	bool	 armed;			/* by venom_daemon_arm() */
+	struct venom_lane **served;	/* the same as active, by id */
+	void	*cmd_buf;		/* the commands being looked at; venom_command.data */
+	size_t	 cmd_stride;		/* from one to the next */
+	uint32_t cmd_room;		/* how many there may be */
+	struct venom_spin spin;
+	struct venom_sleeper server;
+
+	/* manager writes, server and publisher read: seldom written */
+	alignas(VENOM_LINE) struct venom_lane **lanes;	/* by id */
+	uint32_t changes;		/* of lanes[] */
+	uint32_t heeded;		/* how many of readers; and one more where hot_fence is */
+	struct venom_readers waiters;	/* memfd: shells that have asked to be woken for state */
+	struct venom_readers readers;	/* that the publisher heeds */
 
 	/* any thread */
 	uint32_t stop;
-	uint32_t forks;			/* venom_forks() of the process that made it */
-
-	/* server writes, manager reads; see barrier.h 7 */
-	uint32_t serving;		/* in a call */
-	uint32_t changes_seen;
-
-	/* manager writes, server and publisher read */
-	uint32_t changes;		/* of lanes[] */
-	struct venom_lane **lanes;	/* by id */
-	struct venom_readers waiters;	/* memfd: shells that have asked to be woken for state */
-	struct venom_readers readers;	/* that the publisher heeds */
-	uint32_t heeded;		/* how many; and one more where hot_fence is */
-	uint32_t attached;		/* lanes that are there, of living shells */
-	uint32_t nholders;		/* manager's */
-
+	/* written before there are threads */
 	bool	 hot_fence;		/* no membarrier(2) here */
-	struct manager manager;
+	alignas(VENOM_LINE) const struct venom_backend *be;
+	struct venom_state *state;
+	struct venom_status *status;	/* dev: the kernel's, read-only */
+	void *own;			/* the backend's */
+	uint64_t epoch;
+	uint32_t forks;			/* venom_forks() of the process that made it */
+	struct venom_geometry geo;
+	struct venom_config cfg;
+	struct venom_map status_map, state_map;
+	char name[VENOM_NAME_MAX + 1];
+
+	/* manager's */
+	alignas(VENOM_LINE) struct manager manager;
+	uint32_t attached;		/* lanes that are there, of living shells; any thread reads */
+	uint32_t nholders;
 };
+#define VENOM_LINE_OF(type, field)	(offsetof(type, field) / VENOM_LINE)
+/* A publish in line, by call: its struct, then one line of the handle's. */
+_Static_assert(VENOM_LINE_OF(struct venom_daemon, version) == VENOM_LINE_OF(struct venom_daemon, open), "publisher's line");
+_Static_assert(VENOM_LINE_OF(struct venom_daemon, publisher) < VENOM_LINE_OF(struct venom_daemon, found), "publisher, server");
+/* A turn of the server's. */
+_Static_assert(VENOM_LINE_OF(struct venom_daemon, found) == VENOM_LINE_OF(struct venom_daemon, armed), "server's line");
+_Static_assert(VENOM_LINE_OF(struct venom_daemon, server) < VENOM_LINE_OF(struct venom_daemon, lanes), "server, manager");
+/* What publisher and server read, and others write now and then. */
+_Static_assert(VENOM_LINE_OF(struct venom_daemon, lanes) == VENOM_LINE_OF(struct venom_daemon, stop), "the manager's news");
+_Static_assert(VENOM_LINE_OF(struct venom_daemon, stop) < VENOM_LINE_OF(struct venom_daemon, be), "news, and what never changes");
+_Static_assert(VENOM_LINE_OF(struct venom_daemon, name) < VENOM_LINE_OF(struct venom_daemon, manager), "what never changes, manager");
 
 /* lanes.c */
 #define VENOM_BATCH	  32	/* commands in a row from one lane */
@@ -245,52 +267,55 @@ struct venom_request {
 };
 
 struct venom_shell {
-	const struct venom_backend *be;
-	char name[VENOM_NAME_MAX + 1];
-	uint32_t forks;			/* venom_forks() of the process that made it */
-	uint32_t id, generation;
-	struct venom_cred daemon;
-	bool may_command;
-	uint64_t epoch;
-	struct venom_geometry geo;	/* checked copy */
-	struct venom_map status_map, state_map, cmd_map, rsp_map;
-	const struct venom_status *status;
-	const struct venom_state *state;
-	struct venom_commands *cmd;
-	const struct venom_responses *rsp;
-
+	/* reads */
+	alignas(VENOM_LINE) struct venom_inline_reader steady;	/* of venom_shell_read() */
 	struct venom_ring ring;
 	uint64_t seen;			/* newest version known */
 	uint64_t small;			/* versions up to this size are copied in line */
-	uint32_t max_tries;
 
+	/* commands and answers */
 	struct venom_slots out, in;
+	struct venom_commands *cmd;
+	const struct venom_responses *rsp;
+	const struct venom_status *status;
+	const struct venom_state *state;
 	uint64_t pos;			/* commands sent */
 	uint64_t cursor;		/* commands that the daemon had taken when we last looked */
 	struct venom_request *open;	/* by slot */
 	uint32_t nopen, nlost;
 	uint64_t last_tag;		/* of request() */
-	bool	 held;			/* request()'s answer did not fit, or its thread was cancelled: last_tag is open */
-	size_t	 needed;
-
-	struct venom_spin spin;
-	uint32_t arm;			/* our sleeping word without its low bits */
+	uint64_t epoch;
+	uint32_t id, generation;
 	uint32_t signalled;		/* daemon's sleeping word that we woke it for last */
+	uint32_t idle;			/* calls that found nothing to do */
+	uint32_t arm;			/* our sleeping word without its low bits */
+	bool	 may_command;
+	bool	 dead;			/* the daemon is */
+	bool	 held;			/* request()'s answer did not fit, or its thread was cancelled: last_tag is open */
 	bool	 armed;			/* by venom_shell_arm() */
 	bool	 unfenced;		/* the last arm for room had no membarrier */
 	bool	 unarmed;		/* the last arm for state found no daemon: another may be here by now */
 	bool	 watching;		/* the publisher knows that we may sleep */
 	bool	 watch_asked;		/* memfd: the manager has been asked */
-	bool	 dead;			/* the daemon is */
+	struct venom_spin spin;
+	struct venom_geometry geo;	/* checked copy */
+
+	/* the others */
+	const struct venom_backend *be;
+	uint32_t forks;			/* venom_forks() of the process that made it */
+	uint32_t max_tries;
+	size_t	 needed;
 	struct venom_schema_block schema_block;	/* checked copies, once they were asked for */
 	char	*schema_text;
 	uint32_t wants;			/* VENOM_ROLE_* that connect asks for */
 	uint32_t roles;			/* as granted */
-	bool	 holding;
 	uint64_t cursor_at;		/* where our cursor stands */
+	bool	 holding;
 	uint32_t signalled_waiting;	/* publisher's waiting word that we woke it for last */
 	int64_t	 next_check;
-	uint32_t idle;			/* calls that found nothing to do */
+	struct venom_cred daemon;
+	struct venom_map status_map, state_map, cmd_map, rsp_map;
+	char name[VENOM_NAME_MAX + 1];
 
 	int their_bell;			/* rung for us: an epoll; what hangs up when the daemon dies is in it, too */
 	/* memfd */
@@ -300,6 +325,10 @@ struct venom_shell {
 	int dev;
 	int own_bell;			/* the module rings: an eventfd, in their_bell */
 };
+_Static_assert(sizeof(struct venom_inline_reader) == VENOM_LINE, "a steady read touches one line of the handle");
+_Static_assert(offsetof(struct venom_shell, small) < 2 * VENOM_LINE, "another read, two");
+_Static_assert(offsetof(struct venom_shell, out) % VENOM_LINE == 0, "a request, three");
+_Static_assert(offsetof(struct venom_shell, dead) < 5 * VENOM_LINE, "a request, three");
 
 /*
  * Death.  status->daemon tells of an ending daemon, and on the module of a dead one; status->owner of a killed one: the
@@ -516,6 +545,8 @@ void venom_info_make(struct venom_info *info, const char *backend, const char *n
 
 /* ---- memory.c ---------------------------------------------------------------- */
 
+/* A zeroed handle, on a line of its own; for free(). */
+void *venom_handle(size_t size);
 /* As calloc(), but its pages are there already, no fault at their first use; NULL also where nobody would have them. */
 void *venom_zeroes(const char *what, size_t n, size_t size);
 /* 0, or -ENOMEM with the reason: a file of this size would be over the limit, and writing it end in SIGXFSZ. */

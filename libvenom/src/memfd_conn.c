@@ -131,7 +131,7 @@ static int lane_make(struct memfd_daemon *m, struct conn *c, int *rsp_fd, int *b
 	*rsp_fd = *bell_fd = -1;
 	if (id < 0)
 		return id;
-	l = calloc(1, sizeof(*l));
+	l = venom_handle(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
 	l->sock = -1;

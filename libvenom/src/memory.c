@@ -141,6 +141,13 @@ int venom_memory_for(const char *what, uint64_t size, bool huge)
 	return rc || huge ? rc : pages_for(area, size);
 }
 
+void *venom_handle(size_t size)
+{
+	void *p = aligned_alloc(VENOM_LINE, size);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
 void *venom_zeroes(const char *what, size_t n, size_t size)
 {
 	char *p = pages_for(what, n * size) ? NULL : calloc(n, size);

@@ -191,19 +191,13 @@ static inline int open_next(struct venom_daemon *d, struct venom_version **b)
 
 /* ---- committing ----------------------------------------------------------------- */
 
-static __attribute__((noinline)) int wake_state(struct venom_daemon *d)
-{
-	d->be->wake_state(d);
-	return 0;
-}
-
 /* model: wake-state, wake-module */
 static inline int commit(struct venom_daemon *d, struct venom_version *b, uint64_t version, size_t len, uint64_t time_ns)
 {
 	venom_ring_commit(&d->ring, b, version, len, time_ns);
 	store_release(&d->version, version); /* pairs with the acquire in set_roles: after the commit */
 	/* barrier.h 6: no fence needed before this look */
-	return load_relaxed(&d->status->state_waiters) ? wake_state(d) : 0;
+	return load_relaxed(&d->status->state_waiters) ? venom_inline_wake(d) : 0;
 }
 
 static int commit_opened(struct venom_daemon *d, struct venom_version *b, size_t len)
@@ -264,19 +258,51 @@ static __attribute__((noinline)) int publish(struct venom_daemon *d, const void 
 	return commit_opened(d, b, len);
 }
 
+/* Where the next version goes, for publishes in line. */
+static void point_to_next(struct venom_daemon *d, struct venom_inline_publisher *p)
+{
+	p->version = d->version + 1;
+	p->buffer = (uint64_t *)venom_ring_at(&d->ring, p->version);
+}
+
+VENOM_API void venom_inline_publisher_init(struct venom_daemon *d, struct venom_inline_publisher *p)
+{
+	static const uint32_t always = 1;
+	const struct venom_ring *r = &d->ring;
+
+	*p = (struct venom_inline_publisher){
+		.first = (uint64_t *)venom_ring_at(r, 0),
+		.last = (uint64_t *)venom_ring_at(r, r->versions - 1),
+		.stride = r->stride / sizeof(uint64_t),
+		.payload = r->payload / sizeof(uint64_t),
+		.size = r->data_size < VENOM_COPY_INLINE ? r->data_size : VENOM_COPY_INLINE,
+		.latest = r->versions > 1 ? (uint64_t *)&r->state->latest : &d->no_latest,
+		.published = &d->version,
+		.open = (void *const *)&d->open,
+		.busy = r->stamped ? &always : &d->heeded, /* a time stamp is the library's */
+		.waiters = &d->status->state_waiters,
+	};
+	point_to_next(d, p);
+}
+
+VENOM_API __attribute__((noinline)) int venom_inline_publish_slow(struct venom_daemon *d, struct venom_inline_publisher *p,
+								   const void *data, size_t len)
+{
+	int rc = publish(d, data, len);
+
+	point_to_next(d, p);
+	return rc;
+}
+
+VENOM_API __attribute__((noinline)) int venom_inline_wake(struct venom_daemon *d)
+{
+	d->be->wake_state(d);
+	return 0;
+}
+
 VENOM_API int venom_daemon_publish(struct venom_daemon *d, const void *data, size_t len)
 {
-	struct venom_version *b;
-
-	/* Fast path: small, no time stamp, no open write, no reader to heed. */
-	if (len > d->small || d->open || load_relaxed(&d->heeded))
-		return publish(d, data, len);
-	b = venom_ring_begin(&d->ring, d->version + 1);
-	compiler_barrier(); /* pairs with venom_membarrier in venom_fence_all, as in open_next */
-	if (load_relaxed(&d->heeded))
-		return publish(d, data, len);
-	copy_small_to_shared(venom_ring_payload(&d->ring, b), data, len);
-	return commit(d, b, d->version + 1, len, 0);
+	return venom_inline_publish(d, &d->steady, data, len);
 }
 
 VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d)

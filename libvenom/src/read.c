@@ -12,6 +12,14 @@
 #define BUSY_TRIES  16384
 #define START_TRIES 8
 
+/* Before a reader has settled: nowhere, which is never what it was. */
+static const uint64_t nowhere;
+
+VENOM_API void venom_inline_reader_init(struct venom_inline_reader *r)
+{
+	*r = (struct venom_inline_reader){.next = &nowhere, .next_was = 1, .data = &nowhere, .seq = &nowhere, .seq_was = 1};
+}
+
 int venom_len_check(struct venom_shell *s, uint64_t len, size_t size)
 {
 	if (len > s->ring.data_size)
@@ -70,20 +78,52 @@ static int spoiled(struct venom_shell *s, struct effort *e)
 	return ++e->spoiled < s->max_tries ? 0 : gave_up(s);
 }
 
-static ssize_t have_read(struct venom_shell *s, const struct venom_claim *c, uint64_t *version)
+/*
+ * The claimed version is whole: for reads in line note where it is, and what tells that it is no longer the latest.  The
+ * first word of the next one's buffer is an older number's until the writer opens it, then "writing".  (A number that was
+ * passed over may still become a version, or not.)
+ * model: ring
+ */
+static void settle(struct venom_shell *s, struct venom_inline_reader *r, const struct venom_claim *c)
+{
+	uint64_t v = VENOM_SEQ_VERSION(c->seq);
+	const struct venom_version *next = venom_ring_at(&s->ring, v + 1);
+	uint64_t was = load_relaxed(&next->seq);
+
+	if (next == c->buf ? was != c->seq : VENOM_SEQ_NUMBER(was) > v && was != VENOM_SEQ_WRITING(v + 1))
+		return;
+	r->data = venom_ring_payload(&s->ring, c->buf);
+	r->len = c->len;
+	r->next_was = was;
+	r->next = (const uint64_t *)&next->seq;
+}
+
+/* A version that is read once only is not worth the look at the next one's buffer, whose line the writer wants. */
+static ssize_t have_read(struct venom_shell *s, struct venom_inline_reader *r, const struct venom_claim *c)
 {
 	uint64_t v = VENOM_SEQ_VERSION(c->seq);
 
 	if (s->seen != v)
 		s->seen = v;
-	if (version)
-		*version = v;
+	if (r->version == v)
+		settle(s, r, c);
+	r->version = v;
 	return c->len;
 }
 
+/* The reads that were in line. */
+static void count_steady(struct venom_shell *s, struct venom_inline_reader *r)
+{
+	if (!r->reads)
+		return;
+	count_read(s, 1, 0, false);
+	count_up(&s->cmd->counts.reads, r->reads);
+	r->reads = 0;
+}
+
 /* All but a small whole version at the first try. */
-static __attribute__((noinline)) ssize_t read_again(struct venom_shell *s, void *buf, size_t size, uint64_t *version,
-						    uint64_t tries)
+static __attribute__((noinline)) ssize_t read_again(struct venom_shell *s, struct venom_inline_reader *r, void *buf,
+						    size_t size, uint64_t tries)
 {
 	struct effort e = {.tries = tries, .spoiled = tries};
 	struct venom_claim c;
@@ -105,22 +145,45 @@ static __attribute__((noinline)) ssize_t read_again(struct venom_shell *s, void 
 		rc = spoiled(s, &e);
 	} while (!rc);
 	count_read(s, e.tries, e.spoiled, rc >= 0);
-	return rc < 0 ? rc : have_read(s, &c, version);
+	return rc < 0 ? rc : have_read(s, r, &c);
+}
+
+VENOM_API ssize_t venom_inline_read_slow(struct venom_shell *s, struct venom_inline_reader *r, void *buf, size_t size)
+{
+	struct venom_claim c;
+
+	count_steady(s, r);
+	/* With nothing to keep over a loop or a call this is half the price for a small version. */
+	if (venom_ring_pick(&s->ring, s->seen, &c) != VENOM_PICK_WHOLE || c.len > size || c.len > s->small)
+		return read_again(s, r, buf, size, 0);
+	copy_small_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
+	if (!venom_ring_check(&c))
+		return read_again(s, r, buf, size, 1);
+	count_read(s, 1, 0, true);
+	return have_read(s, r, &c);
+}
+
+static __attribute__((noinline)) ssize_t read_slow(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
+{
+	ssize_t len = venom_inline_read_slow(s, &s->steady, buf, size);
+
+	if (len >= 0 && version)
+		*version = s->steady.version;
+	return len;
 }
 
 VENOM_API ssize_t venom_shell_read(struct venom_shell *s, void *buf, size_t size, uint64_t *version)
 {
-	struct venom_claim c;
+	struct venom_inline_reader *r = &s->steady;
 
-	/* With nothing to keep over a loop or a call this is half the price for a small version. */
-	if (venom_ring_pick(&s->ring, s->seen, &c) != VENOM_PICK_WHOLE || c.len > size || c.len > s->small)
-		return read_again(s, buf, size, version, 0);
-	copy_small_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
-	if (!venom_ring_check(&c))
-		return read_again(s, buf, size, version, 1);
-	count_read(s, 1, 0, true);
-	return have_read(s, &c, version);
+	if (!venom_inline_copy(r, buf, size))
+		return read_slow(s, buf, size, version);
+	if (version)
+		*version = r->version;
+	return r->len;
 }
+
+/* ---- in place -------------------------------------------------------------------- */
 
 void venom_view_make(const struct venom_shell *s, const struct venom_claim *c, struct venom_view *view)
 {
@@ -133,21 +196,20 @@ void venom_view_make(const struct venom_shell *s, const struct venom_claim *c, s
 	};
 }
 
-VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *view)
+static int begin(struct venom_shell *s, struct venom_claim *c, struct venom_view *view)
 {
 	struct effort e = {0};
-	struct venom_claim c;
 	int rc;
 
 	do {
 		struct venom_view seen;
 
-		rc = claim(s, &c, &e);
+		rc = claim(s, c, &e);
 		if (rc)
 			break;
-		venom_view_make(s, &c, &seen);
-		if (venom_ring_check(&c)) {
-			rc = venom_len_check(s, c.len, s->ring.data_size);
+		venom_view_make(s, c, &seen);
+		if (venom_ring_check(c)) {
+			rc = venom_len_check(s, c->len, s->ring.data_size);
 			if (rc)
 				break;
 			*view = seen;
@@ -160,6 +222,13 @@ VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *v
 	return rc;
 }
 
+VENOM_API int venom_shell_read_begin(struct venom_shell *s, struct venom_view *view)
+{
+	struct venom_claim c;
+
+	return begin(s, &c, view);
+}
+
 VENOM_API int venom_shell_read_retry(struct venom_shell *s, const struct venom_view *view)
 {
 	struct venom_claim c = {.buf = venom_ring_at(&s->ring, view->version), .seq = view->seq};
@@ -167,6 +236,25 @@ VENOM_API int venom_shell_read_retry(struct venom_shell *s, const struct venom_v
 
 	count_read(s, load_relaxed(&s->cmd->counts.last_tries), !whole, whole);
 	return whole ? 0 : -EAGAIN;
+}
+
+VENOM_API int venom_inline_look_slow(struct venom_shell *s, struct venom_inline_reader *r)
+{
+	struct venom_view view;
+	struct venom_claim c;
+	int rc;
+
+	count_steady(s, r);
+	rc = begin(s, &c, &view);
+	if (rc)
+		return rc;
+	r->data = view.data;
+	r->len = view.len;
+	r->seq = (const uint64_t *)&c.buf->seq;
+	r->seq_was = c.seq;
+	have_read(s, r, &c);
+	r->reads = 1;
+	return 0;
 }
 
 VENOM_API uint64_t venom_shell_version(const struct venom_shell *s)

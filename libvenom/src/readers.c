@@ -51,7 +51,7 @@ static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t rol
 	/* What is published before that may be missed.  From a daemon before us this shell has had the same right. */
 	if (lossless)
 		store_relaxed(&rd->floor, load_relaxed(&l->rsp->granted) & VENOM_ROLE_LOSSLESS
-						  ? 0 : load_acquire(&d->version)); /* pairs with the release in commit */
+						  ? 0 : load_acquire(&d->version)); /* set_roles:A pairs with inline_publish:E; and commit */
 	/* A publish that waits for this one need not any more. */
 	if (was & ~roles & VENOM_ROLE_LOSSLESS)
 		ring(d->publisher.bell);

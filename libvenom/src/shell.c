@@ -43,10 +43,11 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 		rc = connect_check(how);
 	if (rc)
 		return rc;
-	s = calloc(1, sizeof(*s));
+	s = venom_handle(sizeof(*s));
 	if (!s)
 		return venom_fail(-ENOMEM, "out of memory");
 	s->forks = venom_forks();
+	venom_inline_reader_init(&s->steady);
 	memcpy(s->name, name, strlen(name));
 	venom_spin_set(&s->spin, VENOM_SPIN_ADAPTIVE);
 	if (how && how->flags & VENOM_CONNECT_LOSSLESS) {
@@ -759,5 +760,8 @@ VENOM_API int venom_shell_stats(const struct venom_shell *s, struct venom_shell_
 {
 	_Static_assert(sizeof(*st) == sizeof(s->cmd->counts), "the same counters, in the same order");
 	memcpy(st, &s->cmd->counts, sizeof(*st));
+	st->reads += s->steady.reads;
+	if (s->steady.reads)
+		st->last_tries = 1;
 	return 0;
 }

@@ -19,6 +19,9 @@ list='
 1 publish      venom_ring_commit          ^ st st strel
 1 read         venom_ring_claim           ldacq ld
 1 read         venom_ring_check           ^ acq ld
+1 publish      venom_inline_publish       strel full * st * strel * strel * strel
+1 read         venom_inline_copy          acq * ld
+1 read         venom_inline_whole         ^ acq * ld
 2 publish      venom_ring_commit          ^ st * strel * strel
 2 read         venom_ring_pick            ldacq * venom_ring_claim()
 2 read         venom_ring_newer           ldacq

@@ -164,7 +164,7 @@ int venom_backend_taken(const char *name, const struct venom_backend *but)
 
 static struct venom_lane *lane_make(uint32_t id, bool may_command)
 {
-	struct venom_lane *l = calloc(1, sizeof(*l));
+	struct venom_lane *l = venom_handle(sizeof(*l));
 
 	FUZZ_CHECK(l);
 	l->id = id;

@@ -47,10 +47,15 @@ void vt_store_copy(const struct vt_point *p, void *dst, const void *src, size_t 
 #ifdef VENOM_HOOKS
 #undef store_relaxed
 #undef store_release
+#undef copy_small_to_shared
 #define store_relaxed(p, v)  VT_STORE(p, __ATOMIC_RELAXED, v)
 #define store_release(p, v)  VT_STORE(p, __ATOMIC_RELEASE, v)
 #define copy_small_to_shared VT_COPY
 #define copy_to_shared	     VT_COPY
+#define VENOM_INLINE_LOAD(p, order)	__atomic_load_n(p, order)
+#define VENOM_INLINE_STORE(p, v, order)	VT_STORE(p, order, v)
+#define VENOM_INLINE_COPY_FROM(dst, src, len) venom_small_from_shared(dst, src, len)
+#define VENOM_INLINE_COPY_TO	     VT_COPY
 #endif
 
 /* ---- for the test ---- */

@@ -5,7 +5,7 @@
  * or more, the same one to all, and its number to the one who goes on.
  *
  * models: venom_ring_begin venom_ring_commit venom_ring_latest venom_ring_newer venom_ring_pick venom_ring_claim
- * models: venom_ring_check venom_ring_last has_died resume_state
+ * models: venom_ring_check venom_ring_last has_died resume_state settle venom_inline_copy venom_inline_publish
  *
  * Any number of laps in a finite space: one version, any, is painted red by the writer, and of the others it is known
  * only whether they were before or after it, and in which buffer.  Every mistake is one with some version: as any may be
@@ -197,7 +197,8 @@ inline read()
 				assert(colour(seen) != RED || colour(s1 / 2) >= RED);
 				assert(!last || s1 / 2 == version || committed && s1 / 2 == next);
 				assert(!last || colour(last_one) != RED || s1 / 2 == last_one);
-				seen = s1 / 2
+				seen = s1 / 2;
+				got = colour(seen) == RED
 			:: else -> assert(!last || VERSIONS == 1)
 			fi;
 			s2 = 0; body = 0
@@ -207,10 +208,34 @@ inline read()
 	s1 = 0; pick = 0
 }
 
+/*
+ * In line: while the next one's buffer is as it was, the red one is whole.  (Not while the next one is being written: the
+ * model does not know one number after the red one from another.)
+ */
+inline settle()
+{
+	atomic {
+		load(SEQ(seen + 1), RELAXED, was);
+		settled = (VERSIONS == 1 -> was == whole(seen) : colour(was / 2) < RED)	/* broken settled = true: the next one may be there */
+	}
+}
+
+inline inline_copy()
+{
+	load(BODY(seen), RELAXED, body);
+	atomic {
+		fence_acquire();			/* removed: the look at the next one before the bytes */
+		load(SEQ(seen + 1), RELAXED, s2);
+		assert(s2 != was || body);
+		settled = (s2 == was);
+		s2 = 0; body = 0
+	}
+}
+
 active proctype reader()
 {
-	byte seen, v, newer, seq, s1, s2, body, pick;
-	bool is, last;
+	byte seen, v, newer, seq, s1, s2, body, pick, was;
+	bool is, last, got, settled;
 
 	/* What it has read before the red one does not matter: it may be anything, and it may have forgotten all of it. */
 	atomic {
@@ -234,6 +259,8 @@ active proctype reader()
 		:: colour(seen) == RED
 		:: else -> break
 		fi
+	:: got && !settled -> settle()
+	:: settled -> inline_copy()
 	:: dead && (seen == 0 || colour(seen) == RED) ->	/* the kernel has said so: all that it wrote is there */
 		d_step { me = _pid; c_code { now.cur[me] = now.acq[me] = now.cur[0]; tidy(); } };
 		has_died();

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "venom_inline.h"
 
 #define SIZE  64
 #define BATCH 1024 /* operations between two looks at the clock */
@@ -114,9 +115,10 @@ static int words_by_hand(struct stage *st)
 	return rc;
 }
 
-static int publisher(struct stage *st)
+static int publish_loop(struct stage *st, bool in_line)
 {
 	struct venom_config cfg = VENOM_CONFIG_INIT;
+	struct venom_inline_publisher p;
 	struct venom_daemon *d;
 	char data[SIZE] = {0};
 	uint64_t n = 0;
@@ -127,9 +129,23 @@ static int publisher(struct stage *st)
 	d = daemon_open(st, &cfg);
 	if (!d)
 		return 1;
-	TIMED(st, payload_make(data, SIZE, ++n); rc |= venom_daemon_publish(d, data, SIZE));
+	venom_inline_publisher_init(d, &p);
+	if (in_line)
+		TIMED(st, payload_make(data, SIZE, ++n); rc |= venom_inline_publish(d, &p, data, SIZE));
+	else
+		TIMED(st, payload_make(data, SIZE, ++n); rc |= venom_daemon_publish(d, data, SIZE));
 	venom_daemon_destroy(d);
 	return rc ? bad_rc("publish", rc) : 0;
+}
+
+static int publisher(struct stage *st)
+{
+	return publish_loop(st, false);
+}
+
+static int publisher_in_line(struct stage *st)
+{
+	return publish_loop(st, true);
 }
 
 static int publish_by(const char *name, enum who who, const struct way *w, unsigned int n, side_fn *fn)
@@ -151,9 +167,12 @@ static int publish_64(void)
 	for (unsigned int i = 0; i < nways; i++)
 		if (publish_by(ways[i].name, VENOM, &ways[i], 1, publisher))
 			return 1;
-	if (publish_by("venom, 4 versions", VENOM, &ways[0], 4, publisher))
+	if (publish_by("venom, 4 versions", VENOM, &ways[0], 4, publisher) ||
+	    publish_by("venom, in line", VENOM, &ways[0], 1, publisher_in_line) ||
+	    publish_by("venom, in line, 4 versions", VENOM, &ways[0], 4, publisher_in_line))
 		return 1;
-	goal("venom", "venom's words by hand", AT_MOST, 1.1);
+	goal("venom, in line", "venom's words by hand", AT_MOST, 1.1);
+	goal("venom, in line", "a bare seqlock", AT_MOST, 1.1);
 	return 0;
 }
 
@@ -211,16 +230,21 @@ static int one_version(struct stage *st)
 	return 0;
 }
 
-static int reader(struct stage *st)
+static int read_loop(struct stage *st, bool in_line)
 {
 	struct venom_shell *s = shell_open(st);
+	struct venom_inline_reader r;
 	char data[SIZE];
 	uint64_t n = 0;
 	ssize_t rc = 0;
 
 	if (!s)
 		return 1;
-	TIMED(st, rc |= venom_shell_read(s, data, SIZE, &n); keep(*(uint64_t *)data));
+	venom_inline_reader_init(&r);
+	if (in_line)
+		TIMED(st, rc |= venom_inline_read(s, &r, data, SIZE); n = r.version; keep(*(uint64_t *)data));
+	else
+		TIMED(st, rc |= venom_shell_read(s, data, SIZE, &n); keep(*(uint64_t *)data));
 	atomic_store(&st->done, 1);
 	if (rc != SIZE || !payload_is(data, SIZE, n))
 		return bad_rc("read", rc);
@@ -228,12 +252,22 @@ static int reader(struct stage *st)
 	return 0;
 }
 
-static int read_by(const char *name, const struct way *w, unsigned int versions)
+static int reader(struct stage *st)
+{
+	return read_loop(st, false);
+}
+
+static int reader_in_line(struct stage *st)
+{
+	return read_loop(st, true);
+}
+
+static int read_by(const char *name, const struct way *w, unsigned int versions, side_fn *fn)
 {
 	struct stage *st = stage_new(w, 0);
 
 	st->n = versions;
-	if (pair(st, NULL, one_version, reader))
+	if (pair(st, NULL, one_version, fn))
 		return 1;
 	put_value(name, VENOM, NS, st->value[0]);
 	return 0;
@@ -261,11 +295,15 @@ static int read_64(void)
 	if (read_by_hand("a bare seqlock", load_by_hand) || read_by_hand("venom's words by hand", words_read))
 		return 1;
 	for (unsigned int i = 0; i < nways; i++)
-		if (read_by(ways[i].name, &ways[i], 1))
+		if (read_by(ways[i].name, &ways[i], 1, reader))
 			return 1;
-	if (read_by("venom, 4 versions", &ways[0], 4))
+	if (read_by("venom, 4 versions", &ways[0], 4, reader) ||
+	    read_by("venom, in line", &ways[0], 1, reader_in_line) ||
+	    read_by("venom, in line, 4 versions", &ways[0], 4, reader_in_line))
 		return 1;
 	goal("venom", "venom's words by hand", AT_MOST, 1.8);
+	goal("venom, in line", "venom's words by hand", AT_MOST, 1.3);
+	goal("venom, in line", "a bare seqlock", AT_MOST, 1.3);
 	return 0;
 }
 

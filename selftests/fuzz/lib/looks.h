@@ -12,6 +12,7 @@
 #undef load_relaxed
 #undef load_acquire
 #undef compiler_barrier
+#undef copy_small_from_shared
 #define load_relaxed(p)	   ({ fuzz_look(p, sizeof(*(p))); __atomic_load_n(p, __ATOMIC_RELAXED); })
 #define load_acquire(p)	   ({ fuzz_look(p, sizeof(*(p))); __atomic_load_n(p, __ATOMIC_ACQUIRE); })
 #define compiler_barrier() fuzz_look(NULL, 0) /* what was copied before must not be read again behind it */
@@ -19,6 +20,10 @@
 /* Not what the sanitizer can't see into; and in pieces, between which the bytes may change. */
 #define copy_from_shared(dst, src, len)	      fuzz_copy(dst, src, len)
 #define copy_small_from_shared(dst, src, len) fuzz_copy(dst, src, len)
+#define VENOM_INLINE_LOAD(p, order)	      ({ fuzz_look(p, sizeof(*(p))); __atomic_load_n(p, order); })
+#define VENOM_INLINE_STORE(p, v, order)	      __atomic_store_n(p, v, order)
+#define VENOM_INLINE_COPY_FROM(dst, src, len) fuzz_copy(dst, src, len)
+#define VENOM_INLINE_COPY_TO(dst, src, len)   venom_small_to_shared(dst, src, len)
 
 #define cpu_relax()		       ((void)0)
 #define clock_gettime(clock, ts)       fuzz_clock(clock, ts)

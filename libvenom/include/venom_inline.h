@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Small reads and publishes, in line: for loops in which a call is too much.
+ *
+ *	struct venom_inline_reader r;
+ *	venom_inline_reader_init(&r);
+ *	for (;;) {
+ *		ssize_t len = venom_inline_read(shell, &r, &quote, sizeof(quote));
+ *		...
+ *	}
+ *
+ * A read that finds the version of the last read still the latest is a copy and one load of a shared word; a publish is the
+ * stores of the version and nothing else.  Whatever is not that simple goes to the library, in a call: these functions
+ * do all that venom_shell_read() and venom_daemon_publish() do, with the same results, and may be mixed with them.
+ *
+ * Up to VENOM_COPY_INLINE bytes are copied in line.  With a `size` or `len` that the compiler knows the copy is some
+ * instructions.  The structs are the caller's, one for each handle, used by the thread that reads or publishes; they hold
+ * pointers into the handle's areas, so they end with the handle.
+ *
+ * How it works: the writer fills the buffer after the latest version's first, and says so in the first word of that
+ * buffer before it touches any other.  So as long as that word is what it was, no version is newer, and the buffer of the
+ * latest has not been touched.
+ */
+#ifndef VENOM_INLINE_H
+#define VENOM_INLINE_H
+
+#include <venom.h>
+#include <venom_arch.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Tests that stand between a process and the shared pages have others. */
+#ifndef VENOM_INLINE_LOAD
+#define VENOM_INLINE_LOAD(p, order)	__atomic_load_n(p, order)
+#define VENOM_INLINE_STORE(p, v, order)	__atomic_store_n(p, v, order)
+#define VENOM_INLINE_COPY_FROM(dst, src, len)	venom_small_from_shared(dst, src, len)
+#define VENOM_INLINE_COPY_TO(dst, src, len)	venom_small_to_shared(dst, src, len)
+#endif
+#define venom_rarely(x)	__builtin_expect(!!(x), 0)
+
+/* ---- reading ------------------------------------------------------------ */
+
+struct venom_inline_reader {
+	const uint64_t *next;	/* the first word of the buffer that the next version goes to... */
+	uint64_t next_was;	/* ...what it said when the version below was the latest... */
+	const void *data;	/* ...and that version, in place */
+	uint64_t len;
+	uint64_t version;
+	const uint64_t *seq;	/* its own first word... */
+	uint64_t seq_was;	/* ...as long as it is whole */
+	uint64_t reads;		/* that are not in venom_shell_stats() yet: 255 at most */
+};
+
+/* Before the first read, and to forget all.  Wait-free. */
+VENOM_API void venom_inline_reader_init(struct venom_inline_reader *r);
+
+/* What the functions in line leave to the library: not to be called by a program. */
+VENOM_API ssize_t venom_inline_read_slow(struct venom_shell *s, struct venom_inline_reader *r, void *buf, size_t size);
+VENOM_API int venom_inline_look_slow(struct venom_shell *s, struct venom_inline_reader *r);
+
+/* Whether the last version is still the latest, and is in buf; else buf may hold anything.  (model: ring) */
+static inline int venom_inline_copy(struct venom_inline_reader *r, void *buf, size_t size)
+{
+	uint64_t len = r->len;
+
+	if (venom_rarely(len > size || len > VENOM_COPY_INLINE || r->reads >= 255))
+		return 0;
+	VENOM_INLINE_COPY_FROM(buf, r->data, len);
+	venom_fence_acquire(); /* inline_copy:A pairs with ring_begin:A and ring_open:A: a byte of a newer version, then next */
+	if (venom_rarely(VENOM_INLINE_LOAD(r->next, __ATOMIC_RELAXED) != r->next_was))
+		return 0;
+	r->reads++;
+	return 1;
+}
+
+/*
+ * Copy the latest whole version into buf; r->version is its number.  As venom_shell_read(): returns its length, or the
+ * same errors.  Lock-free, bounded, no system call.
+ */
+static inline ssize_t venom_inline_read(struct venom_shell *s, struct venom_inline_reader *r, void *buf, size_t size)
+{
+	return venom_inline_copy(r, buf, size) ? (ssize_t)r->len : venom_inline_read_slow(s, r, buf, size);
+}
+
+/*
+ * The latest version in place, of any size: after 0, look at r->data, r->len bytes, then venom_inline_whole() says whether
+ * what was seen was whole; if not, forget it and look again.  Until then the bytes may be anything, and may change while
+ * one looks: read them once each.  Errors as venom_shell_read_begin().  Lock-free, bounded, no system call.
+ */
+static inline int venom_inline_look(struct venom_shell *s, struct venom_inline_reader *r)
+{
+	if (venom_rarely(VENOM_INLINE_LOAD(r->next, __ATOMIC_RELAXED) != r->next_was || r->reads >= 255))
+		return venom_inline_look_slow(s, r);
+	r->reads++;
+	return 0;
+}
+
+/* Wait-free. */
+static inline int venom_inline_whole(const struct venom_inline_reader *r)
+{
+	venom_fence_acquire(); /* inline_whole:A pairs with ring_begin:A and ring_open:A */
+	return VENOM_INLINE_LOAD(r->seq, __ATOMIC_RELAXED) == r->seq_was;
+}
+
+/* ---- publishing ---------------------------------------------------------- */
+
+struct venom_inline_publisher {
+	uint64_t *buffer;	/* that the next version goes to: its seq, its length */
+	uint64_t version;	/* the next */
+	uint64_t *first, *last;	/* of the buffers */
+	uint64_t stride;	/* from one to the next, in words */
+	uint64_t payload;	/* offset in a buffer, in words */
+	uint64_t size;		/* what can be published in line */
+	uint64_t *latest;	/* where the latest version's number is shown; some private word with one buffer */
+	uint64_t *published;	/* the last version of all, by whichever call */
+	void *const *open;	/* not NULL: between write_begin and write_commit */
+	const uint32_t *busy;	/* not 0: there are readers that the writer has to heed */
+	const uint32_t *waiters; /* not 0: a shell may sleep */
+};
+
+/* Before the first publish.  Wait-free. */
+VENOM_API void venom_inline_publisher_init(struct venom_daemon *d, struct venom_inline_publisher *p);
+
+/* What the function in line leaves to the library: not to be called by a program. */
+VENOM_API int venom_inline_publish_slow(struct venom_daemon *d, struct venom_inline_publisher *p, const void *data, size_t len);
+VENOM_API int venom_inline_wake(struct venom_daemon *d);
+
+/*
+ * Publish len bytes as the next version.  As venom_daemon_publish(): the same errors, and wait-free or blocking where that
+ * is.  (model: ring)
+ */
+static inline int venom_inline_publish(struct venom_daemon *d, struct venom_inline_publisher *p, const void *data,
+				       size_t len)
+{
+	uint64_t *b = p->buffer, v = p->version;
+
+	if (venom_rarely(len > p->size || *p->published + 1 != v || *p->open || __atomic_load_n(p->busy, __ATOMIC_RELAXED)))
+		return venom_inline_publish_slow(d, p, data, len);
+	/* inline_publish:B pairs with ring_newer:A */
+	VENOM_INLINE_STORE(b, (v << 2) - 1, __ATOMIC_RELEASE);
+	venom_fence_release(); /* inline_publish:A pairs with ring_check:A and inline_copy:A: "writing" before any new byte */
+	/* One may have come just now, and hold what is in that buffer: pairs with venom_membarrier in venom_fence_all. */
+	if (venom_rarely(__atomic_load_n(p->busy, __ATOMIC_RELAXED)))
+		return venom_inline_publish_slow(d, p, data, len);
+	VENOM_INLINE_COPY_TO(b + p->payload, data, len);
+	VENOM_INLINE_STORE(b + 1, len, __ATOMIC_RELAXED);
+	/* inline_publish:C pairs with ring_claim:A, ring_latest:B and ring_last:A */
+	VENOM_INLINE_STORE(b, v << 2, __ATOMIC_RELEASE);
+	/* inline_publish:D pairs with ring_latest:A and ring_pick:A */
+	VENOM_INLINE_STORE(p->latest, v, __ATOMIC_RELEASE);
+	__atomic_store_n(p->published, v, __ATOMIC_RELEASE); /* inline_publish:E pairs with set_roles:A */
+	p->buffer = b == p->last ? p->first : b + p->stride;
+	p->version = v + 1;
+	return venom_rarely(__atomic_load_n(p->waiters, __ATOMIC_RELAXED)) ? venom_inline_wake(d) : 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* VENOM_INLINE_H */
