@@ -27,7 +27,7 @@ static const char help[] =
 	"when something could not be measured, or a payload was wrong.\n"
 	"\n"
 	"  --quick           under a minute: fewer and shorter rounds\n"
-	"  --only ROW,...    these rows, or all that begin so\n"
+	"  --only ROW,...    these rows; where no row has that name, all that begin so\n"
 	"  --list            what rows there are\n"
 	"  --rounds N        default 5; with --quick 2\n"
 	"  --slice SECONDS   how long each thing is measured in each round; default 0.2, with --quick 0.02\n"
@@ -145,6 +145,14 @@ static int run_row(unsigned int i)
 	return 0;
 }
 
+static bool is_row(const char *name, size_t len)
+{
+	for (unsigned int i = 0; i < nrows; i++)
+		if (strlen(rows[i]->name) == len && !strncmp(rows[i]->name, name, len))
+			return true;
+	return false;
+}
+
 static bool wanted(const char *name)
 {
 	const char *p = only;
@@ -152,7 +160,7 @@ static bool wanted(const char *name)
 	while (p) {
 		size_t len = strcspn(p, ",");
 
-		if (len && !strncmp(p, name, len))
+		if (len && !strncmp(p, name, len) && (strlen(name) == len || !is_row(p, len)))
 			return true;
 		p = p[len] ? p + len + 1 : NULL;
 	}
