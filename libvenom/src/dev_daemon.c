@@ -54,7 +54,7 @@ static void lane_evict(struct venom_daemon *d, struct venom_lane *l)
 /* model: takeover */
 static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct venom_ioc_peer *p)
 {
-	struct venom_lane *l = calloc(1, sizeof(*l));
+	struct venom_lane *l = venom_handle(sizeof(*l));
 
 	if (!l)
 		return NULL;
@@ -99,7 +99,6 @@ static void lane_add(struct venom_daemon *d, uint32_t id)
 		return;
 	}
 	venom_reader_init(&l->reader, l->cmd);
-	venom_readers_serve(d, l);
 	venom_manager_add(d, l);
 	/*
 	 * A shell may have sent before its lane was here.  If the server slept then it was signalled, found nothing and
@@ -119,6 +118,7 @@ static void sync_lanes(struct venom_daemon *d)
 			lane_add(d, id);
 		if (!d->lanes[id] || d->lanes[id]->gone)
 			continue;
+		/* After lane_add: the answer tells a shell that connects that the server knows its lane, too. */
 		if (life & VENOM_SHELL_ALIVE)
 			venom_readers_serve(d, d->lanes[id]);
 		else

@@ -33,7 +33,7 @@
  *			to block signals for CREATE
  *	EBADF		EVENTFD: not an open descriptor; EINVAL if it is open, but no eventfd
  *	EPIPE		the daemon has gone; for a shell also: it was thrown out
- *	EPROTO		CREATE, CONNECT: the caller needs a feature that the module does not have (VENOM_FEATURES_NEEDED)
+ *	EPROTO		CREATE, CONNECT: the caller needs a feature that the module has not (VENOM_FEATURES_NEEDED)
  */
 #ifndef _UAPI_LINUX_VENOM_H
 #define _UAPI_LINUX_VENOM_H
@@ -97,7 +97,7 @@ struct venom_ioc_connect {
 	__u32 id;		/* out: whose lanes to map */
 	__u32 generation;	/* out */
 	__u32 may_command;	/* out */
-	__u32 wants;		/* in: VENOM_ROLE_* for venom_commands.wants, there before the daemon learns of the shell */
+	__u32 wants;		/* in: VENOM_ROLE_* for venom_commands.wants, from the start */
 	__u64 epoch;		/* out */
 	__u64 state_size;	/* out: bytes of the areas, to map */
 	__u64 status_size;
@@ -107,7 +107,7 @@ struct venom_ioc_connect {
 };
 
 #define VENOM_BELL_WAKE		0U	/* rung by WAKE; a shell's also when its daemon has gone, or it is thrown out */
-#define VENOM_BELL_LIFE		1U	/* the daemon's: a shell has come or gone, or asks; a shell's: the daemon has gone */
+#define VENOM_BELL_LIFE		1U	/* daemon's: a shell has come or gone, or asks; shell's: the daemon has gone */
 #define VENOM_BELL_MOVED	2U	/* the daemon's: rung by WAKE, see there */
 #define VENOM_BELLS		3U
 
@@ -122,8 +122,8 @@ struct venom_ioc_eventfd {
 #define VENOM_WAKE_DAEMON	0U	/* a shell: its daemon */
 #define VENOM_WAKE_SHELL	1U	/* the daemon: shell `id` */
 #define VENOM_WAKE_STATE	2U	/* the daemon: all who are armed for state; returns how many */
-#define VENOM_WAKE_LIFE		3U	/* a shell: its daemon's LIFE bell, to look at what it wants (venom_commands.wants) */
-#define VENOM_WAKE_MOVED	4U	/* a shell: its daemon's MOVED bell, as it has read a version that a publish waits for */
+#define VENOM_WAKE_LIFE		3U	/* a shell: its daemon's LIFE bell, for venom_commands.wants */
+#define VENOM_WAKE_MOVED	4U	/* a shell: its daemon's MOVED bell, as it has read what a publish waits for */
 struct venom_ioc_wake {
 	__u32 size;
 	__u32 flags;		/* 0 */
@@ -197,7 +197,7 @@ struct venom_ioc_end {
 	__u32 flags;		/* 0 */
 };
 
-/* Without the structs' sizes, which may grow.  0x60 to 0x68 were those of ABI 1: each side gets ENOTTY from the other's. */
+/* Without the structs' sizes, which may grow.  0x60 to 0x68 were ABI 1's: each side gets ENOTTY from the other's. */
 #define VENOM_IOC_CREATE	_IO('V', 0x70)
 #define VENOM_IOC_CONNECT	_IO('V', 0x71)
 #define VENOM_IOC_EVENTFD	_IO('V', 0x72)

@@ -52,9 +52,9 @@
 #define VENOM_ABI		2U	/* an area of another one can't be read at all */
 
 /*
- * What an area may have beyond this ABI.  Each side says which it knows (venom_area_head.features, and the ioctls'), and
- * both use what both know.  A reader may pass over an unknown bit of the low half; one of the high half changes what the
- * reader knows, and the reader must refuse the area: -EPROTO.
+ * What an area may have beyond this ABI.  Each side says which it knows (venom_area_head.features, and the ioctls'),
+ * and both use what both know.  A reader may pass over an unknown bit of the low half; one of the high half changes
+ * what the reader knows, and the reader must refuse the area: -EPROTO.
  */
 #define VENOM_FEATURES		0ULL	/* known to this header */
 #define VENOM_FEATURES_NEEDED	0xffffffff00000000ULL
@@ -258,8 +258,8 @@ VENOM_ASSERT(sizeof(struct venom_state) == 704);
  *
  *	4 v		version v, whole
  *	4 v - 1		version v is being written; what was there before is gone
- *	4 v + 2		number v was passed over: a shell holds the payload that an earlier version left here.  There is no
- *			version v; the next one is v + 1 or later
+ *	4 v + 2		number v was passed over: a shell holds the payload that an earlier version left here.  There
+ *			is no version v; the next one is v + 1 or later
  *	0		nothing yet
  *
  * A small payload follows in the header's own line, so that one line carries it all.
@@ -289,12 +289,13 @@ VENOM_ASSERT(sizeof(struct venom_version) == 16);
  * is cmd_slots rounded up to a power of two, with seq p + 1.  The daemon polls the seq of
  * the slot it expects next; no index is shared on that way.
  *
- * responses[i]: a request's tag is the seq of its command.  The command names the answer slot that the shell has chosen, so
- * that no two open requests share one: answers come in any order and never block or overwrite each
- * other.  The answer has the tag as its seq.  The daemon writes into a slot only for the newest tag that it has seen for it.
+ * responses[i]: a request's tag is the seq of its command.  The command names the answer slot that the shell has chosen,
+ * so that no two open requests share one: answers come in any order and never block or overwrite each
+ * other.  The answer has the tag as its seq.  The daemon writes into a slot only for the newest tag that it has seen
+ * for it.
  */
 struct venom_slot {
-	__u64 seq;		/* written last; a reader that polls it gets the first bytes of the message along with it */
+	__u64 seq;		/* written last; who polls it gets the first bytes with it */
 	__u32 len;
 	__u32 word;		/* commands: REQUEST, EPOCH, AT; answers: PASSED */
 	__u64 time_ns[];	/* commands: CLOCK_MONOTONIC, with VENOM_GEO_ORDER_ARRIVAL */
@@ -333,8 +334,8 @@ struct venom_shell_counts {
 VENOM_ASSERT(sizeof(struct venom_shell_counts) == 88);
 
 /*
- * venom_commands.wants: roles, and which request for them this is.  venom_responses.granted: the number of the request that
- * has been looked at, and the roles that the publisher heeds from now on.
+ * venom_commands.wants: roles, and which request for them this is.  venom_responses.granted: the number of the request
+ * that has been looked at, and the roles that the publisher heeds from now on.
  */
 #define VENOM_ROLE_HOLDER	(1U << 0)	/* the publisher heeds `held` */
 #define VENOM_ROLE_LOSSLESS	(1U << 1)	/* the publisher heeds `cursor` */
