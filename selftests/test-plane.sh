@@ -30,7 +30,7 @@ static bool ready(void *w) { return venom_slot_ready(w, 1, 2); }
 static int beat(void *w, int64_t now) { return w == (void *)now; }
 static void nothing(void *w) { (void)w; }
 static int sleep(void *w, int64_t ns) { return w == (void *)ns; }
-static const struct venom_wait_ops ops = {ready, beat, nothing, nothing, nothing, sleep};
+static const struct venom_wait_ops ops = {ready, ready, beat, nothing, nothing, nothing, sleep};
 
 long all(struct venom_state *state, const struct venom_geometry *geo, void *area, char *buf, size_t len);
 long all(struct venom_state *state, const struct venom_geometry *geo, void *area, char *buf, size_t len)

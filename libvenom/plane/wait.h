@@ -21,7 +21,8 @@ struct venom_spin {
 
 struct venom_wait_ops {
 	bool (*ready)(void *w);			/* what is waited for is there */
-	int  (*beat)(void *w, int64_t now);	/* now and then: 0, or why to stop waiting (negative) */
+	bool (*one_cpu)(void *w);		/* the thread that is waited for is on this CPU: to spin is in vain */
+	int  (*beat)(void *w, int64_t now);	/* now and then: 0, or why to stop waiting (negative); now 0: not known */
 	void (*cancel_point)(void *w);		/* the same; the thread may be cancelled here, not being armed */
 	void (*arm)(void *w);
 	void (*disarm)(void *w);
@@ -71,7 +72,8 @@ static inline void venom_spin_learn(struct venom_spin *sp, int64_t took)
 static inline __attribute__((always_inline)) int venom_wait_for(const struct venom_wait_ops *ops, void *w,
 								 struct venom_spin *sp, int64_t timeout_ns)
 {
-	int64_t start, now, deadline, budget;
+	int64_t start = 0, now = 0, deadline = INT64_MAX, budget;
+	bool timed;
 	int rc;
 
 	if (ops->ready(w))
@@ -80,7 +82,7 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 		rc = ops->beat(w, 0);
 		return rc && ops->ready(w) ? 1 : rc;
 	}
-	budget = venom_spin_budget(sp);
+	budget = ops->one_cpu(w) && sp->ns == VENOM_SPIN_ADAPTIVE ? 0 : venom_spin_budget(sp);
 	if (budget) {
 		for (int i = 0; i < VENOM_QUICK_POLLS; i++) {
 			cpu_relax();
@@ -88,8 +90,11 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 				return 1;
 		}
 	}
-	start = now = VENOM_CLOCK_NS();
-	deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - start ? INT64_MAX : start + timeout_ns;
+	timed = budget || timeout_ns > 0; /* else nobody asks what time it is */
+	if (timed)
+		start = now = VENOM_CLOCK_NS();
+	if (timeout_ns > 0 && timeout_ns <= INT64_MAX - start)
+		deadline = start + timeout_ns;
 	while (now - start < budget) {
 		for (int i = 0; i < VENOM_BEAT_POLLS; i++) {
 			cpu_relax();
@@ -115,12 +120,14 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 			rc = ops->sleep(w, deadline == INT64_MAX ? -1 : deadline - now);
 		ops->disarm(w);
 		if (ops->ready(w)) {
-			venom_spin_learn(sp, VENOM_CLOCK_NS() - start);
+			if (budget)
+				venom_spin_learn(sp, VENOM_CLOCK_NS() - start);
 			return 1;
 		}
 		if (rc < 0)
 			return rc;
-		now = VENOM_CLOCK_NS();
+		if (timed)
+			now = VENOM_CLOCK_NS();
 		if (now >= deadline)
 			return 0;
 	}

@@ -124,6 +124,16 @@ static bool wait_ready(void *w)
 	return daemon_ready(w);
 }
 
+/* The last command's shell is likely to be the next one's, too. */
+static bool wait_one_cpu(void *w)
+{
+	static const uint32_t unknown;
+	struct venom_daemon *d = w;
+	const struct venom_lane *l = d->served[d->last];
+
+	return on_one_cpu(&d->state->cpu, l ? &l->cmd->cpu : &unknown);
+}
+
 static int wait_beat(void *w, int64_t now)
 {
 	(void)now;
@@ -172,6 +182,7 @@ static int wait_sleep(void *w, int64_t ns)
 
 static const struct venom_wait_ops daemon_wait = {
 	.ready = wait_ready,
+	.one_cpu = wait_one_cpu,
 	.beat = wait_beat,
 	.cancel_point = wait_cancel_point,
 	.arm = wait_arm,
@@ -258,6 +269,7 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		.gid = l->cred.gid,
 		.time_ns = l->in.head > sizeof(*slot) ? load_relaxed(&slot->time_ns[0]) : 0,
 	};
+	d->last = l->id;
 	venom_slot_next(&l->in, l->pos, &l->behind);
 	copy_from_shared(buf, venom_slot_data(&l->in, slot), len);
 	if (request) {

@@ -146,6 +146,7 @@ struct venom_daemon {
 	struct venom_turn *active;	/* lanes[] as of changes_seen: nhot of them polled each turn, the others now and then */
 	uint32_t nactive, nhot;
 	uint32_t turn, batch, probe, since_probe;
+	uint32_t last;			/* id of the shell that sent the last command */
 	uint32_t serving;		/* in a call; manager reads, barrier.h 7 */
 	uint32_t changes_seen;		/* manager reads, too */
 	bool	 asleep;		/* about to sleep: look at all lanes */

@@ -3,6 +3,7 @@
 #ifndef VENOM_PLANE_H
 #define VENOM_PLANE_H
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -25,5 +26,15 @@ static inline int64_t now_ns(void)
 #include "../plane/lane.h"
 #include "../plane/wake.h"
 #include "../plane/wait.h"
+
+/* Says in the own word where this thread is; true if the other side's says the same: to spin would keep that one waiting. */
+static inline bool on_one_cpu(uint32_t *own, const uint32_t *others)
+{
+	uint32_t cpu = VENOM_CPU_WORD(sched_getcpu());
+
+	if (load_relaxed(own) != cpu)
+		store_relaxed(own, cpu);
+	return load_relaxed(others) == cpu;
+}
 
 #endif /* VENOM_PLANE_H */

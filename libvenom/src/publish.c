@@ -63,13 +63,20 @@ static void cut_off(struct venom_daemon *d, uint64_t needed, int64_t now)
 	walk_end(d);
 }
 
+/* It may be any of several readers. */
+static bool wait_one_cpu(void *p)
+{
+	(void)p;
+	return false;
+}
+
 static int wait_beat(void *p, int64_t now)
 {
 	struct publish_wait *w = p;
 
 	if (load_relaxed(&w->d->stop))
 		return -ECANCELED;
-	cut_off(w->d, w->needed, now);
+	cut_off(w->d, w->needed, now ? now : now_ns());
 	return 0;
 }
 
@@ -114,6 +121,7 @@ static int wait_sleep(void *p, int64_t ns)
 
 static const struct venom_wait_ops publish_wait = {
 	.ready = wait_ready,
+	.one_cpu = wait_one_cpu,
 	.beat = wait_beat,
 	.cancel_point = wait_cancel_point,
 	.arm = arm_publish,
@@ -296,6 +304,10 @@ VENOM_API __attribute__((noinline)) int venom_inline_publish_slow(struct venom_d
 
 VENOM_API __attribute__((noinline)) int venom_inline_wake(struct venom_daemon *d)
 {
+	uint32_t cpu = VENOM_CPU_WORD(sched_getcpu());
+
+	if (d->state->publish_cpu != cpu)
+		store_relaxed(&d->state->publish_cpu, cpu);
 	d->be->wake_state(d);
 	return 0;
 }

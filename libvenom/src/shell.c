@@ -389,6 +389,14 @@ static bool wait_ready(void *w)
 	return shell_ready(w);
 }
 
+static bool wait_one_cpu(void *p)
+{
+	struct shell_wait *w = p;
+	const struct venom_state *st = w->s->state;
+
+	return on_one_cpu(&w->s->cmd->cpu, w->what & VENOM_WAIT_STATE ? &st->publish_cpu : &st->cpu);
+}
+
 static int wait_beat(void *p, int64_t now)
 {
 	struct shell_wait *w = p;
@@ -400,7 +408,7 @@ static int wait_beat(void *p, int64_t now)
 		/* Who waits for an answer will see whether it was his. */
 		return (w->what & VENOM_WAIT_ANSWER) && s->nlost ? -ECONNRESET : 0;
 	}
-	if (!death_will_be_told(s) && now > s->next_check) {
+	if (!death_will_be_told(s) && now > s->next_check) { /* a sleep sees it all the same */
 		s->next_check = now + CHECK_NS;
 		count_up(&s->cmd->counts.checks, 1);
 		return venom_shell_gone(s) ? -EPIPE : 0;
@@ -479,6 +487,7 @@ static int wait_sleep(void *p, int64_t ns)
 
 static const struct venom_wait_ops shell_wait_ops = {
 	.ready = wait_ready,
+	.one_cpu = wait_one_cpu,
 	.beat = wait_beat,
 	.cancel_point = wait_cancel_point,
 	.arm = wait_arm,

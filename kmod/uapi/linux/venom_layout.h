@@ -67,6 +67,9 @@ static __inline__ __u64 venom_features_missing(__u64 theirs)
 
 #define VENOM_LINE		64U	/* what two writers must not share */
 
+/* A CPU's number in a word that is 0 as long as nothing is known.  Who waits for a thread on its own CPU does not spin. */
+#define VENOM_CPU_WORD(cpu)	((__u32)(cpu) + 1)
+
 /* venom_area_head.kind */
 #define VENOM_AREA_STATUS	1U
 #define VENOM_AREA_STATE	2U
@@ -216,14 +219,16 @@ struct venom_state {
 	__u8  pad0[56];
 
 	__u32 sleeping;		/* [S] odd: asleep or about to be, wake me; counts up with each change */
-	__u8  pad1[60];
+	__u32 cpu;		/* [S] VENOM_CPU_WORD: where its last wait began */
+	__u8  pad1[56];
 
 	__u64 state_wakes;	/* [P] system calls made to wake sleepers */
 	__u64 passed;		/* [P] version numbers passed over, as a shell held what was in their buffers */
 	__u64 held_up;		/* [P] publishes refused: every buffer but the latest's was held */
 	__u64 full;		/* [P] publishes that found a lossless reader in the way */
 	__u64 cut;		/* [P] times that a lossless reader did not move for the limit */
-	__u8  pad2[24];
+	__u32 publish_cpu;	/* [P] VENOM_CPU_WORD: where it last woke a sleeper */
+	__u8  pad2[20];
 
 	__u64 commands;		/* [S] received */
 	__u64 responses;	/* [S] sent */
@@ -245,7 +250,9 @@ struct venom_state {
 VENOM_AT(struct venom_state, geo, 64);
 VENOM_AT(struct venom_state, latest, 192);
 VENOM_AT(struct venom_state, sleeping, 256);
+VENOM_AT(struct venom_state, cpu, 260);
 VENOM_AT(struct venom_state, state_wakes, 320);
+VENOM_AT(struct venom_state, publish_cpu, 360);
 VENOM_AT(struct venom_state, commands, 384);
 VENOM_AT(struct venom_state, name, 448);
 VENOM_AT(struct venom_state, waiting, 512);
@@ -347,7 +354,8 @@ struct venom_commands {
 	struct venom_area_head head;
 
 	__u32 sleeping;		/* [C] VENOM_ASLEEP_* */
-	__u8  pad0[60];
+	__u32 cpu;		/* [C] VENOM_CPU_WORD: where its last wait began */
+	__u8  pad0[56];
 
 	struct venom_shell_counts counts;	/* [C] */
 	__u8  pad1[40];
@@ -365,6 +373,7 @@ struct venom_commands {
 	/* at 512: slots, each of VENOM_SLOT_STRIDE(cmd_size) */
 };
 VENOM_AT(struct venom_commands, sleeping, 64);
+VENOM_AT(struct venom_commands, cpu, 68);
 VENOM_AT(struct venom_commands, counts, 128);
 VENOM_AT(struct venom_commands, held, 256);
 VENOM_AT(struct venom_commands, cursor, 320);
