@@ -108,6 +108,18 @@ static void lane_add(struct venom_daemon *d, uint32_t id)
 		ring(d->server.bell);
 }
 
+/* The lanes of a dead daemon's shells. */
+static void take_over_lanes(struct venom_daemon *d)
+{
+	for (uint32_t id = 0; id < d->geo.max_clients; id++)
+		if (load_acquire(&d->status->shell[id].life) != VENOM_SHELL_NONE) /* pairs with the kernel's release */
+			lane_add(d, id);
+	/* The shells that it has let hold a version may hold one now: before any that has only asked. */
+	for (uint32_t id = 0; id < d->geo.max_clients; id++)
+		if (d->lanes[id] && load_relaxed(&d->lanes[id]->rsp->granted) & VENOM_ROLE_HOLDER)
+			venom_readers_serve(d, d->lanes[id]);
+}
+
 /* The ids whose word has changed; an id is not another's before we have freed it. */
 static void sync_lanes(struct venom_daemon *d)
 {
@@ -298,9 +310,9 @@ static int dev_create(struct venom_daemon *d)
 		rc = become_daemon(d, dd->dev);
 	if (!rc)
 		rc = make_bells(d, dd);
-	/* Shells that a daemon before us has left may hold versions: before the first publish. */
+	/* Before the first publish. */
 	if (!rc)
-		sync_lanes(d);
+		take_over_lanes(d);
 	if (!rc)
 		rc = venom_manager_start(d);
 	if (rc)

@@ -42,7 +42,12 @@ int venom_roles_ask(struct venom_shell *s, uint32_t roles)
 
 	store_release(&s->cmd->wants, VENOM_ROLES_ASK(roles, n)); /* pairs with the acquire in venom_readers_serve */
 	rc = s->be->ask(s);
-	return rc ? rc : venom_roles_wait(s);
+	if (!rc)
+		rc = venom_roles_wait(s);
+	/* What failed is not wanted any more: another daemon may see this word. */
+	if (rc)
+		store_relaxed(&s->cmd->wants, VENOM_ROLES_ASK(s->roles, n));
+	return rc;
 }
 
 /* ---- holding ------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
  * A daemon dies and another goes on with its channel, both with the library: shells stay, state stays, and not a command
  * is lost or done twice.  The kernel's part of it, by hand: takeover.c.
  */
+#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
 #include "lib/peer.h"
 #include "kmod/common.h"
@@ -54,6 +55,7 @@ FIXTURE_SETUP(library)
 	self->cfg = vt_config();
 	self->cfg->flags = VENOM_RESUME;
 	self->cfg->versions = variant->versions;
+	self->cfg->max_holders = variant->versions > 2 ? 1 : VENOM_HOLDERS_AUTO;
 	self->cfg->spin_ns = variant->spin_ns;
 	self->cfg->huge = VENOM_HUGE_NEVER;
 	self->cfg->cmd_slots = 16;
@@ -294,6 +296,45 @@ TEST_F(library, passed_over_twice)
 	EXPECT_EQ(-EPIPE, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
 	EXPECT_EQ(0, vt_call(&self->third, pd_receive, 10));
 	EXPECT_EQ(-EINVAL, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
+}
+
+/* What a shell holds stays whole, and the right to hold is its own, whichever others have asked for it meanwhile. */
+TEST_F(library, holders_keep_their_right)
+{
+	struct vt_peer *dm = &self->dm;
+	struct venom_view view, other;
+	struct venom_shell *s[3] = {};
+
+	if (variant->versions < 3)
+		SKIP(return, "holders need three buffers");
+	/* The first and the last have lower ids than the one that holds, or higher; one comes between two daemons. */
+	ASSERT_EQ(1, self->cfg->max_holders);
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, venom_shell_connect(&s[i], self->name));
+	ASSERT_EQ(0, venom_shell_hold(s[0], 0, &view));
+	ASSERT_EQ(-EUSERS, venom_shell_hold(self->s, 0, &other));
+	ASSERT_EQ(-EUSERS, venom_shell_hold(s[1], 0, &other));
+	for (int round = 0; round < 2; round++) {
+		struct vt_peer *next = round ? &self->third : &self->next;
+
+		vt_kill(dm, SIGKILL);
+		ASSERT_TRUE(VT_UNTIL(!venom_shell_alive(self->s)));
+		ASSERT_EQ(-EPIPE, venom_shell_hold(self->s, 0, &other));
+		/* One that asks in this very moment. */
+		self->s->cmd->wants = VENOM_ROLES_ASK(VENOM_ROLE_HOLDER, 77 + round);
+		ASSERT_EQ(0, vt_call(next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+		for (int v = 10; v < 30; v++)
+			ASSERT_EQ(0, vt_call(next, pd_publish, v, 100));
+		ASSERT_EQ(100, view.len);
+		ASSERT_TRUE(vt_is(view.data, 100, 3));
+		ASSERT_EQ(-EUSERS, venom_shell_hold(self->s, 0, &other));
+		dm = next;
+	}
+	ASSERT_EQ(0, venom_shell_release(s[0]));
+	ASSERT_EQ(0, venom_shell_hold(s[0], 0, &view));
+	ASSERT_TRUE(vt_is(view.data, 100, 29));
+	venom_shell_close(s[0]);
+	venom_shell_close(s[1]);
 }
 
 /* Without VENOM_RESUME, or after an end in order, it is another channel; the old handle knows. */
