@@ -213,6 +213,10 @@ without() {
 		s/\b(venom_)?fence_[a-z]+\(\);// }" "$1"
 }
 
+function_at() { # FILE LINE
+	awk -v at="$2" '/^[a-zV].*\(/ { f = $0; sub(/\(.*/, "", f); sub(/.*[ *]/, "", f) } NR == at { print f; exit }' "$1"
+}
+
 if [ "${1-}" = --labels ]; then
 	shift
 	label='[a-z_]+:[A-Z]'
@@ -230,7 +234,7 @@ if [ "${1-}" = --labels ]; then
 		without "$file" "$line" >"$tree/$file"
 		if cmp -s "$file" "$tree/$file"; then
 			report "not ok" "$name: no barrier at $file:$line"
-		elif bash "$tree/selftests/aarch64/orders.sh" >"$tmp/out" 2>&1 || ! grep -q '^not ok' "$tmp/out"; then
+		elif bash "$tree/selftests/aarch64/orders.sh" "$(function_at "$file" "$line")" >"$tmp/out" 2>&1 || ! grep -q '^not ok' "$tmp/out"; then
 			tail -n 3 "$tmp/out" | sed 's/^/# /'
 			report "not ok" "$name is taken out, and orders.sh does not notice"
 		else
