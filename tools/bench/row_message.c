@@ -301,3 +301,21 @@ static int stream(void)
 
 const struct row row_stream = {
 	.name = "stream-64", .what = "64-byte commands one way, through one lane", .round = stream};
+
+/* The other way: versions that a daemon publishes; st->n is how many the ring has. */
+static int stream_lossless(void)
+{
+	if (stream_limit() || stream_by(&via_venom, ways, SLOTS, "venom's lane"))
+		return 1;
+	for (unsigned int i = 0; i < nways; i++)
+		if (stream_by(&via_lossless, &ways[i], SLOTS, ways[i].name))
+			return 1;
+	if (stream_by(&via_lossless, ways, FEW_SLOTS, "venom, 64 versions"))
+		return 1;
+	goal("venom", "venom's lane", AT_LEAST, 0.8);
+	return 0;
+}
+
+const struct row row_stream_lossless = {.name = "stream-lossless",
+					.what = "64-byte versions to one reader that misses none",
+					.round = stream_lossless};

@@ -51,6 +51,7 @@ int take_lines(struct stage *st);
 extern const struct transport via_mailbox, via_lines, via_eventfd;
 extern const struct transport via_venom, via_venom_block, via_venom_adaptive;
 extern const struct transport via_venom_batch, via_venom_take_batch;
+extern const struct transport via_lossless; /* the daemon publishes, a shell misses none (via_lossless.c) */
 extern const struct transport via_pipe, via_seqpacket, via_mq, via_futex, via_zmq, via_nng, via_boost, via_ck, via_iceoryx;
 extern const struct transport *const peers[]; /* ends with NULL */
 /* Whether it is in this program and runs here; if not, the row says why. */
