@@ -149,10 +149,12 @@
  *				ring_owed:B	  at[i] = reader, release	readers_add:A
  *	venom_inline_publish
  *	  version = v, release	inline_publish:E  version, acquire		set_roles:A
- *						  heeded++, venom_fence_all
+ *						  heeded++, nholders++ for a holder, venom_fence_all
  *						  tell the shell, which only then counts on it
  *    A publisher that found nobody to heed opens a buffer and looks once more (open_next): either it sees the new reader, or
- *    the reader sees that the buffer is being written.
+ *    the reader sees that the buffer is being written.  It does the same where only lossless readers are heeded and all of
+ *    them have read what is in the buffer.  The second look is for holders: a new lossless reader is owed nothing that is
+ *    in a buffer by then.
  */
 #ifndef VENOM_BARRIER_H
 #define VENOM_BARRIER_H

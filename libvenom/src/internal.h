@@ -163,6 +163,7 @@ struct venom_daemon {
 	alignas(VENOM_LINE) struct venom_lane **lanes;	/* by id */
 	uint32_t changes;		/* of lanes[] */
 	uint32_t heeded;		/* how many of readers; and one more where hot_fence is */
+	uint32_t nholders;		/* of these, such as hold versions */
 	struct venom_readers waiters;	/* memfd: shells that have asked to be woken for state */
 	struct venom_readers readers;	/* that the publisher heeds */
 
@@ -184,7 +185,6 @@ struct venom_daemon {
 	/* manager's */
 	alignas(VENOM_LINE) struct manager manager;
 	uint32_t attached;		/* lanes that are there, of living shells; any thread reads */
-	uint32_t nholders;
 };
 #define VENOM_LINE_OF(type, field)	(offsetof(type, field) / VENOM_LINE)
 /* A publish in line, by call: its struct, then one line of the handle's. */

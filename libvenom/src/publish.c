@@ -187,14 +187,24 @@ static __attribute__((noinline)) int open_heeded(struct venom_daemon *d, struct 
 	return -EAGAIN;
 }
 
+/* The next buffer is free as far as we know, without a look at the readers: none holds a version, and all have read its. */
+static inline bool is_free(const struct venom_daemon *d, uint64_t v)
+{
+	return !d->hot_fence && !load_relaxed(&d->nholders) && v <= d->all_read + d->ring.versions;
+}
+
+/* model: hold, lossless */
 static inline int open_next(struct venom_daemon *d, struct venom_version **b)
 {
-	if (load_relaxed(&d->heeded))
+	uint64_t v = d->version + 1;
+
+	if (load_relaxed(&d->heeded) && !is_free(d, v))
 		return open_heeded(d, b);
-	d->opening = d->version + 1;
-	*b = venom_ring_begin(&d->ring, d->opening);
-	compiler_barrier(); /* pairs with venom_membarrier in venom_fence_all: "writing" before heeded */
-	return load_relaxed(&d->heeded) ? open_heeded(d, b) : 0; /* one may have come just now, and hold that buffer */
+	d->opening = v;
+	*b = venom_ring_begin(&d->ring, v);
+	compiler_barrier(); /* pairs with venom_membarrier in venom_fence_all: "writing" before nholders */
+	/* One may have come just now, and hold that buffer; a lossless one is owed nothing that is there by now. */
+	return load_relaxed(&d->nholders) ? open_heeded(d, b) : 0;
 }
 
 /* ---- committing ----------------------------------------------------------------- */

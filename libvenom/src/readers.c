@@ -37,7 +37,7 @@ static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t rol
 
 	if (roles == was)
 		return;
-	d->nholders += !!(roles & VENOM_ROLE_HOLDER) - !!(was & VENOM_ROLE_HOLDER);
+	store_relaxed(&d->nholders, d->nholders + !!(roles & VENOM_ROLE_HOLDER) - !!(was & VENOM_ROLE_HOLDER));
 	if (lossless)
 		store_relaxed(&rd->floor, VENOM_NOT_YET);
 	store_relaxed(&rd->roles, roles);

@@ -4,12 +4,13 @@
  * writer writes there again; the writer finds a buffer, as long as there are two more than holders; and a reader that
  * reads version after version misses none because of the numbers that are passed over.
  *
- * models: venom_ring_hold venom_ring_release venom_ring_held venom_ring_next venom_ring_open open_heeded read_next
+ * models: venom_ring_hold venom_ring_release venom_ring_held venom_ring_next venom_ring_open open_heeded open_next read_next
  * models: venom_readers_add set_roles
  *
  * HOLDER is one holder, heeded from the start; it holds any version that is there, and dies at any step.  JOINS is one that
- * becomes a holder while the writer is at work: that looks at `heeded` again when "writing" is there.  READER is a reader that holds nothing: which buffers the writer finds held
- * is then left open, so that it stands for any number of holders.
+ * becomes a holder while the writer is at work: that looks at `nholders` (here HEEDED: there are no lossless readers) again
+ * when "writing" is there.  READER is a reader that holds nothing: which buffers the writer finds held is then left open, so
+ * that it stands for any number of holders.
  *
  * check: -DHOLDER -DHOLDS=2 -DNUMBERS=7
  * check: -DHOLDER -DJOINS -DHOLDS=1 -DNUMBERS=7

@@ -4,7 +4,7 @@
  * then on, and has copied each before its buffer is written again; and the publisher is not asleep for ever once that
  * reader has moved, or died.
  *
- * models: venom_cursor_move venom_cursor_set venom_ring_owed arm_publish open_heeded venom_readers_add set_roles
+ * models: venom_cursor_move venom_cursor_set venom_ring_owed arm_publish open_heeded open_next venom_readers_add set_roles
  *
  * One reader, which joins at any time, and reads on until it has all, or dies.  What the manager does for it is done by its
  * own process here: it waits for that anyway.  A version is one word here; that one is seen whole or not at all is ring's.
