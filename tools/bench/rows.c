@@ -7,7 +7,7 @@ extern const struct row row_request_64, row_request_32, row_request_48, row_chur
 	row_publish_8m, row_publish_64m, row_hand_64k, row_hand_1m, row_hand_8m, row_beside_64k, row_beside_1m,
 	row_beside_8m, row_adaptive, row_silent, row_wake, row_wake_nohalt, row_request_sleep_nohalt,
 	row_request_sleep_one, row_constructs, row_constructs_nohalt, row_constructs_one, row_constructs_one_nohalt,
-	row_constructs_calls, row_video, row_steady, row_life, row_stream_lossless;
+	row_constructs_calls, row_video, row_steady, row_life, row_stream_lossless, row_publish_64k_held;
 
 const struct row *const rows[] = {
 	&row_request_64,
@@ -41,6 +41,7 @@ const struct row *const rows[] = {
 	&row_read_8m,
 	&row_read_64m,
 	&row_publish_64k,
+	&row_publish_64k_held,
 	&row_publish_1m,
 	&row_publish_8m,
 	&row_publish_64m,
