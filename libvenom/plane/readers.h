@@ -46,6 +46,8 @@ struct venom_reader {
 	uint32_t roles;		/* VENOM_ROLE_* that are heeded */
 	uint64_t floor;		/* lossless: it may miss versions up to this one; VENOM_NOT_YET: all */
 	/* the writer's */
+	uint64_t held;		/* the version that it was last found to hold... */
+	const struct venom_version *holds;	/* ...and its buffer: finding it takes a division */
 	uint64_t stuck;		/* cursor + floor when it was first found in the way: both only rise... */
 	int64_t  since;		/* ...and when that was */
 	uint64_t cut;		/* it no longer counts before it has come to this version */
@@ -107,7 +109,11 @@ static inline bool venom_ring_held(const struct venom_ring *r, const struct veno
 		if (!rd || !(load_relaxed(&rd->roles) & VENOM_ROLE_HOLDER))
 			continue;
 		held = load_acquire(&rd->cmd->held); /* ring_held:A pairs with ring_release:A and ring_hold:B */
-		if (held && venom_ring_at(r, held) == b)
+		if (held != rd->held) {
+			rd->held = held;
+			rd->holds = held ? venom_ring_at(r, held) : NULL;
+		}
+		if (rd->holds == b)
 			return true;
 	}
 	return false;
