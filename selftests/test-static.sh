@@ -54,8 +54,8 @@ done >"$tmp/log"
 [ ! -s "$tmp/log" ]
 explained $? "each file names its licence"
 grep -rlE 'memory_order_|__atomic_|__sync_' libvenom | sort -u >"$tmp/log"
-[ "$(wc -l <"$tmp/log")" = 1 ]
-explained $? "memory orders stand in one file"
+echo libvenom/include/venom_{arch,inline}.h libvenom/plane/barrier.h | tr ' ' '\n' | diff - "$tmp/log" >>"$tmp/log"
+explained $? "memory orders stand in one file, and in the two that users include"
 
 # ---- manual pages ----
 for page in libvenom/man/*.scd; do
