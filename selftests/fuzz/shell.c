@@ -42,9 +42,9 @@ static struct venom_state *state;
 static struct venom_status *status;
 static struct venom_responses *responses;
 
-enum { ATTACHED, REFUSED, VERSIONS, SPOILED, LAPPED, ANSWERS, GONE, CANT_BE };
+enum { ATTACHED, REFUSED, VERSIONS, SPOILED, LAPPED, ANSWERS, GONE, CANT_BE, HELD };
 const char *const fuzz_goals[] = {"attached", "refused", "versions", "spoiled", "lapped",
-				  "answers",  "gone",	 "can't be", NULL};
+				  "answers",  "gone",	 "can't be", "held",	NULL};
 
 static int listener, conn = -1;
 static struct venom_shell *s;
@@ -216,6 +216,10 @@ static bool turn(void)
 	size = proto_recv_any(conn, &msg, fd, &n);
 	while (n > 0)
 		close(fd[--n]);
+	if (size > 0 && msg.head.type == PROTO_ROLES && s) {
+		responses->granted = fuzz_byte() % 4 ? s->cmd->wants : (uint32_t)fuzz_word();
+		return true;
+	}
 	if (size > 0) {
 		reply(msg.head.type == PROTO_HELLO ? PROTO_WELCOME : PROTO_READY);
 		return true;
@@ -312,6 +316,60 @@ static void note(long rc, int good)
 		fuzz_met[good]++;
 }
 
+static void see(const void *data, size_t len)
+{
+	FUZZ_CHECK(len <= shape->data_size);
+	for (size_t i = 0; i < len; i++)
+		(void)((const volatile char *)data)[i];
+}
+
+/* In place, and what a shell asks of the publisher. */
+static void special(void)
+{
+	static struct venom_inline_reader in_line;
+	static const struct venom_shell *of;
+	struct venom_view view = {0};
+	bool holding = s->holding;
+	int rc;
+
+	switch (fuzz_byte() % 8) {
+	case 0:
+	case 1:
+		rc = FUZZ_CALL(venom_shell_hold(s, fuzz_byte() % 4 ? 0 : version, &view));
+		FUZZ_CHECK(rc <= 0 && (rc == -EBUSY) == holding);
+		FUZZ_ERRNO(rc, -EBUSY, -EUSERS, -EPERM, -ESTALE, -EAGAIN, -ENODATA, -EPIPE, -ETIMEDOUT, -EOWNERDEAD, -EPROTO);
+		if (!rc)
+			see(view.data, view.len);
+		note(rc, HELD);
+		break;
+	case 2:
+	case 3:
+		rc = FUZZ_CALL(venom_shell_release(s));
+		FUZZ_CHECK(rc == (holding ? 0 : -EINVAL));
+		break;
+	case 4:
+		rc = FUZZ_CALL(venom_shell_lossless(s, fuzz_byte() & 1));
+		FUZZ_CHECK(rc <= 0);
+		FUZZ_ERRNO(rc, -EPERM, -EUSERS, -EPIPE, -ETIMEDOUT);
+		break;
+	case 5:
+	case 6:
+		if (of != s)
+			venom_inline_reader_init(&in_line);
+		of = s;
+		rc = FUZZ_CALL(venom_inline_look(s, &in_line));
+		FUZZ_CHECK(rc <= 0);
+		FUZZ_ERRNO(rc, -ENODATA, -EAGAIN, -EOWNERDEAD, -EPROTO);
+		if (rc)
+			break;
+		see(in_line.data, in_line.len);
+		FUZZ_CALL(venom_inline_whole(&in_line));
+		break;
+	default:
+		FUZZ_CALL(venom_shell_version(s));
+	}
+}
+
 static void read_state(void)
 {
 	size_t size = some_size(shape->data_size);
@@ -342,15 +400,13 @@ static void read_state(void)
 		FUZZ_ERRNO(rc, -ENODATA, -EAGAIN, -EOWNERDEAD, -EPROTO);
 		if (rc)
 			break;
-		FUZZ_CHECK(view.len <= shape->data_size);
-		for (size_t i = 0; i < view.len; i++)
-			(void)((const volatile char *)view.data)[i];
+		see(view.data, view.len);
 		rc = FUZZ_CALL(venom_shell_read_retry(s, &view));
 		FUZZ_CHECK(rc == 0 || rc == -EAGAIN);
 		fuzz_met[SPOILED] += rc == -EAGAIN;
 		break;
 	default:
-		FUZZ_CALL(venom_shell_version(s));
+		special();
 	}
 	fuzz_lucky(2 * version + 2);
 }

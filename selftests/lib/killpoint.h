@@ -48,6 +48,11 @@ void vt_store_copy(const struct vt_point *p, void *dst, const void *src, size_t 
 #undef store_relaxed
 #undef store_release
 #undef copy_small_to_shared
+#undef copy_to_shared
+#undef VENOM_INLINE_LOAD
+#undef VENOM_INLINE_STORE
+#undef VENOM_INLINE_COPY_FROM
+#undef VENOM_INLINE_COPY_TO
 #define store_relaxed(p, v)  VT_STORE(p, __ATOMIC_RELAXED, v)
 #define store_release(p, v)  VT_STORE(p, __ATOMIC_RELEASE, v)
 #define copy_small_to_shared VT_COPY
