@@ -53,22 +53,22 @@ FIXTURE_TEARDOWN(in_line)
 static char buf[SIZE];
 
 /* Version v by one of the three ways, each some times in a row, in a length of its own. */
-#define publish(self, v, len)                                                                 \
-	do {                                                                                  \
-		vt_fill(buf, len, v);                                                         \
+#define publish(self, v, len)                                                                     \
+	do {                                                                                      \
+		vt_fill(buf, len, v);                                                             \
 		switch ((v) / 4 % 3) {                                                            \
-		case 0:                                                                       \
-			ASSERT_EQ(0, venom_daemon_publish((self)->d, buf, len));              \
-			break;                                                                \
-		case 1:                                                                       \
-			ASSERT_EQ(0, venom_inline_publish((self)->d, &(self)->p, buf, len));  \
-			break;                                                                \
-		case 2:                                                                       \
-			vt_fill(venom_daemon_write_begin((self)->d, NULL), len, v);           \
+		case 0:                                                                           \
+			ASSERT_EQ(0, venom_daemon_publish((self)->d, buf, len));                  \
+			break;                                                                    \
+		case 1:                                                                           \
+			ASSERT_EQ(0, venom_inline_publish((self)->d, &(self)->p, buf, len));      \
+			break;                                                                    \
+		case 2:                                                                           \
+			vt_fill(venom_daemon_write_begin((self)->d, NULL), len, v);               \
 			ASSERT_EQ(-EBUSY, venom_inline_publish((self)->d, &(self)->p, buf, len)); \
-			ASSERT_EQ(0, venom_daemon_write_commit((self)->d, len));              \
-		}                                                                             \
-		ASSERT_EQ((uint64_t)(v), venom_daemon_version((self)->d));                    \
+			ASSERT_EQ(0, venom_daemon_write_commit((self)->d, len));                  \
+		}                                                                                 \
+		ASSERT_EQ((uint64_t)(v), venom_daemon_version((self)->d));                        \
 	} while (0)
 
 static size_t len_of(uint32_t v)

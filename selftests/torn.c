@@ -102,7 +102,7 @@ static int writer(struct vt_peer *self, void *arg)
 		if (v / 8 % 3) {
 			vt_fill(buf, len_of(a, v), (uint32_t)v);
 			VT_CHECK(!(v / 8 % 2 ? venom_daemon_publish(d, buf, len_of(a, v))
-					 : venom_inline_publish(d, &p, buf, len_of(a, v))));
+					     : venom_inline_publish(d, &p, buf, len_of(a, v))));
 		} else {
 			in_place = venom_daemon_write_begin(d, &capacity);
 			VT_CHECK(in_place && capacity == a->size);
@@ -137,7 +137,8 @@ static void is_whole(const struct arena *a, const void *data, ssize_t len, uint6
 }
 
 /* The latest in place, in line. */
-static uint64_t look(struct arena *a, struct venom_shell *s, struct tally *t, struct venom_inline_reader *r, uint64_t least)
+static uint64_t look(struct arena *a, struct venom_shell *s, struct tally *t, struct venom_inline_reader *r,
+		     uint64_t least)
 {
 	int err = venom_inline_look(s, r);
 	uint64_t v;
@@ -245,7 +246,8 @@ static void in_order(struct arena *a, struct venom_shell *s, char *buf)
 /* The latest version, in all ways by turns; each for some time, so that it finds the same version again. */
 static int by_turns(struct vt_peer *self, void *arg)
 {
-	static const char *const way[] = {"read", "read_begin, read_retry", "wait, read", "look in line", "read in line"};
+	static const char *const way[] = {"read", "read_begin, read_retry", "wait, read", "look in line",
+					  "read in line"};
 	struct arena *a = ((struct vt_role *)arg)->arena;
 	int how = 0, i = ((struct vt_role *)arg)->who;
 	struct tally *t = &a->tally[i];

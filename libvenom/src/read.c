@@ -17,7 +17,8 @@ static const uint64_t nowhere;
 
 VENOM_API void venom_inline_reader_init(struct venom_inline_reader *r)
 {
-	*r = (struct venom_inline_reader){.next = &nowhere, .next_was = 1, .data = &nowhere, .seq = &nowhere, .seq_was = 1};
+	*r = (struct venom_inline_reader){
+		.next = &nowhere, .next_was = 1, .data = &nowhere, .seq = &nowhere, .seq_was = 1};
 }
 
 int venom_len_check(struct venom_shell *s, uint64_t len, size_t size)

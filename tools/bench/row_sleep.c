@@ -19,7 +19,9 @@
 
 static int event[2]; /* each side sleeps on its own; nobody writes to the quiet ones */
 static int quiet[2];
+static int pipes[2][2];
 static int mine, others; /* this side's and the other's */
+static int from, to;     /* the same, pipes */
 static int epoll;
 
 /* How often each side has been woken, in a line of its own: a wait that ends without a wake is seen. */
@@ -37,6 +39,8 @@ static int make(struct stage *st)
 		quiet[i] = eventfd(0, EFD_CLOEXEC);
 		if (event[i] < 0 || quiet[i] < 0)
 			return bad("eventfd: %s", strerror(errno));
+		if (pipe(pipes[i]))
+			return bad("pipe: %s", strerror(errno));
 	}
 	return 0;
 }
@@ -91,6 +95,19 @@ static bool wait_read(void)
 	return read(mine, &n, sizeof(n)) == sizeof(n);
 }
 
+/* A pipe tells of the other side's death, too, if only that has the end to write to: by an end of file. */
+static bool wake_pipe(void)
+{
+	return write(to, "", 1) == 1;
+}
+
+static bool wait_pipe(void)
+{
+	char byte;
+
+	return read(from, &byte, 1) == 1;
+}
+
 static bool wait_poll(void)
 {
 	struct pollfd p = {.fd = mine, .events = POLLIN};
@@ -139,6 +156,7 @@ static const struct construct {
 	bool (*wait)(void);
 } constructs[] = {
 	{"eventfd, read", NULL, wake_event, wait_read},
+	{"pipe, read", NULL, wake_pipe, wait_pipe},
 	{"ppoll of one, read", NULL, wake_event, wait_poll},
 	{"ppoll of two, read", NULL, wake_event, wait_poll_two},
 	{"epoll, level, read", epoll_level, wake_event, wait_epoll_read},
@@ -153,6 +171,8 @@ static int begin(struct stage *st, int side)
 
 	mine = event[side];
 	others = event[!side];
+	from = pipes[side][0];
+	to = pipes[!side][1];
 	in = &c[side];
 	out = &c[!side];
 	seen = 0;
