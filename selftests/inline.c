@@ -126,6 +126,25 @@ TEST_F(in_line, as_the_calls)
 	}
 }
 
+/* A look after any number of reads, and reads after any number of looks. */
+TEST_F(in_line, reads_and_looks)
+{
+	for (uint32_t v = 1; v < 100; v++) {
+		size_t len = 8 + v % 40;
+
+		publish(self, v, len);
+		for (uint32_t n = 0; n < v % 4; n++)
+			ASSERT_EQ((ssize_t)len, venom_inline_read(self->s, &self->r, buf, SIZE));
+		for (uint32_t n = 0; n < v % 3; n++) {
+			ASSERT_EQ(0, venom_inline_look(self->s, &self->r));
+			ASSERT_EQ(v, self->r.version);
+			ASSERT_EQ(len, self->r.len);
+			ASSERT_TRUE(vt_is(self->r.data, len, v));
+			ASSERT_EQ(1, venom_inline_whole(&self->r));
+		}
+	}
+}
+
 /* While the next version is being written, and after a write that did not come to an end. */
 TEST_F(in_line, beside_an_open_write)
 {

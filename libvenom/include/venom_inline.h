@@ -15,7 +15,8 @@
  *
  * Up to VENOM_COPY_INLINE bytes are copied in line.  With a `size` or `len` that the compiler knows the copy is some
  * instructions.  The structs are the caller's, one for each handle, used by the thread that reads or publishes; they hold
- * pointers into the handle's areas, so they end with the handle.
+ * pointers into the handle's areas, so they end with the handle.  What is in them belongs to the library's ABI, and is for
+ * these functions but where said.
  *
  * How it works: the writer fills the buffer after the latest version's first, and says so in the first word of that
  * buffer before it touches any other.  So as long as that word is what it was, no version is newer, and the buffer of the
@@ -44,12 +45,12 @@ extern "C" {
 
 struct venom_inline_reader {
 	const uint64_t *next;	/* the first word of the buffer that the next version goes to... */
-	uint64_t next_was;	/* ...what it said when the version below was the latest... */
-	const void *data;	/* ...and that version, in place */
-	uint64_t len;
-	uint64_t version;
-	const uint64_t *seq;	/* its own first word... */
-	uint64_t seq_was;	/* ...as long as it is whole */
+	uint64_t next_was;	/* ...and what it says as long as the version below is the latest */
+	const void *data;	/* that version in place, after a look... */
+	uint64_t len;		/* ...and its length */
+	uint64_t version;	/* its number, after a read or a look */
+	const uint64_t *seq;	/* the first word of its own buffer... */
+	uint64_t seq_was;	/* ...and what it says as long as it is whole */
 	uint64_t reads;		/* that are not in venom_shell_stats() yet: 255 at most */
 };
 
@@ -93,15 +94,17 @@ static inline int venom_inline_look(struct venom_shell *s, struct venom_inline_r
 {
 	if (venom_rarely(VENOM_INLINE_LOAD(r->next, __ATOMIC_RELAXED) != r->next_was || r->reads >= 255))
 		return venom_inline_look_slow(s, r);
-	r->reads++;
 	return 0;
 }
 
-/* Wait-free. */
-static inline int venom_inline_whole(const struct venom_inline_reader *r)
+/* Once after each look: 1, or 0 if the writer has come to that buffer meanwhile.  Wait-free. */
+static inline int venom_inline_whole(struct venom_inline_reader *r)
 {
 	venom_fence_acquire(); /* inline_whole:A pairs with ring_begin:A and ring_open:A */
-	return VENOM_INLINE_LOAD(r->seq, __ATOMIC_RELAXED) == r->seq_was;
+	if (venom_rarely(VENOM_INLINE_LOAD(r->seq, __ATOMIC_RELAXED) != r->seq_was))
+		return 0;
+	r->reads++;
+	return 1;
 }
 
 /* ---- publishing ---------------------------------------------------------- */

@@ -79,6 +79,14 @@ static int spoiled(struct venom_shell *s, struct effort *e)
 	return ++e->spoiled < s->max_tries ? 0 : gave_up(s);
 }
 
+static void point_at(struct venom_shell *s, struct venom_inline_reader *r, const struct venom_claim *c)
+{
+	r->data = venom_ring_payload(&s->ring, c->buf);
+	r->len = c->len;
+	r->seq = (const uint64_t *)&c->buf->seq;
+	r->seq_was = c->seq;
+}
+
 /*
  * The claimed version is whole: for reads in line note where it is, and what tells that it is no longer the latest.  The
  * first word of the next one's buffer is an older number's until the writer opens it, then "writing".  (A number that was
@@ -93,8 +101,7 @@ static void settle(struct venom_shell *s, struct venom_inline_reader *r, const s
 
 	if (next == c->buf ? was != c->seq : VENOM_SEQ_NUMBER(was) > v && was != VENOM_SEQ_WRITING(v + 1))
 		return;
-	r->data = venom_ring_payload(&s->ring, c->buf);
-	r->len = c->len;
+	point_at(s, r, c);
 	r->next_was = was;
 	r->next = (const uint64_t *)&next->seq;
 }
@@ -249,12 +256,8 @@ VENOM_API int venom_inline_look_slow(struct venom_shell *s, struct venom_inline_
 	rc = begin(s, &c, &view);
 	if (rc)
 		return rc;
-	r->data = view.data;
-	r->len = view.len;
-	r->seq = (const uint64_t *)&c.buf->seq;
-	r->seq_was = c.seq;
+	point_at(s, r, &c);
 	have_read(s, r, &c);
-	r->reads = 1;
 	return 0;
 }
 

@@ -106,7 +106,7 @@ objects=()
 for file in "${files[@]}"; do [ "$file" = whole ] || objects+=("$b/libvenom/src/$file.o"); done
 [ ${#objects[@]} = 0 ] || make --no-print-directory -s B=$b CC=$cross-gcc CFLAGS=-O0 "${objects[@]}" >&2 || exit 1
 if [ ${#objects[@]} != ${#files[@]} ]; then # what the library itself does not use
-	printf '#include <venom_inline.h>\nint whole(const struct venom_inline_reader *r);\nint whole(const struct venom_inline_reader *r)\n{\n\treturn venom_inline_whole(r);\n}\n' |
+	printf '#include <venom_inline.h>\nint whole(struct venom_inline_reader *r);\nint whole(struct venom_inline_reader *r)\n{\n\treturn venom_inline_whole(r);\n}\n' |
 		$cross-gcc -O0 -Ilibvenom/include -c -x c -o $b/libvenom/src/whole.o - || exit 1
 fi
 for file in "${files[@]}"; do code "$file" >"$b/$file.code"; done
