@@ -67,7 +67,7 @@ static bool place_is_free(struct run *r)
 	if (rc)
 		return false;
 	/* Its right to hold a version is free as well. */
-	if (r->a->cfg.max_holders)
+	if (r->a->cfg.max_holders != VENOM_HOLDERS_NONE)
 		rc = venom_shell_hold(s, 0, &view);
 	if (rc == -EUSERS)
 		ksft_print_msg("the dead shell still has its right to hold\n");
@@ -313,7 +313,7 @@ static void set_up(struct run *r, enum part part, int64_t spin, uint32_t version
 	a->cfg.cmd_size = a->cfg.resp_size = CAST_CMD;
 	a->cfg.max_clients = part == SHELL ? SHELLS : WITNESSES;
 	a->cfg.spin_ns = spin;
-	a->cfg.max_holders = holders;
+	a->cfg.max_holders = holders ? holders : VENOM_HOLDERS_NONE;
 	/* The daemon serves by the same thread.  Shells that live are never cut off where they are to miss nothing. */
 	a->cfg.full_ns = VT_MS;
 	a->cfg.limit_ns = part == SHELL ? 600 * VT_S : 2 * VT_MS;

@@ -335,9 +335,8 @@ TEST_F(stopped, arms_at_once)
 	EXPECT_EQ(1, poll(&p, 1, VT_PATIENCE_S * 1000));
 	EXPECT_EQ(0, vt_result(&self->dm));
 	EXPECT_TRUE(VT_UNTIL(venom_shell_arm(self->s, VENOM_WAIT_STATE, 0) == 1));
-	/* And from now on, as ever. */
-	ASSERT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_STATE, 1));
-	EXPECT_EQ(0, poll(&p, 1, 20));
+	/* And as ever, once the manager's answer to the first arm is there, which also makes the descriptor readable. */
+	ASSERT_TRUE(VT_UNTIL(venom_shell_arm(self->s, VENOM_WAIT_STATE, 1) == 0 && poll(&p, 1, 20) == 0));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 2, 20));
 	EXPECT_EQ(1, poll(&p, 1, VT_PATIENCE_S * 1000));
 }

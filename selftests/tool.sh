@@ -611,7 +611,7 @@ else
 		fi
 		v bench --only publish-64 --rounds 2 --slice 0.005
 		ok "bench: a table" eval 'is 0 && says "^publish-64: " && says "^  limit a bare seqlock +[0-9.]+ ns" &&
-			says "^  venom venom +[0-9.]+ ns" && says "^  (met|MISSED) +venom p50 / venom.s words by hand p50: [0-9.]+ "'
+			says "^  venom venom +[0-9.]+ ns" && says "^  (met|MISSED) +venom, in line p50 / venom.s words by hand p50: [0-9.]+ "'
 	fi
 	ok "bench leaves no channel" eval '! "$venom" ls | grep -q bench'
 	if [ -z "${VENOM_IN_GUEST-}" ]; then

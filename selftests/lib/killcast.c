@@ -404,9 +404,13 @@ static int hold(struct arena *a, struct venom_shell *s, uint64_t turn)
 	uint32_t n, again;
 	int rc;
 
-	if (!a->cfg.max_holders)
+	if (a->cfg.max_holders == VENOM_HOLDERS_NONE && turn % 8)
 		return 0;
 	rc = venom_shell_hold(s, 0, &view);
+	if (a->cfg.max_holders == VENOM_HOLDERS_NONE) {
+		VT_CHECK(rc == -EUSERS || rc == -EPIPE);
+		return rc == -EPIPE ? rc : 0;
+	}
 	VT_CHECK(rc == 0 || rc == -EAGAIN || rc == -ENODATA || rc == -EPIPE);
 	if (rc)
 		return rc == -EPIPE ? rc : 0;
