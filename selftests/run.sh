@@ -53,10 +53,12 @@ side_by_side() {
 	shift
 	for name in "${programs[@]}"; do
 		[ "$name" != killpoints ] || [ "$label" = asan ] || continue # long, and the same points as there
+		[ "$name" != soak ] || continue
 		while [ "$(jobs -rp | wc -l)" -ge "$cpus" ]; do wait -n; done
 		run "$label/$name" "$@" "build/$label/selftests/$name" &
 	done
 	wait
+	run "$label/soak" "$@" "build/$label/selftests/soak" # it counts what all processes have
 }
 
 # sanitized LABEL SAN [WRAPPER...]: build the test programs with these sanitizers, and run them.

@@ -67,7 +67,7 @@ static __inline__ __u64 venom_features_missing(__u64 theirs)
 
 #define VENOM_LINE		64U	/* what two writers must not share */
 
-/* A CPU's number in a word that is 0 as long as nothing is known.  Who waits for a thread on its own CPU does not spin. */
+/* A CPU's number in a word that is 0 while nothing is known: a wait for a thread on one's own CPU does not spin. */
 #define VENOM_CPU_WORD(cpu)	((__u32)(cpu) + 1)
 
 /* venom_area_head.kind */
@@ -296,8 +296,8 @@ VENOM_ASSERT(sizeof(struct venom_version) == 16);
  * is cmd_slots rounded up to a power of two, with seq p + 1.  The daemon polls the seq of
  * the slot it expects next; no index is shared on that way.
  *
- * responses[i]: a request's tag is the seq of its command.  The command names the answer slot that the shell has chosen,
- * so that no two open requests share one: answers come in any order and never block or overwrite each
+ * responses[i]: a request's tag is the seq of its command.  The command names the answer slot that the shell has
+ * chosen, so that no two open requests share one: answers come in any order and never block or overwrite each
  * other.  The answer has the tag as its seq.  The daemon writes into a slot only for the newest tag that it has seen
  * for it.
  */
