@@ -163,8 +163,8 @@ static bool play(struct run *r, unsigned int point, unsigned int when, uint32_t 
 			return false;
 	}
 	if (r->part == TAKEOVER) {
-		/* The one before it died between a commit's two stores, in the midst of its work. */
-		set_fate(vt_point_of("p->latest"), VT_BEFORE, CAST_TURNS / 2);
+		/* The one before it died between a commit's two stores, in the midst of its work: each second one is small. */
+		set_fate(vt_point_of("p->latest"), VT_BEFORE, CAST_TURNS / 4);
 		start_daemon(r, &r->daemon, cast_daemon_victim);
 		if (vt_wait(&r->daemon) != -SIGKILL)
 			return false;

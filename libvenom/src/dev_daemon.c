@@ -83,7 +83,8 @@ unmap:
 	return NULL;
 }
 
-static void lane_add(struct venom_daemon *d, uint32_t id)
+/* With its roles, unless they are served later. */
+static void lane_add(struct venom_daemon *d, uint32_t id, bool roles)
 {
 	struct dev_daemon *dd = d->own;
 	struct venom_ioc_peer p;
@@ -99,25 +100,19 @@ static void lane_add(struct venom_daemon *d, uint32_t id)
 		return;
 	}
 	venom_reader_init(&l->reader, l->cmd);
+	/* A publisher that waits for shells to come heeds this one when it sees it. */
+	if (roles)
+		venom_readers_take(d, l);
 	venom_manager_add(d, l);
+	/* And the shell, whose connect waits for this, is heard from now on. */
+	if (roles)
+		venom_readers_answer(l);
 	/*
 	 * A shell may have sent before its lane was here.  If the server slept then it was signalled, found nothing and
 	 * sleeps again; nobody would signal it for that command any more.
 	 */
 	if (venom_slot_ready(&l->in, l->pos, l->pos + 1))
 		ring(d->server.bell);
-}
-
-/* The lanes of a dead daemon's shells. */
-static void take_over_lanes(struct venom_daemon *d)
-{
-	for (uint32_t id = 0; id < d->geo.max_clients; id++)
-		if (load_acquire(&d->status->shell[id].life) != VENOM_SHELL_NONE) /* pairs with the kernel's release */
-			lane_add(d, id);
-	/* The shells that it has let hold a version may hold one now: before any that has only asked. */
-	for (uint32_t id = 0; id < d->geo.max_clients; id++)
-		if (d->lanes[id] && load_relaxed(&d->lanes[id]->rsp->granted) & VENOM_ROLE_HOLDER)
-			venom_readers_serve(d, d->lanes[id]);
 }
 
 /* The ids whose word has changed; an id is not another's before we have freed it. */
@@ -127,15 +122,27 @@ static void sync_lanes(struct venom_daemon *d)
 		uint32_t life = load_acquire(&d->status->shell[id].life); /* pairs with the kernel's release */
 
 		if (!d->lanes[id] && life != VENOM_SHELL_NONE)
-			lane_add(d, id);
+			lane_add(d, id, true);
 		if (!d->lanes[id] || d->lanes[id]->gone)
 			continue;
-		/* After lane_add: the answer tells a shell that connects that the server knows its lane, too. */
 		if (life & VENOM_SHELL_ALIVE)
 			venom_readers_serve(d, d->lanes[id]);
 		else
 			venom_manager_gone(d, d->lanes[id]);
 	}
+}
+
+/* The lanes of a dead daemon's shells. */
+static void take_over_lanes(struct venom_daemon *d)
+{
+	for (uint32_t id = 0; id < d->geo.max_clients; id++)
+		if (load_acquire(&d->status->shell[id].life) != VENOM_SHELL_NONE) /* pairs with the kernel's release */
+			lane_add(d, id, false);
+	/* The shells that it has let hold a version may hold one now: before any that has only asked. */
+	for (uint32_t id = 0; id < d->geo.max_clients; id++)
+		if (d->lanes[id] && load_relaxed(&d->lanes[id]->rsp->granted) & VENOM_ROLE_HOLDER)
+			venom_readers_serve(d, d->lanes[id]);
+	sync_lanes(d);
 }
 
 static void manage_begin(struct venom_daemon *d)

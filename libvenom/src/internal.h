@@ -230,7 +230,9 @@ static inline void walk_end(struct venom_daemon *d)
 
 /* readers.c; the manager's */
 void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd);
-/* Its shell may have asked for roles. */
+/* Its shell may have asked for roles: have the publisher heed it; tell the shell; both. */
+void venom_readers_take(struct venom_daemon *d, struct venom_lane *l);
+void venom_readers_answer(struct venom_lane *l);
 void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l);
 void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l);
 /* The publisher may look at it as long as it walks. */

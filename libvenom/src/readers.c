@@ -57,7 +57,7 @@ static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t rol
 		ring(d->publisher.bell);
 }
 
-void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l)
+void venom_readers_take(struct venom_daemon *d, struct venom_lane *l)
 {
 	uint32_t wants = load_acquire(&l->cmd->wants); /* pairs with the release in venom_roles_ask */
 	uint32_t roles = wants & VENOM_ROLES;
@@ -70,7 +70,20 @@ void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l)
 	if (!(l->reader.roles & VENOM_ROLE_HOLDER) && d->nholders >= d->geo.max_holders)
 		roles &= ~VENOM_ROLE_HOLDER;
 	set_roles(d, l, roles);
-	store_release(&l->rsp->granted, VENOM_ROLES_ASK(roles, VENOM_ROLES_NUMBER(wants))); /* pairs with venom_roles_wait */
+}
+
+void venom_readers_answer(struct venom_lane *l)
+{
+	uint32_t granted = VENOM_ROLES_ASK(l->reader.roles, VENOM_ROLES_NUMBER(l->roles_seen));
+
+	if (l->rsp->granted != granted)
+		store_release(&l->rsp->granted, granted); /* pairs with venom_roles_wait */
+}
+
+void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l)
+{
+	venom_readers_take(d, l);
+	venom_readers_answer(l);
 }
 
 void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l)

@@ -73,7 +73,9 @@ list='
 10 roles       venom_cursor_move          ^ strel
 10 publish     arm_publish                venom_arm() venom_membarrier_daemons()
 11 readers     set_roles                  venom_readers_add() * venom_fence_all() * ldacq
-11 readers     venom_readers_serve        ^ ldacq * set_roles() * strel
+11 readers     venom_readers_take         ^ ldacq * set_roles()
+11 readers     venom_readers_answer       strel
+11 dev_daemon  lane_add                   venom_readers_take() venom_manager_add() * venom_readers_answer()
 11 roles       venom_roles_wait           ldacq
 11 publish     commit                     venom_ring_commit() strel
 - shell        resumed                    ^ venom_lane_taken()
