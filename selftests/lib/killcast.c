@@ -125,8 +125,11 @@ static int play_daemon(struct arena *a, bool victim)
 	vt_step(step, "create", 0);
 	VT_CHECK(!venom_daemon_create(&w.d, a->name, &a->cfg));
 	vt_store(&a->up, vt_load(&a->daemons));
-	if (!venom_daemon_version(w.d)) /* ids and generations start anew */
+	if (!venom_daemon_version(w.d)) {
+		/* Nobody held the dead one's channel: ids and generations start anew, and what its lanes held is gone. */
 		memset(a->order, 0, sizeof(a->order));
+		a->ended |= vt_load(&a->daemons) > 1;
+	}
 	if (a->guard)
 		vt_guard(w.d->state_map.p, w.d->state_map.size);
 	for (w.turn = 1; victim ? w.turn < CAST_TURNS : !vt_load(&a->quit); w.turn++) {
