@@ -357,7 +357,7 @@ static void wake_state(struct venom_daemon *d)
 	fence_full(); /* pairs with smp_mb in venom_sleep, kmod/wake.c: version before the count of sleepers */
 	if (!load_relaxed(&d->status->state_sleepers))
 		return;
-	count_up(&d->state->state_wakes, 1);
+	venom_note_state_wake(d);
 	wake(d, VENOM_WAKE_STATE, 0);
 }
 

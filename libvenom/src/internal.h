@@ -228,6 +228,9 @@ static inline void walk_end(struct venom_daemon *d)
 	store_release(&d->walks, d->walks + 1);	/* pairs with the acquire in is_over */
 }
 
+/* publish.c; its thread makes a call to wake sleepers: a shell that waits on this CPU need not spin. */
+void venom_note_state_wake(struct venom_daemon *d);
+
 /* readers.c; the manager's */
 void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd);
 /* Its shell may have asked for roles: have the publisher heed it; tell the shell; both. */

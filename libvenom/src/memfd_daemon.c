@@ -269,7 +269,7 @@ static void wake_state(struct venom_daemon *d)
 		struct venom_lane *l = rd ? container_of(rd, struct venom_lane, reader) : NULL;
 
 		if (l && venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_STATE, &l->signalled_state)) {
-			count_up(&d->state->state_wakes, 1);
+			venom_note_state_wake(d);
 			ring(l->bell);
 		}
 	}

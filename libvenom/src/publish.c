@@ -312,12 +312,17 @@ VENOM_API __attribute__((noinline)) int venom_inline_publish_slow(struct venom_d
 	return rc;
 }
 
-VENOM_API __attribute__((noinline)) int venom_inline_wake(struct venom_daemon *d)
+void venom_note_state_wake(struct venom_daemon *d)
 {
 	uint32_t cpu = VENOM_CPU_WORD(sched_getcpu());
 
+	count_up(&d->state->state_wakes, 1);
 	if (d->state->publish_cpu != cpu)
 		store_relaxed(&d->state->publish_cpu, cpu);
+}
+
+VENOM_API __attribute__((noinline)) int venom_inline_wake(struct venom_daemon *d)
+{
 	d->be->wake_state(d);
 	return 0;
 }
