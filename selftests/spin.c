@@ -113,7 +113,7 @@ TEST_F(spin, not_on_the_other_ones_cpu)
 	EXPECT_EQ(VENOM_BUDGET_MAX, self->sp.budget);
 }
 
-/* Whoever asks for a spin gets it. */
+/* A time that the user has set is spun all the same. */
 TEST_F(spin, on_the_other_ones_cpu_if_told_to)
 {
 	self->w.one_cpu = true;

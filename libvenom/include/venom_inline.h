@@ -35,8 +35,10 @@ extern "C" {
 /* Tests that stand between a process and the shared pages have others. */
 #ifndef VENOM_INLINE_LOAD
 #define VENOM_INLINE_LOAD(p, order)	__atomic_load_n(p, order)
-#define VENOM_INLINE_STORE(p, v, order)	__atomic_store_n(p, v, order)
 #define VENOM_INLINE_COPY_FROM(dst, src, len)	venom_small_from_shared(dst, src, len)
+#endif
+#ifndef VENOM_INLINE_STORE
+#define VENOM_INLINE_STORE(p, v, order)	__atomic_store_n(p, v, order)
 #define VENOM_INLINE_COPY_TO(dst, src, len)	venom_small_to_shared(dst, src, len)
 #endif
 #define venom_rarely(x)	__builtin_expect(!!(x), 0)

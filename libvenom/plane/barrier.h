@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory orders: the only file that names them, and the list of all pairs of barriers.
+ * Memory orders: beside venom_arch.h and venom_inline.h, which programs include, the only file that names them; and the
+ * list of all pairs of barriers.
  *
  * The plane (ring.h, lane.h, wake.h on top of this file and arch.h) is the hot path: inline functions on plain structs.
  * It needs no C library, makes no system call and allocates nothing; the library, the tests and the fuzzers use this one

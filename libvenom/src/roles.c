@@ -17,7 +17,7 @@ int venom_roles_wait(struct venom_shell *s)
 	uint32_t wants = s->cmd->wants, granted;
 	int64_t start = now_ns();
 
-	/* pairs with the release in venom_readers_serve */
+	/* pairs with the release in venom_readers_answer */
 	while (VENOM_ROLES_NUMBER(granted = load_acquire(&s->rsp->granted)) != VENOM_ROLES_NUMBER(wants)) {
 		if (venom_shell_gone(s))
 			return -EPIPE;
@@ -40,7 +40,7 @@ int venom_roles_ask(struct venom_shell *s, uint32_t roles)
 	NO_CANCEL;
 	int rc;
 
-	store_release(&s->cmd->wants, VENOM_ROLES_ASK(roles, n)); /* pairs with the acquire in venom_readers_serve */
+	store_release(&s->cmd->wants, VENOM_ROLES_ASK(roles, n)); /* pairs with the acquire in venom_readers_take */
 	rc = s->be->ask(s);
 	if (!rc)
 		rc = venom_roles_wait(s);

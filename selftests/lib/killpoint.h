@@ -49,17 +49,13 @@ void vt_store_copy(const struct vt_point *p, void *dst, const void *src, size_t 
 #undef store_release
 #undef copy_small_to_shared
 #undef copy_to_shared
-#undef VENOM_INLINE_LOAD
 #undef VENOM_INLINE_STORE
-#undef VENOM_INLINE_COPY_FROM
 #undef VENOM_INLINE_COPY_TO
 #define store_relaxed(p, v)  VT_STORE(p, __ATOMIC_RELAXED, v)
 #define store_release(p, v)  VT_STORE(p, __ATOMIC_RELEASE, v)
 #define copy_small_to_shared VT_COPY
 #define copy_to_shared	     VT_COPY
-#define VENOM_INLINE_LOAD(p, order)	__atomic_load_n(p, order)
 #define VENOM_INLINE_STORE(p, v, order)	VT_STORE(p, order, v)
-#define VENOM_INLINE_COPY_FROM(dst, src, len) venom_small_from_shared(dst, src, len)
 #define VENOM_INLINE_COPY_TO	     VT_COPY
 #endif
 

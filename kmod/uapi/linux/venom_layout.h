@@ -302,7 +302,7 @@ VENOM_ASSERT(sizeof(struct venom_version) == 16);
  * for it.
  */
 struct venom_slot {
-	__u64 seq;		/* written last; who polls it gets the first bytes with it */
+	__u64 seq;		/* written last; a poll of it gets the first bytes, too */
 	__u32 len;
 	__u32 word;		/* commands: REQUEST, EPOCH, AT; answers: PASSED */
 	__u64 time_ns[];	/* commands: CLOCK_MONOTONIC, with VENOM_GEO_ORDER_ARRIVAL */

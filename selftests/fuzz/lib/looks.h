@@ -21,9 +21,7 @@
 #define copy_from_shared(dst, src, len)	      fuzz_copy(dst, src, len)
 #define copy_small_from_shared(dst, src, len) fuzz_copy(dst, src, len)
 #define VENOM_INLINE_LOAD(p, order)	      ({ fuzz_look(p, sizeof(*(p))); __atomic_load_n(p, order); })
-#define VENOM_INLINE_STORE(p, v, order)	      __atomic_store_n(p, v, order)
 #define VENOM_INLINE_COPY_FROM(dst, src, len) fuzz_copy(dst, src, len)
-#define VENOM_INLINE_COPY_TO(dst, src, len)   venom_small_to_shared(dst, src, len)
 
 #define cpu_relax()		       ((void)0)
 #define clock_gettime(clock, ts)       fuzz_clock(clock, ts)
