@@ -138,9 +138,10 @@ static void take_over_lanes(struct venom_daemon *d)
 	for (uint32_t id = 0; id < d->geo.max_clients; id++)
 		if (load_acquire(&d->status->shell[id].life) != VENOM_SHELL_NONE) /* pairs with the kernel's release */
 			lane_add(d, id, false);
-	/* The shells that it has let hold a version may hold one now: before any that has only asked. */
+	/* The living that it has let hold a version may hold one now: before any that has only asked, or is dead. */
 	for (uint32_t id = 0; id < d->geo.max_clients; id++)
-		if (d->lanes[id] && load_relaxed(&d->lanes[id]->rsp->granted) & VENOM_ROLE_HOLDER)
+		if (d->lanes[id] && load_relaxed(&d->lanes[id]->rsp->granted) & VENOM_ROLE_HOLDER &&
+		    load_acquire(&d->status->shell[id].life) & VENOM_SHELL_ALIVE)
 			venom_readers_serve(d, d->lanes[id]);
 	sync_lanes(d);
 }

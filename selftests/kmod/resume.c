@@ -50,6 +50,13 @@ static long l_info(long out, long b, long c)
 	return venom_shell_info(ps, (struct venom_info *)out) + b + c;
 }
 
+static long l_hold(long a, long b, long c)
+{
+	struct venom_view view;
+
+	return venom_shell_hold(ps, 0, &view) + a + b + c;
+}
+
 FIXTURE_SETUP(library)
 {
 	self->cfg = vt_config();
@@ -335,6 +342,29 @@ TEST_F(library, holders_keep_their_right)
 	ASSERT_TRUE(vt_is(view.data, 100, 29));
 	venom_shell_close(s[0]);
 	venom_shell_close(s[1]);
+}
+
+/* One that died with the right, and left a command behind, does not have it any more. */
+TEST_F(library, a_dead_holder_has_no_right)
+{
+	struct venom_view view;
+	struct venom_shell *s;
+
+	if (variant->versions < 3)
+		SKIP(return, "holders need three buffers");
+	ASSERT_EQ(1, self->cfg->max_holders);
+	ASSERT_EQ(0, venom_shell_connect(&s, self->name)); /* with a higher id than the dead one's */
+	ASSERT_EQ(0, vt_call(&self->sh, l_hold));
+	ASSERT_EQ(0, vt_call(&self->sh, ps_send, 1, 20));
+	vt_kill(&self->sh, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(venom_shell_hold(s, 0, &view) != -EUSERS));
+	vt_kill(&self->dm, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(!venom_shell_alive(s)));
+	ASSERT_EQ(0, vt_call(&self->next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (int v = 10; v < 30; v++)
+		ASSERT_EQ(0, vt_call(&self->next, pd_publish, v, 100));
+	ASSERT_TRUE(vt_is(view.data, 100, 3));
+	venom_shell_close(s);
 }
 
 /* Without VENOM_RESUME, or after an end in order, it is another channel; the old handle knows. */
