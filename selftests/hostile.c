@@ -255,7 +255,7 @@ TEST_F(hostile, honest_protocol)
 	ASSERT_EQ(0, vt_call(&self->bad, bad_dial, self->name));
 	ASSERT_EQ(0, vt_call(&self->bad, bad_hello));
 	ASSERT_EQ(0, vt_call(&self->bad, bad_attach));
-	EXPECT_EQ(2, clients(self->d));
+	EXPECT_TRUE(VT_UNTIL(clients(self->d) == 2)); /* the module answers before the manager knows */
 	ASSERT_EQ(0, vt_call(&self->bad, bad_close));
 	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
 }

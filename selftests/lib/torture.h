@@ -56,7 +56,8 @@ struct t_daemon {
 	uint32_t pid, ready, quit;
 	uint32_t chan; /* + 1; 0: not known yet */
 	uint32_t taking; /* commands that the receive it is in may take */
-	uint64_t publishing; /* what it is about to publish, of the channel that it began: the n-th version */
+	uint64_t publishing; /* what it is about to publish, of the channel that it began: the n-th version... */
+	uint64_t published; /* ...and has; one that goes on with the channel may publish the next a second time */
 };
 
 /* Sums of a whole run. */

@@ -52,6 +52,7 @@ static bool publish(struct daemon *dm, char *buf, uint64_t v, bool in_place)
 	if (rc)
 		return false;
 	VT_CHECK(dm->a->heed ? venom_daemon_version(dm->d) >= v : venom_daemon_version(dm->d) == v);
+	vt_store(&dm->a->daemon[dm->chan].published, v);
 	vt_add(&dm->tally->published, 1);
 	return true;
 }
@@ -61,8 +62,8 @@ static void *publisher(void *arg)
 	struct daemon *dm = arg;
 	struct venom_daemon_stats st;
 	char *buf = malloc(dm->a->cfg.data_size);
-	/* The last daemon may have published what it was about to. */
-	uint64_t v = dm->a->heed ? vt_load(&dm->a->daemon[dm->chan].publishing) + 1 : venom_daemon_version(dm->d) + 1;
+	/* Where numbers are passed over they don't tell what the last daemon has published; it may not have noted its last. */
+	uint64_t v = dm->a->heed ? vt_load(&dm->a->daemon[dm->chan].published) + 1 : venom_daemon_version(dm->d) + 1;
 
 	VT_CHECK(buf);
 	do { /* one at least: the last daemon may have died in its only version */
