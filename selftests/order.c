@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attacks the lanes: 1, 4 and 16 processes push small lanes through many wraps, one-way commands,
+ * Attacks the lanes: 1, 4 and 16 processes push small lanes through many wraps, one-way commands, one by one and in blocks,
  * requests and many open requests mixed, sizes ever different, in each way to wait; the daemon checks
  * each lane's order and bytes, the shells their answers.  A lost, doubled, overtaken or torn command shows as a
  * sequence number or a content other than the expected.
@@ -123,6 +123,26 @@ static void complete(struct arena *a, struct venom_shell *s, struct open *o, int
 	o[i] = o[--*n];
 }
 
+#define MANY 8
+
+/* One-way commands seq and after it, at once. */
+static void send_many(struct arena *a, struct venom_shell *s, struct tally *t, uint32_t who, uint64_t seq, unsigned int n)
+{
+	static char buf[MANY][VT_MESSAGE_MAX];
+	struct iovec iov[MANY];
+	int rc;
+
+	for (unsigned int i = 0; i < n; i++)
+		iov[i] = (struct iovec){buf[i], vt_put(buf[i], a->size, a->seed, (struct vt_message){who, 0, seq + i})};
+	for (unsigned int sent = 0; sent < n; sent += rc > 0 ? (unsigned int)rc : 0) {
+		rc = venom_shell_send_many(s, iov + sent, n - sent);
+		VT_CHECK(rc == -EAGAIN || rc > 0);
+		t->again += rc == -EAGAIN;
+		if (rc == -EAGAIN)
+			VT_CHECK(venom_shell_room(s, -1) == 1);
+	}
+}
+
 static int producer(struct vt_peer *self, void *arg)
 {
 	struct arena *a = ((struct vt_role *)arg)->arena;
@@ -145,6 +165,12 @@ static int producer(struct vt_peer *self, void *arg)
 	end = vt_now() + (uint64_t)(200 * VT_MS * vt_scale());
 	for (seq = 0; seq < 20 * a->slots || vt_now() < end; seq++) {
 		r = vt_rand(&rng);
+		if (r % 8 < 2) {
+			vt_step(step, "send_many", seq);
+			send_many(a, s, t, who, seq, 1 + (r >> 9) % MANY);
+			seq += (r >> 9) % MANY;
+			continue;
+		}
 		len = vt_put(buf, a->size, a->seed, (struct vt_message){who, r % 8 > 4, seq});
 		if (r % 8 <= 4) {
 			vt_step(step, "send", seq);

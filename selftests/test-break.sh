@@ -67,6 +67,10 @@ list() {
 		order,-v,producers_1_slots_1_adaptive,-v,producers_1_slots_2_adaptive "lane: one command too many before it is full"
 	mutate src/daemon.c '/^static (inline )?bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
 		order,-v,producers_1_slots_1_8KiB "lane: a slot is given back before it is copied"
+	mutate src/daemon.c '/^static void block_take/,/^}/ s/^\tvenom_block_get/\tif (b->left == 1)\n\t\tstore_release(\&l->rsp->cursor, l->pos + b->slots);\n&/' \
+		order,-v,producers_1_slots_2_8KiB "lane: a block is given back before its last message is copied"
+	mutate plane/lane.h '/^static inline uint32_t venom_block_fits/,/^}/ s/most < end \? most : end/end/' \
+		order,-v,producers_1_slots_2_adaptive "lane: a block takes slots that are not free"
 
 	mutate src/daemon.c '/ venom_daemon_receive_many\(/,/^}/ s/buf \+ got \* d->cmd_stride/buf/' \
 		command "lane: commands taken at once share a buffer"

@@ -23,6 +23,7 @@ static long long ticks;
 static struct venom_ring ring;
 static struct venom_slots slots;
 static struct venom_spin spin;
+static struct venom_block block;
 static uint32_t word, signalled;
 static __u64 cursor;
 
@@ -53,6 +54,11 @@ long all(struct venom_state *state, const struct venom_geometry *geo, void *area
 	venom_slot_soon(&slots, len, n);
 	venom_slot_fill(&slots, venom_slots_at(&slots, len), len, buf, len, 0, 0);
 	venom_slot_next(&slots, len, &behind);
+	block.left = venom_block_fits(&slots, len, len, len, len);
+	block.slots = venom_block_slots(&slots, len, block.left);
+	venom_block_put(&slots, &block, buf);
+	venom_block_get(&slots, &block, buf);
+	venom_block_show(venom_slots_at(&slots, len), len, len, block.left);
 	venom_lane_advance(&cursor, len);
 	n += venom_lane_left(len, venom_lane_taken(&cursor), geo->cmd_slots);
 	venom_arm(&word, 1);

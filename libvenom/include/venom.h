@@ -478,7 +478,9 @@ VENOM_API int venom_shell_send(struct venom_shell *s, const void *cmd, size_t le
 
 /*
  * Send n one-way commands, in this order; cheaper than one by one.  Returns how many were sent, or, if not even the first
- * one, why: errors as send.  Wait-free, and one system call at most.
+ * one, why: errors as send.  Wait-free, and one system call at most.  Neighbours of one length go together, up to 32 of
+ * them (not with VENOM_ORDER_ARRIVAL, nor where one of them fills its slot): they need fewer slots, so
+ * that the lane has room for more than cmd_slots of them, and the daemon sees the first when the last is there, too.
  */
 VENOM_API int venom_shell_send_many(struct venom_shell *s, const struct iovec *cmds, unsigned int n);
 

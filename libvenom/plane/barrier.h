@@ -48,6 +48,8 @@
  *	venom_slot_fill				venom_slot_ready
  *	  len, word, payload			  seq, acquire		slot_ready:A
  *	  seq, release		slot_fill:A	  len, word, payload
+ *	venom_block_show			(a block's payload goes over the slots behind it)
+ *	  seq, release		block_show:A
  *
  * 4. A slot given back (lane.h)
  *	venom_lane_advance			venom_lane_taken

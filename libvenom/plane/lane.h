@@ -59,6 +59,103 @@ static inline void venom_slot_fill(const struct venom_slots *s, struct venom_slo
 	store_release(&slot->seq, seq); /* slot_fill:A pairs with slot_ready:A */
 }
 
+/* ---- blocks of messages ------------------------------------------------------ */
+
+/* A place in the bytes that slots have behind their headers. */
+struct venom_block {
+	uint64_t pos;		/* slot */
+	uint32_t at;		/* behind its header */
+	uint32_t len;		/* of each message */
+	uint32_t count, left;	/* messages */
+	uint32_t slots;		/* that the block takes */
+};
+
+/* Bytes that one message takes: of whole words. */
+static inline uint64_t venom_block_step(uint32_t len)
+{
+	return (len + 15ULL) & ~15ULL;
+}
+
+static inline uint32_t venom_block_room(const struct venom_slots *s)
+{
+	return s->stride - s->head;
+}
+
+/* Slots for n messages. */
+static inline uint64_t venom_block_slots(const struct venom_slots *s, uint32_t len, uint32_t n)
+{
+	uint64_t room = venom_block_room(s);
+
+	return (venom_block_step(len) * n + room - 1) / room;
+}
+
+/* How many of n messages of that length a block at pos can have in at most `most` slots; 0: single slots are as good. (model: lane) */
+static inline uint32_t venom_block_fits(const struct venom_slots *s, uint64_t pos, uint32_t len, uint32_t n, uint32_t most)
+{
+	uint32_t end = s->mask + 1 - (uint32_t)(pos & s->mask);
+	uint64_t step = venom_block_step(len), bytes;
+
+	if (!len || step >= venom_block_room(s))
+		return 0;
+	bytes = (uint64_t)(most < end ? most : end) * venom_block_room(s);
+	return bytes / step < n ? (uint32_t)(bytes / step) : n;
+}
+
+static inline char *venom_block_here(const struct venom_slots *s, const struct venom_block *b)
+{
+	return venom_slot_data(s, venom_slots_at(s, b->pos)) + b->at;
+}
+
+static inline void venom_block_skip(const struct venom_slots *s, struct venom_block *b, uint64_t bytes)
+{
+	for (bytes += b->at; bytes >= venom_block_room(s); bytes -= venom_block_room(s))
+		b->pos++;
+	b->at = bytes;
+}
+
+/* One message in, or out. (model: lane) */
+static inline void venom_block_put(const struct venom_slots *s, struct venom_block *b, const void *data)
+{
+	uint32_t first = venom_block_room(s) - b->at, n = b->len < first ? b->len : first;
+
+	copy_to_shared(venom_block_here(s, b), data, n);
+	for (uint32_t done = n; done < b->len; done += n) {
+		struct venom_block rest = {.pos = b->pos, .at = b->at};
+
+		venom_block_skip(s, &rest, done);
+		n = b->len - done < venom_block_room(s) ? b->len - done : venom_block_room(s);
+		copy_to_shared(venom_block_here(s, &rest), (const char *)data + done, n);
+	}
+	venom_block_skip(s, b, venom_block_step(b->len));
+}
+
+/* model: lane */
+static inline void venom_block_get(const struct venom_slots *s, struct venom_block *b, void *data)
+{
+	uint32_t first = venom_block_room(s) - b->at, n = b->len < first ? b->len : first;
+
+	copy_from_shared(data, venom_block_here(s, b), n);
+	for (uint32_t done = n; done < b->len; done += n) {
+		struct venom_block rest = {.pos = b->pos, .at = b->at};
+
+		venom_block_skip(s, &rest, done);
+		n = b->len - done < venom_block_room(s) ? b->len - done : venom_block_room(s);
+		copy_from_shared((char *)data + done, venom_block_here(s, &rest), n);
+	}
+	venom_block_skip(s, b, venom_block_step(b->len));
+	b->left--;
+}
+
+/* Show a block of n messages whose bytes are all there. (model: lane) */
+static inline void venom_block_show(struct venom_slot *slot, uint64_t seq, uint32_t len, uint32_t n)
+{
+	store_relaxed(&slot->len, len);
+	store_relaxed(&slot->word, VENOM_SLOT_BLOCK | n);
+	store_release(&slot->seq, seq); /* block_show:A pairs with slot_ready:A */
+}
+
+/* ---- reading ------------------------------------------------------------------- */
+
 /*
  * Whether the slot of pos has a message with this seq.  While it has not, the line behind its first is asked for too,
  * so that both are on their way when the message comes (a sixth off a 64-byte round trip between far CPUs).
@@ -68,7 +165,7 @@ static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, u
 {
 	const struct venom_slot *slot = venom_slots_at(s, pos);
 
-	if (load_acquire(&slot->seq) == seq) /* slot_ready:A pairs with slot_fill:A */
+	if (load_acquire(&slot->seq) == seq) /* slot_ready:A pairs with slot_fill:A and block_show:A */
 		return true;
 	if (s->stride > VENOM_LINE)
 		__builtin_prefetch((const char *)slot + VENOM_LINE);

@@ -197,10 +197,10 @@ static inline void wake_for_answer(struct venom_daemon *d, struct venom_lane *l)
 		d->be->wake_shell(d, l);
 }
 
-/* Give the slot of the lane's next command back. (model: lane, wake, manager) */
-static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l)
+/* Give the slots of the lane's next command, or of a whole block, back. (model: lane, wake, manager) */
+static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l, uint32_t slots)
 {
-	l->pos++;
+	l->pos += slots;
 	venom_lane_advance(&l->rsp->cursor, l->pos);
 	if (d->hot_fence)
 		fence_full();
@@ -223,8 +223,48 @@ static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint32_t at,
 {
 	venom_slot_fill(&l->out, venom_slots_at(&l->out, at), tag, "", 0, VENOM_SLOT_PASSED, 0);
 	wake_for_answer(d, l);
-	lane_advance(d, l);
+	lane_advance(d, l, 1);
 	count_up(&d->state->stale, 1);
+}
+
+/* A block begins: is it one, and how much of it has a daemon before us taken? (model: lane) */
+static bool block_begin(struct venom_daemon *d, struct venom_lane *l, uint32_t len, uint32_t n)
+{
+	uint64_t slots = venom_block_slots(&l->in, len, n), taken = load_relaxed(&l->rsp->taken);
+
+	if (!n || !len || slots > l->in.mask + 1 - (l->pos & l->in.mask) || l->in.head > sizeof(struct venom_slot)) {
+		venom_lanes_evict(d, l, "a block of commands is none");
+		return false;
+	}
+	l->block = (struct venom_block){.pos = l->pos, .len = len, .count = n, .left = n, .slots = slots};
+	taken = VENOM_TAKEN_OF(taken, l->pos);
+	for (; taken && l->block.left > 1; taken--) {
+		venom_block_skip(&l->in, &l->block, venom_block_step(len));
+		l->block.left--;
+	}
+	return true;
+}
+
+/* model: lane */
+static void block_take(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd, void *buf)
+{
+	struct venom_block *b = &l->block;
+
+	*cmd = (struct venom_command){
+		.data = buf,
+		.len = b->len,
+		.client_id = l->id,
+		.generation = l->generation,
+		.pid = l->cred.pid,
+		.uid = l->cred.uid,
+		.gid = l->cred.gid,
+	};
+	venom_block_get(&l->in, b, buf);
+	if (b->left)
+		store_relaxed(&l->rsp->taken, VENOM_TAKEN(l->pos, b->count - b->left));
+	else
+		lane_advance(d, l, b->slots);
+	count_up(&d->state->commands, 1);
 }
 
 /*
@@ -246,6 +286,13 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 	if (!l->may_command) {
 		venom_lanes_evict(d, l, "a command of one who may only read");
 		return false;
+	}
+	if (!request && word & VENOM_SLOT_BLOCK) {
+		d->last = l->id;
+		if (!block_begin(d, l, len, VENOM_SLOT_COUNT(word)))
+			return false;
+		block_take(d, l, cmd, buf);
+		return true;
 	}
 	if (request && (word ^ VENOM_SLOT_EPOCH(d->epoch)) & VENOM_SLOT_EPOCH(~0U)) {
 		/* Any number of them would keep us here. */
@@ -277,8 +324,17 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		cmd->tag = tag;
 		l->tags[at] = tag;
 	}
-	lane_advance(d, l);
+	lane_advance(d, l, 1);
 	count_up(&d->state->commands, 1);
+	return true;
+}
+
+/* What is left of a block comes first. */
+static inline bool take_next(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd, void *buf)
+{
+	if (!l->block.left)
+		return daemon_take(d, l, cmd, buf);
+	block_take(d, l, cmd, buf);
 	return true;
 }
 
@@ -318,7 +374,7 @@ VENOM_API int venom_daemon_receive(struct venom_daemon *d, struct venom_command 
 	user_disarm(d);
 	do {
 		rc = await(d, timeout_ns);
-	} while (rc == 1 && !daemon_take(d, d->found, cmd, d->cmd_buf));
+	} while (rc == 1 && !take_next(d, d->found, cmd, d->cmd_buf));
 	serve_leave(d);
 	return rc;
 }
@@ -341,7 +397,7 @@ VENOM_API int venom_daemon_receive_many(struct venom_daemon *d, struct venom_com
 		if (rc != 1)
 			break;
 		do {
-			if (daemon_take(d, d->found, &cmds[got], buf + got * d->cmd_stride))
+			if (take_next(d, d->found, &cmds[got], buf + got * d->cmd_stride))
 				got++;
 		} while (got < n && venom_lanes_next(d));
 	} while (!got);

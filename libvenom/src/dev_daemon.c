@@ -195,6 +195,7 @@ static int resume_state(struct venom_daemon *d)
 	if (d->ring.versions > 1)
 		store_release(&s->latest, d->version); /* pairs with the acquire in venom_ring_latest */
 	store_relaxed(&s->head.epoch, d->epoch);
+	store_relaxed(&s->head.features, VENOM_FEATURES);
 	store_relaxed(&s->sleeping, s->sleeping + (s->sleeping & 1));
 	store_relaxed(&s->waiting, s->waiting + (s->waiting & 1));
 	store_relaxed(&s->state_wakes, 0);

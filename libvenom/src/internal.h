@@ -77,7 +77,7 @@ struct venom_lane {
 	struct venom_slots out;
 	const struct venom_commands *cmd;	/* the shell's page: anything may stand there */
 	struct venom_responses *rsp;
-	uint64_t  pos;		/* next command */
+	uint64_t  pos;		/* next command, or block of them */
 	uint64_t *tags;		/* per answer slot: newest tag seen, and whether it has been answered */
 	uint32_t  id, generation;
 	uint32_t  signalled;	/* the value of the shell's sleeping word that we woke it for last */
@@ -86,6 +86,7 @@ struct venom_lane {
 	bool	  may_command;
 	bool	  broken;	/* broke the protocol: nothing more is taken, and the manager throws its shell out */
 	/* and its others */
+	struct venom_block block;	/* at pos, as long as there is something left of it */
 	uint32_t  stale;	/* requests to a daemon before us that may still come; see daemon_take */
 	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that is seen to wait, pos + 1... */
 	uint64_t  since;	/* ...and how many of all lanes had been taken when it was first seen */
@@ -296,6 +297,7 @@ struct venom_shell {
 	uint32_t idle;			/* calls that found nothing to do */
 	uint32_t arm;			/* our sleeping word without its low bits */
 	bool	 may_command;
+	bool	 blocks;		/* the daemon takes blocks of commands */
 	bool	 dead;			/* the daemon is */
 	bool	 held;			/* request()'s answer did not fit, or its thread was cancelled: last_tag is open */
 	bool	 armed;			/* by venom_shell_arm() */

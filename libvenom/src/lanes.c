@@ -35,7 +35,7 @@ bool venom_membarrier_register(void)
 
 static bool lane_ready(const struct venom_lane *l)
 {
-	return !l->broken && venom_slot_ready(&l->in, l->pos, l->pos + 1);
+	return !l->broken && (l->block.left || venom_slot_ready(&l->in, l->pos, l->pos + 1));
 }
 
 static void swap_lanes(struct venom_daemon *d, uint32_t a, uint32_t b)

@@ -11,8 +11,16 @@
 #include "internal.h"
 
 #define ARM_NS	    100000000 /* how long venom_shell_arm() waits for the manager, once */
+#define BLOCK_MAX   32 /* commands: more are no faster, and are taken back by the daemon's death as one */
 #define UNFENCED_NS 1000000 /* without membarrier(2): a sleeper in a full lane looks again so often */
 #define CHECK_NS    2000000 /* where death isn't told: a spinning shell asks the kernel so often */
+
+/* What this daemon takes; the next one may be of another version. */
+static void know_daemon(struct venom_shell *s)
+{
+	/* With time stamps each command has one. */
+	s->blocks = load_relaxed(&s->state->head.features) & VENOM_FEATURE_BLOCKS && !(s->geo.flags & VENOM_ORDER_ARRIVAL);
+}
 
 /* ---- life ------------------------------------------------------------------- */
 
@@ -62,6 +70,7 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 	s->small = s->ring.data_size < VENOM_COPY_INLINE ? s->ring.data_size : VENOM_COPY_INLINE;
 	venom_slots_init(&s->out, s->cmd, s->geo.cmd_slots, venom_command_head(s->geo.flags), s->geo.cmd_size);
 	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, sizeof(struct venom_slot), s->geo.resp_size);
+	know_daemon(s);
 	/* A read may copy some MiB in vain, whatever the size, but always tries a few times. */
 	s->max_tries = 8 + (1U << 20) / (1 + s->geo.data_size / 64);
 	s->open = venom_zeroes("table of requests", s->in.mask + 1UL, sizeof(*s->open));
@@ -183,6 +192,7 @@ static void resumed(struct venom_shell *s, uint64_t epoch)
 		s->nlost++;
 	}
 	s->epoch = epoch;
+	know_daemon(s);
 	s->be->meet(s);
 }
 
@@ -264,18 +274,54 @@ VENOM_API int venom_shell_send(struct venom_shell *s, const void *cmd, size_t le
 	return push(s, cmd, len, 0);
 }
 
+/* Commands of one length as a block; how many, 0 if they go one by one.  (model: lane) */
+static unsigned int put_block(struct venom_shell *s, const struct iovec *cmds, unsigned int n, uint32_t room)
+{
+	struct venom_slot *slot = venom_slots_at(&s->out, s->pos);
+	struct venom_block b = {.pos = s->pos, .len = cmds[0].iov_len};
+	unsigned int same = 1;
+
+	if (!s->blocks)
+		return 0;
+	while (same < n && same < BLOCK_MAX && cmds[same].iov_len == cmds[0].iov_len)
+		same++;
+	same = venom_block_fits(&s->out, s->pos, b.len, same, room);
+	if (same < 2)
+		return 0;
+	/* The reader polls the first slot's line: the first message, which is there, comes last. */
+	venom_block_skip(&s->out, &b, venom_block_step(b.len));
+	for (unsigned int i = 1; i < same; i++)
+		venom_block_put(&s->out, &b, cmds[i].iov_base);
+	b = (struct venom_block){.pos = s->pos, .len = b.len};
+	venom_block_put(&s->out, &b, cmds[0].iov_base);
+	venom_block_show(slot, s->pos + 1, b.len, same);
+	s->pos += venom_block_slots(&s->out, b.len, same);
+	count_up(&s->cmd->counts.commands, same);
+	return same;
+}
+
 VENOM_API int venom_shell_send_many(struct venom_shell *s, const struct iovec *cmds, unsigned int n)
 {
 	unsigned int sent = 0;
 	int rc = 0;
 
-	for (; sent < n && sent < INT_MAX; sent++) {
+	while (sent < n && sent < INT_MAX) {
+		uint32_t room = 0;
+		unsigned int block;
+
 		rc = sendable(s, cmds[sent].iov_len);
-		if (!rc && !lane_room(s))
-			rc = full(s);
+		if (!rc) {
+			room = lane_room(s);
+			rc = room ? 0 : full(s);
+		}
 		if (rc)
 			break;
-		put(s, cmds[sent].iov_base, cmds[sent].iov_len, 0);
+		block = put_block(s, &cmds[sent], n - sent, room);
+		sent += block;
+		if (!block) {
+			put(s, cmds[sent].iov_base, cmds[sent].iov_len, 0);
+			sent++;
+		}
 	}
 	if (!sent)
 		return rc;

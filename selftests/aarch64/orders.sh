@@ -28,9 +28,12 @@ list='
 2 shell        venom_ring_last            ldacq
 3 daemon       venom_slot_fill            copy_to_shared() st st st venom_slot_data() copy_to_shared() strel
 3 shell        venom_slot_fill            copy_to_shared() st st st venom_slot_data() copy_to_shared() strel
+3 shell        put_block                  venom_block_put() * venom_block_put() venom_block_show()
+3 shell        venom_block_show           ^ st st strel
 3 lanes        venom_slot_ready           ldacq
 3 shell        venom_slot_ready           ldacq
 4 daemon       daemon_take                copy_from_shared() * lane_advance()
+4 daemon       block_take                 venom_block_get() * lane_advance()
 4 daemon       venom_lane_advance         ^ strel
 4 daemon       lane_advance               ^ venom_lane_advance() full venom_asleep()
 4 shell        venom_lane_taken           ^ ldacq

@@ -18,10 +18,11 @@
 #define KEPT	8
 #define SENT	64 /* honest commands that are on their way, at most */
 
-enum { COMMANDS, REQUESTS, SEVERAL, EVICTED, LATE_ANSWERS, SLEPT, HONEST_ANSWERS, ROLES, HEEDED, REFUSED };
+enum { COMMANDS, REQUESTS, SEVERAL, EVICTED, LATE_ANSWERS, SLEPT, HONEST_ANSWERS, ROLES, HEEDED, REFUSED, BLOCKS };
 const char *const fuzz_goals[] = {"commands",	      "requests", "taken at once",  "evicted",
 				  "answers too late", "slept",	  "honest answers",
-				  "roles",	      "heeded",	  "publishes refused", NULL};
+				  "roles",	      "heeded",	  "publishes refused",
+				  "blocks",	      NULL};
 
 static struct venom_daemon *d;
 static struct venom_shell *honest;
@@ -280,6 +281,10 @@ static void command(struct venom_lane *l)
 	slot->len = fuzz_byte() % 4 == 3 ? (uint32_t)fuzz_word() : l->in.size;
 	slot->word = ((uint32_t)fuzz_word() & ~VENOM_SLOT_EPOCH(~0u)) |
 		     VENOM_SLOT_EPOCH(fuzz_byte() % 8 == 7 ? fuzz_word() : d->epoch);
+	if (fuzz_byte() % 4 == 1) {
+		slot->len = fuzz_half() % (l->in.size + 2);
+		slot->word = VENOM_SLOT_BLOCK | fuzz_byte() % 40;
+	}
 	if (l->in.head > sizeof(*slot))
 		slot->time_ns[0] = fuzz_word();
 	slot->seq = fuzz_byte() % 4 == 3 ? fuzz_word() : pos + 1;
@@ -358,6 +363,7 @@ static void look_at(const struct venom_command *cmd)
 	for (size_t i = 0; i < cmd->len; i++)
 		(void)((const volatile char *)cmd->data)[i];
 	if (cmd->client_id != HONEST) {
+		fuzz_met[BLOCKS] += l && l->block.left;
 		kept[nkept++ % KEPT] = *cmd;
 		fuzz_met[cmd->tag ? REQUESTS : COMMANDS]++;
 		return;

@@ -273,6 +273,28 @@ TEST_F(library, full_and_dead_lanes)
 	EXPECT_EQ(117, vt_call(&self->next, pd_receive, -1));
 }
 
+/* Commands that were sent together come one by one: what the dead daemon has had of them does not come again. */
+TEST_F(library, a_block_goes_on_where_it_was)
+{
+	struct iovec iov[8];
+	char buf[8][20];
+
+	for (int i = 0; i < 8; i++) {
+		vt_fill(buf[i], sizeof(buf[i]), 100 + i);
+		iov[i] = (struct iovec){buf[i], sizeof(buf[i])};
+	}
+	for (int round = 0; round < 4; round++)
+		ASSERT_EQ(8, venom_shell_send_many(self->s, iov, 8));
+	for (int i = 0; i < 19; i++)
+		ASSERT_EQ(100 + i % 8, vt_call(&self->dm, pd_receive, -1));
+	vt_kill(&self->dm, SIGKILL);
+	ASSERT_TRUE(VT_UNTIL(!venom_shell_alive(self->s)));
+	ASSERT_EQ(0, vt_call(&self->next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
+	for (int i = 19; i < 32; i++)
+		ASSERT_EQ(100 + i % 8, vt_call(&self->next, pd_receive, -1));
+	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
+}
+
 /* An answer that was given before the death is an answer. */
 TEST_F(library, an_answer_given_is_kept)
 {

@@ -32,7 +32,7 @@ verify() {
 	shift 2
 	(
 		cd "$tmp" || exit
-		spin -a "$@" "$model" && gcc $optimize -w -DSAFETY -DNOREDUCE -DMEMLIM=3000 -o pan pan.c &&
+		spin -a "$@" "$model" && gcc $optimize -w -DSAFETY -DNOREDUCE -DVECTORSZ=2048 -DMEMLIM=3000 -o pan pan.c &&
 			timeout 250 ./pan -m200000 -w21 -n
 	) >"$tmp/out" 2>&1
 }

@@ -4,7 +4,11 @@
  * before it has been copied (barrier.h 3 and 4).
  *
  * models: venom_slot_fill venom_slot_ready put lane_room room_known room_now venom_lane_left venom_lane_taken
- * models: daemon_take lane_advance venom_lane_advance
+ * models: daemon_take lane_advance venom_lane_advance venom_block_fits venom_block_put venom_block_get venom_block_show
+ * models: put_block block_begin block_take
+ *
+ * A message may be a block, whose bytes go over several slots; the seqs behind its first one's stay what they were, numbers
+ * that never come again: here NEVER, as the numbers here do.
  *
  * Positions are counted modulo MOD: the two sides are never more than SLOTS apart (asserted), so MOD = 4 rings tell all
  * apart that may meet.  A message is one word beside its seq; the code's words are written and read between the same
@@ -15,10 +19,12 @@
  * check: -DSLOTS=3 -DRING=4
  */
 #define MOD		(4 * RING)
-#define SEQ(pos)	(2 * ((pos) % RING))
-#define BODY(pos)	(2 * ((pos) % RING) + 1)
-#define CURSOR		(2 * RING)
-#define WORDS		(2 * RING + 1)
+#define NEVER		MOD
+#define SEQ(pos)	(3 * ((pos) % RING))
+#define BODY(pos)	(3 * ((pos) % RING) + 1)
+#define SLOTS_OF(pos)	(3 * ((pos) % RING) + 2)	/* how many the message takes */
+#define CURSOR		(3 * RING)
+#define WORDS		(3 * RING + 1)
 #define THREADS		2
 #define BELLS		1
 #define LOCKS		1
@@ -30,7 +36,7 @@
 
 active proctype shell()
 {
-	byte pos, cursor;
+	byte pos, cursor, n, i;
 
 end:	do
 	:: true ->
@@ -42,9 +48,24 @@ end:	do
 		fi;
 		if
 		:: used < SLOTS ->		/* broken :: true ->: into a full lane */
+			n = 1;
+			do			/* venom_block_fits */
+			:: used + n < SLOTS && pos % RING + n < RING -> n++	/* broken :: n < RING && pos % RING + n < RING -> n++: a block into a full lane */
+			:: break
+			od;
+			i = 1;
+			do
+			:: i < n ->
+				store(SEQ(pos + i), NEVER, RELAXED);
+				store(BODY(pos + i), (pos + i + 1) % MOD, RELAXED);
+				i++
+			:: else -> break
+			od;
+			store(SLOTS_OF(pos), n, RELAXED);
 			store(BODY(pos), next, RELAXED);	/* swapped: shown before it is written */
 			store(SEQ(pos), next, RELEASE);		/* relaxed: shown before it is written */
-			pos = next
+			pos = (pos + n) % MOD;
+			n = 0; i = 0
 		:: else
 		fi
 	od
@@ -52,16 +73,23 @@ end:	do
 
 active proctype daemon()
 {
-	byte pos, seq, body;
+	byte pos, seq, body, n, i;
 
 end:	do
 	:: true ->
 		load(SEQ(pos), ACQUIRE, seq);	/* relaxed: a message older than its seq */
 		if
 		:: seq == next ->		/* broken :: seq != 0 ->: any message for the next one */
+			load(SLOTS_OF(pos), RELAXED, n);
+			i = n;
+			do
+			:: i > 1 -> i--; load(BODY(pos + i), RELAXED, body); assert(body == (pos + i + 1) % MOD)
+			:: else -> break
+			od;
 			load(BODY(pos), RELAXED, body); assert(body == next);	/* swapped: given back before it is copied */
-			store(CURSOR, next, RELEASE);
-			pos = next
+			store(CURSOR, (pos + n) % MOD, RELEASE);
+			pos = (pos + n) % MOD;
+			n = 0; i = 0
 		:: else
 		fi
 	od

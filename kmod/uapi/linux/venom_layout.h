@@ -56,7 +56,8 @@
  * and both use what both know.  A reader may pass over an unknown bit of the low half; one of the high half changes
  * what the reader knows, and the reader must refuse the area: -EPROTO.
  */
-#define VENOM_FEATURES		0ULL	/* known to this header */
+#define VENOM_FEATURE_BLOCKS	(1ULL << 0)	/* a daemon's: it takes blocks of commands (VENOM_SLOT_BLOCK) */
+#define VENOM_FEATURES		VENOM_FEATURE_BLOCKS	/* known to this header */
 #define VENOM_FEATURES_NEEDED	0xffffffff00000000ULL
 
 /* What the other side needs and this one does not have. */
@@ -316,6 +317,13 @@ VENOM_ASSERT(sizeof(struct venom_slot) == 16);
  * an earlier one, which have failed at their shell; commands without an answer it takes.
  */
 #define VENOM_SLOT_EPOCH(epoch)	(((__u32)(epoch) & 0x3ffU) << 20)
+/*
+ * A block: this slot and those behind it hold VENOM_SLOT_COUNT(word) commands of `len` bytes without an answer.  Each takes
+ * venom_round_up(len, 16) bytes of what the slots have behind their headers, one slot after the other; the headers behind the
+ * first one say nothing.  A block does not go past the end of the ring, and there is none with ORDER_ARRIVAL.
+ */
+#define VENOM_SLOT_BLOCK	(1U << 30)
+#define VENOM_SLOT_COUNT(word)	((word) & 0xfffffU)
 /* Which answer slot a request's answer goes to. */
 #define VENOM_SLOT_AT(word)	((word) & 0xfffffU)
 
@@ -386,7 +394,8 @@ struct venom_responses {
 	__u64 cursor;		/* [S] commands taken: slots before it may be used again; the shell looks when
 				 *     it believes the lane full, and after the daemon's death */
 	__u64 responses;	/* [S] answers written */
-	__u8  pad0[48];
+	__u64 taken;		/* [S] VENOM_TAKEN(): how many commands of the block at `cursor` have been taken */
+	__u8  pad0[40];
 
 	__u32 granted;		/* [M] */
 	__u8  pad1[60];
@@ -397,6 +406,10 @@ struct venom_responses {
 VENOM_AT(struct venom_responses, cursor, 64);
 VENOM_AT(struct venom_responses, granted, 128);
 VENOM_ASSERT(sizeof(struct venom_responses) == 512);
+
+/* For the next daemon: of a block at another place it says nothing. */
+#define VENOM_TAKEN(pos, n)		((__u64)(pos) << 20 | (n))
+#define VENOM_TAKEN_OF(word, pos)	((word) >> 20 == (__u64)(pos) << 20 >> 20 ? (word) & 0xfffffU : 0)
 
 #define VENOM_LANE_FIRST	512U
 #define VENOM_SLOT_STRIDE(head, size) \
