@@ -120,7 +120,7 @@ static int take(FIXTURE_DATA(fair) * self, enum how how, bool forged, bool *ours
 		else
 			n = venom_daemon_receive(self->d, self->cmd, 0);
 		VT_CHECK(n >= 0);
-	} while (!n); /* all is cold, and a look that doesn't wait is a look at some */
+	} while (!n); /* all is cold, and looks without a pause are looks at some */
 	for (int i = 0; i < n; i++) {
 		struct venom_shell *s = self->of[self->cmd[i].client_id];
 
@@ -240,6 +240,21 @@ TEST_F(crowd, helps_nobody_to_the_front)
 	}
 	ksft_print_msg("of one that floods, %d came first at most\n", most);
 	EXPECT_GE(VENOM_BATCH, most);
+}
+
+/* A look that does not wait may leave out cold lanes; but not one that comes now and then, as once for each frame. */
+TEST_F(crowd, is_seen_by_who_looks_now_and_then)
+{
+	FIXTURE_DATA(fair) *f = &self->f;
+
+	cool(f->d);
+	for (int i = 0; i < CROWD; i++) {
+		vt_sleep_ms(1);
+		ASSERT_EQ(0, venom_shell_send(f->idle[i], "frame", 5));
+		ASSERT_EQ(1, venom_daemon_receive(f->d, f->cmd, 0));
+		ASSERT_EQ(venom_shell_id(f->idle[i]), f->cmd[0].client_id);
+		cool(f->d);
+	}
 }
 
 /* ---- a reader beside a writer ---- */

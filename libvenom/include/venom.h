@@ -255,7 +255,8 @@ VENOM_API uint64_t venom_daemon_version(const struct venom_daemon *d);
  * Take the next command: from each shell in the order in which it was sent;
  * between shells round robin with a bounded batch, or by VENOM_ORDER_ARRIVAL.
  * Returns 1 and fills *cmd, or 0 on time-out.  Wait-free with timeout_ns 0, else blocking.
- * Commands of a shell that has since closed or died are still delivered.
+ * Commands of a shell that has since closed or died are still delivered.  Where many are connected, a call with
+ * timeout_ns 0 may leave out such as have been silent for long, if the last one in vain was less than 10 us ago.
  *
  *	-ECANCELED	venom_daemon_stop() was called
  *	-EBADF		its descriptors were closed by somebody else in the process

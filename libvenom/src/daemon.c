@@ -356,14 +356,33 @@ static void user_disarm(struct venom_daemon *d)
  */
 #define BURST_PAUSES 16
 
+/*
+ * Nothing was found, and the caller does not wait.  Who polls without a pause has seen a few of the cold lanes, and will
+ * come to the others soon; who polls now and then is to find what is there.
+ */
+#define SELDOM_NS 10000 /* between two calls: time enough to look at all lanes */
+
+static bool look_at_cold(struct venom_daemon *d)
+{
+	int64_t now = now_ns(), pause = now - d->looked;
+
+	d->looked = now;
+	return pause > SELDOM_NS && venom_lanes_any(d) && venom_lanes_next(d);
+}
+
 static inline int await(struct venom_daemon *d, int64_t timeout_ns)
 {
+	int rc;
+
 	if (load_relaxed(&d->stop))
 		return -ECANCELED;
 	for (int i = 0; d->burst && timeout_ns && i < BURST_PAUSES; i++)
 		cpu_relax();
 	d->burst = !daemon_ready(d);
-	return d->burst ? venom_wait_for(&daemon_wait, d, &d->spin, timeout_ns) : 1;
+	if (!d->burst)
+		return 1;
+	rc = venom_wait_for(&daemon_wait, d, &d->spin, timeout_ns);
+	return rc || timeout_ns || d->nactive == d->nhot ? rc : look_at_cold(d);
 }
 
 VENOM_API int venom_daemon_receive(struct venom_daemon *d, struct venom_command *cmd, int64_t timeout_ns)

@@ -158,6 +158,7 @@ struct venom_daemon {
 	size_t	 cmd_stride;		/* from one to the next */
 	uint32_t cmd_room;		/* how many there may be */
 	struct venom_spin spin;
+	int64_t	 looked;		/* when a call that does not wait last found nothing, with some lanes cold */
 	struct venom_sleeper server;
 
 	/* manager writes, server and publisher read: seldom written */
