@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# README.md tells the truth: each complete C program in it compiles, without a warning, against what `make` built, and
-# its daemons and shells run together to a good end.  TAP on stdout.
+# The documents tell the truth: each complete C program in README.md compiles, without a warning, against what `make` built, and
+# its daemons and shells run together to a good end; figures are those of the last run, links lead somewhere, and the tests that
+# a document names are there.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . selftests/lib/verdict.sh
@@ -57,13 +58,33 @@ done
 result $? "README.md has a daemon"
 
 if command -v jq >/dev/null; then
-	"$top/tools/bench/readme.sh" | diff -u "$top/README.md" - >log
-	result $? "the figures of README.md are those of tools/bench/results.json" log
+	for f in README.md tools/bench/README.md; do
+		"$top/tools/bench/readme.sh" "$top/$f" | diff -u "$top/$f" - >log
+		result $? "the figures of $f are those of tools/bench/results.json" log
+	done
 fi
 
-# The tests that the tables name: files, and cases in them.
-missing=()
-for t in $(awk -F'|' '/^\|/ && NF > 4 { print $(NF - 1) }' "$top/README.md" | grep -oE '`(kmod/)?[a-z0-9_]+(\.[a-z0-9_]+)?`' | tr -d '`'); do
+[ "$(wc -l <"$top/README.md")" -le 200 ]
+result $? "README.md has at most 200 lines"
+
+# Links to files, from where the document is.
+for f in README.md kmod/README.md selftests/README.md tools/bench/README.md; do
+	grep -oE '\]\([^):#]+\)' "$top/$f" | tr -d '](' | tr -d ')' | while read -r link; do
+		[ -e "$top/$(dirname "$f")/$link" ] || echo "$f: $link is not there"
+	done
+done >log
+[ ! -s log ]
+result $? "links lead to files" log
+
+# The tests that the documents name: files, and cases in them.
+named() {
+	awk -F'|' '/^\|/ && NF > 4 { print $(NF - 1) }' "$top/kmod/README.md" | grep -oE '`(kmod/)?[a-z0-9_]+(\.[a-z0-9_]+)?`' | tr -d '`'
+	grep -oE 'build/selftests/[a-z0-9_/]+' "$top/selftests/README.md" | sed 's|build/selftests/||'
+	awk '/^Tests: / { on = 1; sub(/^Tests: /, "") } !NF || /^[A-Z*]/ { on = 0 } on' "$top/libvenom/man/venom-security.7.scd" | tr -d ' \t' | tr ',' '\n' | grep .
+}
+missing=() names=0
+for t in $(named); do
+	names=$((names + 1))
 	file=${t%.*} case=${t#"$file"}
 	if [ -n "$case" ] && [ ! -e "$top/selftests/$file.c" ]; then # a fixture's name
 		grep -qE "^TEST_F(_TIMEOUT)?\\($file, ${case#.}\\b" "$top"/selftests/*.c "$top"/selftests/kmod/*.c || missing+=("$t")
@@ -72,8 +93,8 @@ for t in $(awk -F'|' '/^\|/ && NF > 4 { print $(NF - 1) }' "$top/README.md" | gr
 	fi
 done
 printf '%s\n' "${missing[@]}" >log
-[ ${#missing[@]} = 0 ]
-result $? "the tests that README.md names are there" log
+[ ${#missing[@]} = 0 ] && [ $names -gt 80 ]
+result $? "the tests that the documents name are there ($names)" log
 
 shells=0
 for p in "${programs[@]}"; do
