@@ -2,13 +2,13 @@
 /*
  * Pages.
  *
- * Lanes and status are on the module's own: allocated one by one, accounted to the caller's memory cgroup, not in any
- * file, so that nobody can truncate, punch or swap them.
+ * Lanes and status are on the module's own pages: allocated one by one, accounted to the caller's memory cgroup, and in
+ * no file, so that they can't be truncated, punched or swapped.
  *
- * The state is a file of hugetlbfs, or of shmem for base pages: what pins or registers pages (io_uring's fixed buffers,
- * RDMA, GPUs) knows these.  The module mounts hugetlbfs for itself, once for each page size.  The file is unlinked,
- * root's, of mode 0, and sealed against resizing, holes and any further writable map: mmap.c lifts that last
- * seal while it makes the daemon's.
+ * The state is a file of hugetlbfs, or of shmem for base pages: code that pins or registers pages (io_uring's fixed
+ * buffers, RDMA, GPUs) supports these.  The module mounts hugetlbfs for itself, once for each page size.  The file is
+ * unlinked, owned by root, of mode 0, and sealed against resizing, holes and any further writable map: mmap.c lifts
+ * that last seal while it makes the daemon's map.
  */
 #include <linux/fcntl.h>
 #include <linux/falloc.h>
@@ -24,10 +24,10 @@
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
 
-/* Fail where memory is short, rather than have somebody killed for it. */
+/* Fail where memory is short, instead of starting the OOM killer. */
 #define GFP_AREA (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-/* ---- the module's own ---- */
+/* ---- the module's own pages ---- */
 
 static void area_free(struct kref *ref)
 {
@@ -92,7 +92,7 @@ int venom_areas_init(void)
 	unsigned int i;
 
 	if (!type)
-		return 0; /* a kernel without: base pages it is */
+		return 0; /* a kernel without hugetlbfs: base pages only */
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
 		char data[16];
 
@@ -114,7 +114,7 @@ void venom_areas_exit(void)
 			kern_unmount(huge_mounts[i]);
 }
 
-/* is_file_hugepages() asks for more than this, and not of modules before 6.12. */
+/* is_file_hugepages() checks for more than this, and is not there for modules before 6.12. */
 bool venom_is_huge(const struct file *file)
 {
 	return file_inode(file)->i_sb->s_magic == HUGETLBFS_MAGIC;
@@ -127,7 +127,7 @@ unsigned int *venom_state_seals(struct file *file)
 	return venom_is_huge(file) ? &HUGETLBFS_I(inode)->seals : &SHMEM_I(inode)->seals;
 }
 
-/* Take all pages now: a lack of them is an errno here, never a SIGBUS later. */
+/* Allocate all pages now: a lack of them is an errno here, never a SIGBUS later. */
 static int state_fill(struct file *file, u64 bytes)
 {
 	int rc = vfs_fallocate(file, 0, 0, bytes);
@@ -135,7 +135,7 @@ static int state_fill(struct file *file, u64 bytes)
 	return !rc && i_size_read(file_inode(file)) != bytes ? -ENOMEM : rc;
 }
 
-/* The same file under a name that tells in /proc/PID/maps what it is, as that of shmem does. */
+/* Give the file a name that says in /proc/PID/maps what it is, as shmem's name does. */
 static struct file *state_name(struct file *tmp, struct vfsmount *mnt)
 {
 	struct inode *inode = file_inode(tmp);
@@ -176,12 +176,12 @@ static struct file *state_open_base(u64 bytes)
 
 	if (!memory_for(bytes))
 		return ERR_PTR(-ENOMEM);
-	/* Grown by the allocation, as the huge one is. */
+	/* The file is made empty; the allocation makes it grow, as it does the huge one. */
 	file = shmem_file_setup(STATE_NAME, 0, VM_NORESERVE);
 	if (IS_ERR(file))
 		return file;
 	mapping_set_gfp_mask(file->f_mapping, GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	mapping_set_unevictable(file->f_mapping); /* nor swapped: no read should wait for a disk */
+	mapping_set_unevictable(file->f_mapping); /* not swapped: no read should wait for a disk */
 	return file;
 }
 
@@ -209,13 +209,13 @@ static struct file *state_make(struct venom_ioc_create *c, u64 page_size, struct
 	return file;
 fail:
 	venom_uncharge(charge);
-	/* Whatever the file systems call it. */
+	/* The file systems report a lack of memory in different ways. */
 	return ERR_PTR(rc == -ENOSPC || rc == -EFBIG ? -ENOMEM : rc);
 }
 
 /*
- * A file for c's state; fills in what c->geo comes to, and charges the caller for a channel.  Huge pages that are not
- * there, or that are above his limit, may be done without.
+ * Make a file for c's state, fill in the computed fields of c->geo, and charge the caller for a channel.  Unless huge
+ * pages are required, base pages are used when huge ones are not there or exceed the caller's limit.
  */
 struct file *venom_state_alloc(struct venom_ioc_create *c, struct venom_charge *charge)
 {

@@ -2,9 +2,9 @@
 /*
  * Channels by their names.
  *
- *	CREATE: a new one, in the place of a dead daemon's if need be; or resume that one
- *	death: `daemon` in the status page says so, then all who sleep are rung and all who poll see a hang-up
- *	end: nobody will come back, the name is free
+ *	CREATE: make a new channel, in place of a dead daemon's if there is one; or resume that one
+ *	death: `daemon` in the status page says so, then all sleepers are signalled and all pollers see a hang-up
+ *	end: no daemon can resume the channel, the name is free
  */
 #include <linux/capability.h>
 #include <linux/file.h>
@@ -22,11 +22,11 @@ DEFINE_MUTEX(venom_lock); /* see internal.h */
 static LIST_HEAD(channels);
 static u64 last_serial;
 
-/* ---- who ---- */
+/* ---- rights ---- */
 
 /*
- * The caller's IPC namespace, to hold and to compare.  A module can't put a reference to one, and without one another
- * could get its address; but each has an mqueue mount of its own, which can be held.
+ * The mqueue mount of the caller's IPC namespace stands for the namespace, to hold and to compare: each has its own.  A
+ * module can't put a reference to the namespace itself, and without a reference another one could get its address.
  */
 #if IS_ENABLED(CONFIG_IPC_NS) && !IS_ENABLED(CONFIG_POSIX_MQUEUE)
 #error "venom tells IPC namespaces apart by their mqueue mounts: it needs CONFIG_POSIX_MQUEUE"
@@ -36,13 +36,13 @@ static struct vfsmount *venom_ns(void)
 	return current->nsproxy->ipc_ns->mq_mnt;
 }
 
-/* Root, that is, of the IPC namespace. */
+/* True for root, in the user namespace of the IPC namespace. */
 bool venom_ipc_owner(void)
 {
 	return ns_capable(current->nsproxy->ipc_ns->user_ns, CAP_IPC_OWNER);
 }
 
-/* 4: may read, 2: may command. */
+/* The caller's rights, as bits: 4 may read, 2 may command. */
 unsigned int venom_rights(const struct venom_channel *ch)
 {
 	unsigned int bits = ch->geo.mode;
@@ -86,7 +86,7 @@ static struct venom_channel *find_locked(const char *name)
 	return NULL;
 }
 
-/* With a reference, or NULL. */
+/* Returns the channel with a reference, or NULL. */
 struct venom_channel *venom_channel_get(const char *name)
 {
 	struct venom_channel *ch;
@@ -99,7 +99,7 @@ struct venom_channel *venom_channel_get(const char *name)
 	return ch;
 }
 
-/* ---- making one ---- */
+/* ---- create ---- */
 
 static int geometry_check(const struct venom_geometry *g)
 {
@@ -179,7 +179,7 @@ static void status_init(struct venom_channel *ch, bool fenced)
 	st->state_waiters = fenced;
 }
 
-/* A channel that nobody sees yet, with all its pages. */
+/* Allocate a channel with all its pages.  No other process can find it yet. */
 static struct venom_channel *channel_alloc(struct venom_ioc_create *c)
 {
 	struct venom_channel *ch;
@@ -221,7 +221,7 @@ put:
 	return ERR_PTR(rc);
 }
 
-/* The caller is its daemon from now on. (model: takeover) */
+/* The caller becomes the channel's daemon. (model: takeover) */
 static void daemon_comes_locked(struct venom_channel *ch, u64 epoch)
 {
 	lockdep_assert_held(&venom_lock);
@@ -230,9 +230,9 @@ static void daemon_comes_locked(struct venom_channel *ch, u64 epoch)
 	ch->pid = get_pid(task_tgid(current));
 	ch->epoch = epoch;
 	ch->alive = true;
-	/* Who sees this epoch sees the last daemon's end: pairs with the acquire in venom_shell_gone(). */
+	/* A shell that sees this epoch sees the last daemon's end: pairs with the acquire in venom_shell_gone(). */
 	smp_store_release(&ch->status->epoch, epoch);
-	/* Who sees it alive sees the epoch: pairs with the acquire in death_told(). */
+	/* A shell that sees ALIVE sees the epoch: pairs with the acquire in death_told(). */
 	smp_store_release(&ch->status->daemon, VENOM_DAEMON_ALIVE);
 	spin_unlock(&ch->lock);
 }
@@ -241,14 +241,14 @@ static void resume_locked(struct venom_channel *ch)
 {
 	u32 id;
 
-	/* What the last daemon has seen, this one has not. */
+	/* `kept` is what the last daemon knew; the new one does not know it. */
 	for (id = 0; id < ch->geo.max_clients; id++)
 		if (ch->lanes[id])
 			ch->lanes[id]->kept = false;
 	daemon_comes_locked(ch, ch->epoch + 1);
 }
 
-/* What stands in the way of CREATE: 0 nothing, 1 a channel to be resumed. */
+/* What CREATE does about the old channel: 0 replaces it (or there is none), 1 resumes it, negative fails. */
 static int in_the_way_locked(const struct venom_channel *old, const struct venom_ioc_create *c)
 {
 	if (!old)
@@ -261,7 +261,7 @@ static int in_the_way_locked(const struct venom_channel *old, const struct venom
 		return 0;
 	if (!geometry_same(&old->geo, &c->geo))
 		return -EEXIST;
-	/* One writer: its process lives, and has closed the device only. */
+	/* The state may have one writer only, and its process lives: it has closed the device, but not unmapped. */
 	return mapping_writably_mapped(old->state->f_mapping) ? -EBUSY : 1;
 }
 
@@ -296,7 +296,7 @@ int venom_channel_create(struct venom_ioc_create *c, struct venom_channel **out)
 	rc = create_check(c);
 	if (rc)
 		return rc;
-	/* Look whether it can be; take the memory, without the lock; look again. */
+	/* Check; allocate, without the lock; check again. */
 	for (;;) {
 		mutex_lock(&venom_lock);
 		old = find_locked(c->name);
@@ -333,9 +333,9 @@ unlock:
 	return rc;
 }
 
-/* ---- the end of one ---- */
+/* ---- death and end ---- */
 
-/* Nobody holds it: off with its name. */
+/* Free the name of a channel that has neither daemon nor shell left. */
 void venom_channel_settle_locked(struct venom_channel *ch)
 {
 	lockdep_assert_held(&venom_lock);
@@ -345,7 +345,7 @@ void venom_channel_settle_locked(struct venom_channel *ch)
 		unlist_locked(ch);
 }
 
-/* The daemon of this epoch can write no more; `end`: and nobody is to take its place. (model: takeover) */
+/* The daemon of this epoch can write no more.  With `end`, no daemon can resume the channel. (model: takeover) */
 void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 {
 	struct eventfd_ctx *bells[VENOM_BELLS];
@@ -360,7 +360,7 @@ void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 	ch->alive = false;
 	memcpy(bells, ch->bells, sizeof(bells));
 	memset(ch->bells, 0, sizeof(ch->bells));
-	/* First the word, then the bells: who is woken sees it.  Pairs with the acquire in death_told(). */
+	/* First the word, then the bells: a woken shell sees the word.  Pairs with the acquire in death_told(). */
 	smp_store_release(&ch->status->daemon, VENOM_DAEMON_GONE);
 	for (id = 0; id < ch->geo.max_clients; id++) {
 		struct venom_lane *l = ch->lanes[id];
@@ -383,7 +383,7 @@ void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 	venom_bells_drop(bells);
 }
 
-/* ---- looking ---- */
+/* ---- info ---- */
 
 static void info_fill_locked(struct venom_channel *ch, struct venom_ioc_info *info)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between the kernels that venom builds for, each with the version that made it so; nowhere else does the
- * module ask for a version.  Tested on 6.1 and 6.12, on either side of all of these.
+ * The differences between the kernels that venom builds for, each with the version that changed it.  No other file of
+ * the module checks the version.  Tested on 6.1 and 6.12, so before and after all of these changes.
  */
 #ifndef VENOM_COMPAT_H
 #define VENOM_COMPAT_H
@@ -25,7 +25,7 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
-/* 6.3: a mount's id map in place of its user namespace, and another name. */
+/* 6.3: the function takes a mount's id map instead of its user namespace, and has another name. */
 static inline struct file *venom_tmpfile(const struct path *dir, umode_t mode, int flags)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
@@ -35,7 +35,7 @@ static inline struct file *venom_tmpfile(const struct path *dir, umode_t mode, i
 #endif
 }
 
-/* 6.8: an eventfd is signalled once a call. */
+/* 6.8: an eventfd is signalled once per call, without a count. */
 static inline void venom_eventfd_signal(struct eventfd_ctx *ctx)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
@@ -45,7 +45,7 @@ static inline void venom_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
-/* 6.10: the default is a function, not a pointer of the mm. */
+/* 6.10: the default is a function, not a pointer in the mm. */
 static inline unsigned long venom_any_address(struct file *file, unsigned long addr, unsigned long len,
 					      unsigned long pgoff, unsigned long flags)
 {
@@ -56,7 +56,7 @@ static inline unsigned long venom_any_address(struct file *file, unsigned long a
 #endif
 }
 
-/* 6.10: a trace event's string is named once. */
+/* 6.10: a trace event's string is assigned without naming its source again. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 #define venom_assign_str(dst, src) __assign_str(dst, src)
 #else

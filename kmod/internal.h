@@ -2,32 +2,32 @@
 /*
  * Inside venom.ko.
  *
- *	main.c		the device: open, flush and release (who has died), poll, fdinfo, parameters
- *	ioctl.c		the calls: arguments in and out, who may make them
- *	channel.c	names: create, take over, look up, end
- *	lane.c		shells: connect, be thrown out, be forgotten
+ *	main.c		the device: open, flush and release (they notice deaths), poll, fdinfo
+ *	ioctl.c		the calls: arguments in and out, which role may make which call
+ *	channel.c	names: create, resume, look up, end
+ *	lane.c		shells: connect, evict, forget
  *	wake.c		eventfds, sleepers
  *	area.c		pages: the module's own, and the state's file
- *	mmap.c		who maps which of them, and how
- *	user.c		what a user may take
+ *	mmap.c		which role maps which of them, and how
+ *	user.c		limits of each user, as module parameters
  *
- * The module never reads or writes a page that a user process can write.  The status page is written by it alone; the
- * heads of lanes are written before anybody can map them.
+ * The module never reads or writes a page that a user process can write.  Only the module writes the status page; it
+ * writes the heads of lanes before any process can map them.
  *
- * Locks, outermost first; whoever takes two takes them in this order:
+ * Locks, outermost first; code that takes two takes them in this order:
  *
  *	venom_file.lock		mutex, CREATE and CONNECT: one role for each file
- *	venom_lock		mutex: the list of channels; who lives and who comes, in all of them
+ *	venom_lock		mutex: the list of channels; daemons and shells that come and die, in all channels
  *	venom_channel.lock	spinlock: a channel's lanes[], bells, sleepers and the words of its status page
  *	(eventfd's own)
  *
- * lanes[], alive, attached and all `life` change with both venom_lock and the channel's lock held: either is enough to
- * look at them.  User memory is touched with neither held: a fault takes the mmap lock, under which .mmap
- * takes the channel's.  users_lock (user.c) is a leaf.
+ * lanes[], alive, attached and all `life` (except its ARMED flag) change with both venom_lock and the channel's lock
+ * held: either lock is enough to read them.  User memory is touched with neither held: a fault takes the mmap lock,
+ * under which .mmap takes the channel's.  users_lock (user.c) is a leaf.
  *
- * Life: a venom_file has a reference to its channel, and a shell's to its lane; a channel has one to each lane, a lane
- * to its areas, a map of an area to that area.  A channel is in the list while it has a living daemon or a living
- * shell, and its name is not yet another's.
+ * References: a venom_file holds one to its channel, and a shell's file one to its lane; a channel holds one to each
+ * lane, a lane to its areas, a map of an area to that area.  A channel is in the list while it has a living daemon or a
+ * living shell, and has not ended (VENOM_IOC_END, or a new channel has taken its name).
  */
 #ifndef VENOM_INTERNAL_H
 #define VENOM_INTERNAL_H
@@ -57,7 +57,7 @@
 
 struct venom_user;
 
-/* What somebody holds of his limits; given back by venom_uncharge(), once or more. */
+/* What is charged to a user's limits.  venom_uncharge() gives it back; a second call does nothing. */
 struct venom_charge {
 	struct venom_user *user;
 	unsigned int channels;
@@ -69,7 +69,7 @@ void venom_uncharge(struct venom_charge *c);
 
 /* ---- area.c ---- */
 
-/* A run of the module's own pages: zeroed, never swapped, never given back while somebody maps them. */
+/* A run of the module's own pages: zeroed, never swapped, never freed while mapped. */
 struct venom_area {
 	struct kref ref;
 	unsigned long nr;
@@ -100,7 +100,7 @@ struct venom_lane {
 
 	/* venom_lock and channel.lock */
 	bool alive;
-	bool kept;			/* dead, and the daemon has seen it: what it holds has commands left */
+	bool kept;			/* dead, and the daemon knows: the lane has commands left */
 
 	/* channel.lock */
 	struct eventfd_ctx *bells[VENOM_BELLS];
@@ -114,30 +114,30 @@ struct venom_channel {
 	struct kref ref;
 	char name[VENOM_NAME_LEN];
 	struct vfsmount *ns;		/* see venom_ns() */
-	u64 serial;			/* for INFO to go on from */
+	u64 serial;			/* the cursor of INFO */
 	kuid_t uid;
 	kgid_t gid;
 	struct venom_geometry geo;
 	struct file *state;
 	struct venom_area *status_area;
-	struct venom_status *status;	/* the same pages, for us to write */
+	struct venom_status *status;	/* the same pages, as the module writes them */
 	struct venom_charge charge;
-	wait_queue_head_t wait;		/* polls for a hang-up */
+	wait_queue_head_t wait;		/* pollers, for a hang-up */
 
 	/* venom_lock */
 	struct list_head node;		/* in channels, if not empty */
-	bool ended;			/* nobody will resume it */
-	u32 generation;			/* of the last shell */
+	bool ended;			/* no daemon can resume it */
+	u32 generation;			/* of the newest shell */
 
 	/* venom_lock and lock */
 	bool alive;			/* the daemon */
-	struct pid *pid;		/* its */
+	struct pid *pid;		/* the daemon's */
 	u64 epoch;
 	unsigned int attached;
 
-	spinlock_t lock;		/* what follows, and see above */
+	spinlock_t lock;		/* for what follows; and see above */
 	struct eventfd_ctx *bells[VENOM_BELLS];	/* the daemon's */
-	struct list_head sleepers;	/* lanes armed for state, in the order that they came */
+	struct list_head sleepers;	/* lanes armed for state, in the order of arming */
 	unsigned int nsleepers, nwaiters;
 	struct venom_lane *lanes[];	/* by id */
 };
@@ -147,25 +147,25 @@ struct venom_channel {
 enum venom_role { VENOM_NOBODY, VENOM_DAEMON, VENOM_SHELL, VENOM_LOOKER };
 
 struct venom_file {
-	struct mutex lock;		/* becoming something */
-	enum venom_role role;		/* set last and released; then nothing here changes, but maps */
-	struct mm_struct *mm;		/* of who made it so */
+	struct mutex lock;		/* taken while the file gets its role */
+	enum venom_role role;		/* stored last, a release; from then on only maps changes */
+	struct mm_struct *mm;		/* of the process that gave the file its role */
 	struct pid *pid;
 	atomic_t maps;			/* of the module's own pages in that mm */
 	struct venom_channel *ch;
 	struct venom_lane *lane;	/* shell */
-	u64 epoch;			/* daemon: which one of its channel it is */
+	u64 epoch;			/* daemon: its own, in the channel's count of daemons */
 };
 
-/* Whether the daemon of this epoch has neither died nor ended; it won't come back. */
+/* True while the daemon of this epoch has neither died nor ended.  Once false, it stays false. */
 static inline bool venom_daemon_lives(const struct venom_channel *ch, u64 epoch)
 {
 	return READ_ONCE(ch->alive) && READ_ONCE(ch->epoch) == epoch;
 }
 
-/* The file's role as its own process may use it; negative for others. */
+/* The file's role, for its own process.  -EPERM for another process, -EPIPE for a daemon that is dead. */
 int venom_role(struct venom_file *vf);
-/* Its process can write no more; once or more. */
+/* The file's process can write no more.  A second call does nothing. */
 void venom_file_die(struct venom_file *vf);
 
 /* ---- channel.c ---- */

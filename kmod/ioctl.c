@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The calls: their arguments come in and go out here, and roles are checked; a table says which. */
+/* The calls: this file copies their arguments in and out, and checks the role of the file against a table. */
 #include <linux/pagemap.h>
 #include <linux/uaccess.h>
 
@@ -17,7 +17,7 @@ union venom_args {
 	struct venom_ioc_end end;
 };
 
-/* Where an answer goes: the caller's struct, as far as the caller knows it and we do. */
+/* Where an answer goes: the caller's struct, up to the size that both the caller and the module know. */
 struct venom_out {
 	void __user *to;
 	size_t size;
@@ -28,7 +28,7 @@ static int answer(const struct venom_out *out, const void *from)
 	return copy_to_user(out->to, from, out->size) ? -EFAULT : 0;
 }
 
-/* vf is somebody from now on: what venom_role() lets through sees all of it. */
+/* Give the file its role.  A caller that gets the role from venom_role() sees all the other fields, too. */
 static void become(struct venom_file *vf, enum venom_role role, struct venom_channel *ch, u64 epoch,
 		   struct venom_lane *lane)
 {
@@ -42,8 +42,8 @@ static void become(struct venom_file *vf, enum venom_role role, struct venom_cha
 }
 
 /*
- * What others see can't be taken back unseen, so CREATE and CONNECT make sure first that the answer can be given.  A
- * caller that unmaps its struct meanwhile ends what it made.
+ * Other processes see a new channel or shell at once, and would see its removal.  So CREATE and CONNECT check first
+ * that the answer can be copied out.  If the caller unmaps its struct meanwhile, the new channel or shell is ended.
  */
 static int do_create(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
@@ -158,8 +158,8 @@ static int do_end(struct venom_file *vf, union venom_args *a, const struct venom
 
 struct venom_call {
 	unsigned int cmd;
-	unsigned int size;		/* of the struct as it is now */
-	unsigned int min;		/* as its first version was */
+	unsigned int size;		/* of the struct in this version */
+	unsigned int min;		/* of the struct's first version */
 	unsigned int roles;
 	int (*fn)(struct venom_file *vf, union venom_args *a, const struct venom_out *out);
 };
@@ -220,7 +220,7 @@ long venom_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	out.size = min(size, call->size);
 	if (call->roles != NOBODY)
 		return run(vf, call, &a, &out);
-	/* What becomes something does so alone. */
+	/* A file gets its role in one thread at a time. */
 	rc = mutex_lock_interruptible(&vf->lock);
 	if (rc)
 		return rc;

@@ -2,9 +2,9 @@
 /*
  * Shells and their lanes.
  *
- *	connect: an id, two areas, a word in the status page, and the daemon's LIFE bell
- *	death: the word changes; the lanes stay for the daemon to read to the end
- *	LANE_FREE: it has, and the id can be had again
+ *	connect: the shell gets an id, two areas and a word in the status page; the daemon's LIFE bell is signalled
+ *	death: the word changes; the lanes stay until the daemon has read them to the end
+ *	LANE_FREE: the daemon has read them; the id is free again
  */
 #include <linux/pid_namespace.h>
 #include <linux/poll.h>
@@ -66,7 +66,7 @@ put:
 	return ERR_PTR(rc);
 }
 
-/* Before anybody can map it. */
+/* Called before any process can map the area. */
 static void head_init(struct venom_area *a, const struct venom_lane *l, u32 kind, u64 size, u64 epoch)
 {
 	*(struct venom_area_head *)page_address(a->pages[0]) = (struct venom_area_head){
@@ -80,7 +80,7 @@ static void head_init(struct venom_area *a, const struct venom_lane *l, u32 kind
 	};
 }
 
-/* The word of the lane's shell: a reader that sees it sees its generation. */
+/* Set the word of the lane's shell.  A reader that sees the word also sees the generation. */
 void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l, u32 life)
 {
 	struct venom_status_shell *word = &ch->status->shell[l->id];
@@ -91,23 +91,23 @@ void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l,
 	smp_store_release(&word->life, life);
 }
 
-/* A shell has come or gone: count, and tell the daemon. */
+/* A shell has come or gone: count it, and notify the daemon. */
 static void count_locked(struct venom_channel *ch)
 {
 	lockdep_assert_held(&ch->lock);
 	WRITE_ONCE(ch->status->attached, ch->attached);
-	/* For those that poll; after what has changed. */
+	/* For processes that poll this count: stored after what has changed. */
 	smp_store_release(&ch->status->changes, ch->status->changes + 1);
 	venom_ring_locked(ch->bells, VENOM_BELL_LIFE);
 }
 
-/* No user keeps all others out: each but the channel's owner and CAP_IPC_OWNER has half of the ids at most. */
+/* No user can keep all others out: each has half of the ids at most, except the channel's owner and CAP_IPC_OWNER. */
 static bool has_half_locked(const struct venom_channel *ch, kuid_t uid, unsigned int holds)
 {
 	return holds >= DIV_ROUND_UP(ch->geo.max_clients, 2) && !uid_eq(uid, ch->uid) && !venom_ipc_owner();
 }
 
-/* An id for a shell of this user.  A dead one has its id until the daemon has read its commands. */
+/* Find an id for a shell of this user.  A dead shell keeps its id until the daemon has read its commands. */
 static int free_id_locked(const struct venom_channel *ch, kuid_t uid)
 {
 	bool again = false, again_own = false;
@@ -182,7 +182,7 @@ static int lane_connect(struct venom_channel *ch, bool may_command, u32 wants, s
 	return 0;
 }
 
-/* A shell, or with *out NULL afterwards a looker. */
+/* Connect a shell; or an observer, for which *out becomes NULL. */
 int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, struct venom_lane **out)
 {
 	unsigned int rights = venom_rights(ch);
@@ -190,7 +190,7 @@ int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, st
 	int rc = 0;
 
 	if (!READ_ONCE(ch->alive))
-		rc = -ENOENT; /* whatever its mode was */
+		rc = -ENOENT; /* regardless of its mode */
 	else if (!(rights & 4))
 		rc = -EACCES;
 	else if (!(c->flags & VENOM_CONNECT_LOOK))
@@ -226,7 +226,7 @@ static void lane_die_locked(struct venom_channel *ch, struct venom_lane *l)
 		WRITE_ONCE(ch->status->state_waiters, --ch->nwaiters);
 	venom_life_set_locked(ch, l, VENOM_SHELL_GONE);
 	count_locked(ch);
-	/* It may be one that is thrown out, and sleeps. */
+	/* A shell that is evicted may be asleep. */
 	venom_ring_locked(l->bells, VENOM_BELL_WAKE);
 	venom_ring_locked(l->bells, VENOM_BELL_LIFE);
 	spin_unlock(&ch->lock);
@@ -252,7 +252,7 @@ static void forget_locked(struct venom_channel *ch, struct venom_lane *l)
 	venom_lane_put(l);
 }
 
-/* No daemon will come to read what the dead have left. */
+/* Forget the dead shells: no daemon will come to read their lanes. */
 void venom_lanes_free_dead_locked(struct venom_channel *ch)
 {
 	u32 id;
@@ -267,7 +267,7 @@ static struct venom_lane *lane_find(const struct venom_channel *ch, u32 id)
 	return id < ch->geo.max_clients ? ch->lanes[id] : NULL;
 }
 
-/* The daemon's word on a shell's lanes: VENOM_LANE_*. */
+/* The daemon's decision about a shell's lanes: VENOM_LANE_*. */
 int venom_lane_done(struct venom_channel *ch, const struct venom_ioc_lane *arg)
 {
 	struct venom_lane *l;
@@ -291,7 +291,7 @@ int venom_lane_done(struct venom_channel *ch, const struct venom_ioc_lane *arg)
 	return rc;
 }
 
-/* Shell p->id, or for a shell (of which l is the lane) its daemon. */
+/* Describe shell p->id to a daemon or an observer, or the daemon to a shell (l is its lane). */
 int venom_lane_peer(struct venom_channel *ch, const struct venom_lane *l, struct venom_ioc_peer *p)
 {
 	struct pid_namespace *pids = task_active_pid_ns(current);

@@ -2,20 +2,20 @@
 /*
  * venom: state and commands between processes of one host, on pages that have one writer each.
  *
- * The story, and where it is told:
+ * What happens, and in which file:
  *
  *	a daemon opens /dev/venom and makes a channel: VENOM_IOC_CREATE	channel.c, area.c
  *	it maps the state for writing and publishes there		mmap.c
  *	a shell opens it too and attaches: VENOM_IOC_CONNECT		lane.c
  *	it maps the state for reading, and lanes of its own		mmap.c
- *	they talk, without us
- *	who sleeps is woken through an eventfd: VENOM_IOC_WAKE		wake.c
- *	one of them dies; the other is told				here, channel.c, lane.c
+ *	they talk, without the module
+ *	a sleeper is woken through an eventfd: VENOM_IOC_WAKE		wake.c
+ *	one of them dies; the other is notified				here, channel.c, lane.c
  *
- * Death.  Files of a process are closed after its mappings are gone, so a daemon that is dead here can write no more.
- * But others may hold the same open file, a forked child among them, and then its end is not the file's.  So two more
- * are asked whether the process that the file belongs to ends, or has become another program: each flush, and each
- * area that is unmapped (mmap.c), for who has closed its descriptor and lives on with its maps.
+ * Death.  Files of a process are closed after its maps are gone, so a daemon that is dead here can write no more.  But
+ * another process, a forked child for example, may hold the same open file: then release comes late.  So two more
+ * places check whether the file's process ends or has executed another program: each flush, and each unmap of an area
+ * (mmap.c), for a process that has closed its descriptor and lives on with its maps.
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -66,9 +66,9 @@ void venom_file_die(struct venom_file *vf)
 }
 
 /*
- * Whether this close is the owner's end: its last thread exits (then it has no mm any more), or it is another program
- * by now.  A thread that has a table of files to itself may end alone: the process goes on.  On exec files are closed
- * in the last thread, past the point of no return, but before the maps go: the last of these tells, if there is one.
+ * True if this close ends the owner: its last thread exits (mm is NULL by then), or it has executed another program.  A
+ * thread with a file table of its own may exit alone: the process goes on.  exec closes files in the last thread, after
+ * the point of no return but before the maps go: then the unmap of the last area notices the death, if there is a map.
  */
 static bool owner_ends(const struct venom_file *vf)
 {
@@ -105,7 +105,7 @@ static int venom_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* A hang-up is all there is to poll for; the rest goes through eventfds. */
+/* Poll reports only a hang-up; all else is signalled through eventfds. */
 static __poll_t venom_poll(struct file *file, poll_table *pt)
 {
 	struct venom_file *vf = file->private_data;

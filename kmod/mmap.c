@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who maps what: one writer for each page, all others read-only for good (VM_MAYWRITE cleared).
+ * Which role maps what: each page has one writer; all others map it read-only, for good (VM_MAYWRITE cleared).
  *
- *	           daemon	shell			looker
+ *	           daemon	shell			observer
  *	status     r		r			r
  *	state      rw		r			r
  *	commands   r		rw its own		r, of its own user's channel
@@ -28,7 +28,7 @@ static vm_fault_t area_fault(struct vm_fault *vmf)
 	struct venom_area *a = vmf->vma->vm_private_data;
 	unsigned long n = PGOFF_REST(vmf->pgoff);
 
-	/* A child has the map if its parent asked for that (MADV_DOFORK); no child has the pages. */
+	/* A forked child has the map if its parent asked for that (MADV_DOFORK), but it never gets the pages. */
 	if (n >= a->nr || vmf->vma->vm_mm != vf->mm)
 		return VM_FAULT_SIGBUS;
 	get_page(a->pages[n]);
@@ -46,8 +46,8 @@ static void area_open(struct vm_area_struct *vma)
 }
 
 /*
- * One of a process' maps goes.  If its whole address space goes (nobody uses that any more) it can write no more: all
- * its maps, of the state too, have been taken out of their files before the first is closed.
+ * A map is removed.  If the whole address space goes (mm_users is 0), its process can write no more: all its maps, the
+ * state's too, have been unlinked from their files before the first one is closed.
  */
 static void area_close(struct vm_area_struct *vma)
 {
@@ -93,8 +93,8 @@ static int map_state(struct file *state, struct vm_area_struct *vma)
 	if (venom_is_huge(state) && vma->vm_start & ~huge_page_mask(hstate_file(state)))
 		return -EINVAL;
 	/*
-	 * While there is a writer it could use the moment without the seal to punch a hole, and one is enough.  Two
-	 * can't get here at once: the one process that may holds its mmap lock.
+	 * One writable map is enough; with an earlier one the daemon could punch a hole while the seal is lifted.  Two
+	 * threads can't race here: only the daemon's process may map for writing, and it holds its mmap lock.
 	 */
 	if (writer && mapping_writably_mapped(state->f_mapping))
 		return -EBUSY;
@@ -108,14 +108,14 @@ static int map_state(struct file *state, struct vm_area_struct *vma)
 	return rc;
 }
 
-/* ---- who ---- */
+/* ---- rights ---- */
 
 static bool looker_may(const struct venom_channel *ch)
 {
 	return uid_eq(current_euid(), ch->uid) || venom_ipc_owner();
 }
 
-/* Whether this role may map areas of this kind of shell id, and as a writer. */
+/* Returns 0 if this role may map this kind of area (a lane: of shell id), for writing if `write`. */
 static int may_map(const struct venom_file *vf, int role, u32 kind, u32 id, bool write)
 {
 	bool lanes = kind == VENOM_AREA_COMMANDS || kind == VENOM_AREA_RESPONSES;
@@ -139,7 +139,7 @@ static int may_map(const struct venom_file *vf, int role, u32 kind, u32 id, bool
 	}
 }
 
-/* A lane's area, with a reference. */
+/* Returns a lane's area with a reference, or NULL. */
 static struct venom_area *lane_area(struct venom_file *vf, u32 kind, u32 id)
 {
 	struct venom_channel *ch = vf->ch;
@@ -193,7 +193,7 @@ int venom_mmap(struct file *file, struct vm_area_struct *vma)
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY);
 	vm_flags_clear(vma, VM_MAYEXEC);
 	if (!(vma->vm_flags & VM_WRITE))
-		vm_flags_clear(vma, VM_MAYWRITE | VM_SHARED); /* as of a file that was opened for reading */
+		vm_flags_clear(vma, VM_MAYWRITE | VM_SHARED); /* as for a file opened read-only */
 	if (kind == VENOM_AREA_STATE)
 		return map_state(vf->ch->state, vma);
 	if (kind == VENOM_AREA_STATUS)
@@ -201,7 +201,7 @@ int venom_mmap(struct file *file, struct vm_area_struct *vma)
 	return map_lane(vf, kind, id, vma);
 }
 
-/* Huge pages want their alignment. */
+/* A map of huge pages needs an aligned address. */
 unsigned long venom_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len, unsigned long pgoff,
 				      unsigned long flags)
 {

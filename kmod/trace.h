@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Trace events: who comes, who is woken, who dies.  venom:* under tracefs, perf and bpftrace. */
+/* Trace events: create, connect, wake, death.  They are venom:* under tracefs, perf and bpftrace. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM venom
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What a user may take of a machine that others use, too: module parameters say how much. */
+/* Limits of what a user may take of a machine shared with others; they are module parameters. */
 #include <linux/capability.h>
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
@@ -17,7 +17,7 @@ MODULE_PARM_DESC(mib_per_user, "MiB that a user's areas may take, 0: half of the
 struct venom_user {
 	struct list_head node;
 	kuid_t uid;
-	unsigned int charges;		/* that point here */
+	unsigned int charges;		/* venom_charges that point here */
 	unsigned int channels;
 	u64 bytes;
 };
@@ -45,7 +45,7 @@ static struct venom_user *find_locked(kuid_t uid)
 	return NULL;
 }
 
-/* CAP_SYS_RESOURCE is above the limits, as elsewhere. */
+/* CAP_SYS_RESOURCE overrides the limits, as elsewhere. */
 int venom_charge(struct venom_charge *c, unsigned int channels, u64 bytes)
 {
 	struct venom_user *u, *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);

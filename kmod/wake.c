@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bells: eventfds that user space made, signalled here, so that they work with poll, epoll and io_uring as they are.
+ * Bells: eventfds that user space makes and the module signals.  They work with poll, epoll and io_uring as they are.
  *
  * Sleeping until a publish (the pairs of fences in libvenom's barrier.h, 5 and 6):
  *
@@ -14,7 +14,7 @@
 #include "internal.h"
 #include "trace.h"
 
-#define WAKE_BATCH 16	/* with the lock held */
+#define WAKE_BATCH 16	/* shells signalled under one hold of the lock */
 
 void venom_ring_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell)
 {
@@ -62,7 +62,7 @@ int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 	return rc;
 }
 
-/* Not to be woken by the next publish, any more. (model: wake-module) */
+/* The next publish does not wake this shell any more. (model: wake-module) */
 void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l)
 {
 	lockdep_assert_held(&ch->lock);
@@ -100,11 +100,11 @@ int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int wha
 		WRITE_ONCE(ch->status->state_waiters, ++ch->nwaiters);
 	}
 	spin_unlock(&ch->lock);
-	smp_mb(); /* the word before the caller's next look at the state, see above */
+	smp_mb(); /* the status word before the caller's next look at the state, see above */
 	return rc;
 }
 
-/* All who are armed now, some at a time; who arms again meanwhile is for the next publish. (model: wake-module) */
+/* Wake all shells armed now, in batches; one armed meanwhile is left to the next publish. (model: wake-module) */
 static int wake_state(struct venom_channel *ch)
 {
 	unsigned int left, n, woken = 0;

@@ -1,39 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note OR MIT */
 /*
- * /dev/venom: the calls.  What is on the pages that it maps is in venom_layout.h; venom(4) tells the story.
+ * /dev/venom: the calls.  venom_layout.h describes the pages that it maps; venom(4) is the manual page.
  *
- * An open file is nothing until VENOM_IOC_CREATE makes it a daemon or VENOM_IOC_CONNECT a shell or a looker; it is
- * that until it is closed and its areas are unmapped.  Only the process that made it so can use it (its address
- * space: threads can, a forked child can't, nor who was sent the descriptor), and it dies with that process,
- * whoever else holds the descriptor.
+ * An open file has no role until VENOM_IOC_CREATE makes it a daemon, or VENOM_IOC_CONNECT a shell or an observer; it
+ * keeps the role until it is closed and its areas are unmapped.  Only the process that gave it the role can use it (its
+ * address space: threads can; a forked child, or a process that was sent the descriptor, can't).  It dies with that
+ * process, even if other processes hold the descriptor.
  *
  * Every struct begins with its size as the caller knows it: a shorter one (an older caller) gets the fields that it
- * knows, a longer one (a newer caller) must have zeros in what the kernel doesn't know.  `flags` and
+ * knows, a longer one (a newer caller) must have zeros in the fields that the kernel doesn't know.  `flags` and
  * reserved fields must be zero where no bit is defined.  On failure nothing is written back.
  *
  * Errors, the same for every call:
  *
- *	EINVAL		size too short; a value, flag or reserved field that can't be
+ *	EINVAL		size too short; an invalid value, flag or reserved field
  *	E2BIG		a longer struct has more than zeros at its end
  *	EFAULT		a bad pointer
  *	ENOTTY		no such call
- *	EPERM		the file is another process's
+ *	EPERM		the file belongs to another process
  *	EBADFD		not for this role, or not yet: WAKE before CONNECT, CREATE twice
  *	ENOENT		no such channel, or its daemon is dead; no such shell
  *	EBUSY		a living daemon has the name, or a dead one's process still maps the state writable; the shell
  *			lives (LANE)
- *	EACCES		the channel's mode says no
+ *	EACCES		the channel's mode does not allow it
  *	EEXIST		the channel waits for a daemon of another owner, or to be resumed with another geometry
- *	EAGAIN		all ids are taken, some by dead shells that the daemon has not looked at yet: try again
+ *	EAGAIN		all ids are taken, some by dead shells that the daemon has not handled yet: try again
  *	EUSERS		max_clients shells are attached, or are dead with commands that have not been taken yet; or
- *			half of them, rounded up, are this user's, who isn't the owner and lacks CAP_IPC_OWNER
+ *			half of them, rounded up, are this user's, and it isn't the owner and lacks CAP_IPC_OWNER
  *	EDQUOT		the user's limit (module parameters) is reached
  *	ENOMEM		no memory, or no huge pages where they were required
- *	EINTR		a signal came while memory was taken, which has been given back; under a fast timer it is best
- *			to block signals for CREATE
+ *	EINTR		a signal came while memory was allocated; it has been freed.  Block signals for CREATE if a
+ *			fast timer sends them
  *	EBADF		EVENTFD: not an open descriptor; EINVAL if it is open, but no eventfd
- *	EPIPE		the daemon has gone; for a shell also: it was thrown out
- *	EPROTO		CREATE, CONNECT: the caller needs a feature that the module has not (VENOM_FEATURES_NEEDED)
+ *	EPIPE		the daemon has gone; for a shell also: it was evicted
+ *	EPROTO		CREATE, CONNECT: the caller needs a feature that the module lacks (VENOM_FEATURES_NEEDED)
  */
 #ifndef _UAPI_LINUX_VENOM_H
 #define _UAPI_LINUX_VENOM_H
@@ -45,12 +45,13 @@
 #define VENOM_NAME_LEN		64	/* with the terminating zero */
 
 /*
- * mmap offsets: the area's kind and, for lanes, the shell.  A map begins at its area's start and is no longer than it;
- * that of huge pages covers it all.  MAP_SHARED only.  One map for each area and process is all anybody needs; the
- * daemon can map the state for writing only once at a time.
+ * mmap offsets: the area's kind and, for lanes, the shell's id.  A map begins at its area's start and is not longer
+ * than the area; a map of huge pages covers all of it.  MAP_SHARED only.  One map for each area and process is enough;
+ * the daemon can map the state for writing only once at a time.
  *
- *	EINVAL		no such area, longer than it, unaligned, MAP_PRIVATE
- *	EACCES		for writing what another one writes, or with PROT_EXEC; a looker: lanes of another's channel
+ *	EINVAL		no such area, map longer than the area, unaligned, MAP_PRIVATE
+ *	EACCES		a writable map of an area with another writer; PROT_EXEC; an observer: lanes of another user's
+ *			channel
  *	EPERM, EBADFD, EBUSY, ENOENT	as above
  */
 #define VENOM_MMAP_KIND_SHIFT	60
@@ -59,8 +60,8 @@
 	((__u64)(kind) << VENOM_MMAP_KIND_SHIFT | (__u64)(id) << VENOM_MMAP_ID_SHIFT)
 
 /* venom_ioc_create.flags */
-#define VENOM_CREATE_RESUME	(1U << 0)	/* go on with the channel that a dead daemon left, if it is there */
-#define VENOM_CREATE_FENCED	(1U << 1)	/* the publisher can't be fenced from outside: have it always look */
+#define VENOM_CREATE_RESUME	(1U << 0)	/* resume the channel that a dead daemon left, if there is one */
+#define VENOM_CREATE_FENCED	(1U << 1)	/* no fence from outside: the publisher always checks for sleepers */
 
 /* venom_ioc_create.huge */
 #define VENOM_IOC_HUGE_PREFER	0
@@ -68,9 +69,9 @@
 #define VENOM_IOC_HUGE_NEVER	2
 
 /*
- * Create the channel.  Where a dead daemon of the same owner left one that shells still hold: with RESUME and
- * the same geometry it goes on, with its state, its shells and the commands not yet taken; else it is left to
- * its shells, and the name goes to the new one.
+ * Create the channel.  If a dead daemon of the same owner left a channel that shells still hold: RESUME with the same
+ * geometry resumes it, with its state, its shells and the commands not yet taken; without RESUME it is left to its
+ * shells, and the name goes to the new channel.
  */
 struct venom_ioc_create {
 	__u32 size;
@@ -78,23 +79,23 @@ struct venom_ioc_create {
 	char  name[VENOM_NAME_LEN];
 	struct venom_geometry geo;	/* in: what is asked for, payload to page_size 0; out: as made */
 	__u32 huge;		/* VENOM_IOC_HUGE_* */
-	__u32 resumed;		/* in: 0; out: 1 if the channel goes on */
+	__u32 resumed;		/* in: 0; out: 1 if the channel was resumed */
 	__u64 huge_size;	/* 0 (2 MiB), 2 MiB, 1 GiB */
-	__u64 epoch;		/* out: 1, and one more for each daemon that came in the place of a dead one */
+	__u64 epoch;		/* out: 1, and one more for each daemon that replaced a dead one */
 	__u64 state_size;	/* out: bytes of the areas, to map */
 	__u64 status_size;
 	__u64 features;		/* in: VENOM_FEATURES of the caller; out: of the module */
 };
 
 /* venom_ioc_connect.flags */
-#define VENOM_CONNECT_LOOK	(1U << 0)	/* only look: no lanes, no id, nobody is told */
+#define VENOM_CONNECT_LOOK	(1U << 0)	/* an observer: no lanes, no id, no process is notified */
 
 struct venom_ioc_connect {
 	__u32 size;
 	__u32 flags;		/* VENOM_CONNECT_* */
 	char  name[VENOM_NAME_LEN];
 	struct venom_geometry geo;	/* out */
-	__u32 id;		/* out: whose lanes to map */
+	__u32 id;		/* out: the shell's id, to map its lanes */
 	__u32 generation;	/* out */
 	__u32 may_command;	/* out */
 	__u32 wants;		/* in: VENOM_ROLE_* for venom_commands.wants, from the start */
@@ -106,12 +107,12 @@ struct venom_ioc_connect {
 	__u64 features;		/* in: VENOM_FEATURES of the caller; out: of the module */
 };
 
-#define VENOM_BELL_WAKE		0U	/* rung by WAKE; a shell's also when its daemon has gone, or it is thrown out */
-#define VENOM_BELL_LIFE		1U	/* daemon's: a shell has come or gone, or asks; shell's: the daemon has gone */
-#define VENOM_BELL_MOVED	2U	/* the daemon's: rung by WAKE, see there */
+#define VENOM_BELL_WAKE		0U	/* signalled by WAKE; a shell's also if its daemon has gone or it is evicted */
+#define VENOM_BELL_LIFE		1U	/* daemon's: a shell has come, gone or asks; shell's: the daemon has gone */
+#define VENOM_BELL_MOVED	2U	/* daemon's: signalled by VENOM_WAKE_MOVED */
 #define VENOM_BELLS		3U
 
-/* Be woken through this eventfd from now on, not through the one before; fd -1: no more. */
+/* From now on the bell signals this eventfd, not the one set before; fd -1: none. */
 struct venom_ioc_eventfd {
 	__u32 size;
 	__u32 flags;		/* 0 */
@@ -121,9 +122,9 @@ struct venom_ioc_eventfd {
 
 #define VENOM_WAKE_DAEMON	0U	/* a shell: its daemon */
 #define VENOM_WAKE_SHELL	1U	/* the daemon: shell `id` */
-#define VENOM_WAKE_STATE	2U	/* the daemon: all who are armed for state; returns how many */
+#define VENOM_WAKE_STATE	2U	/* the daemon: all shells armed for state; returns how many */
 #define VENOM_WAKE_LIFE		3U	/* a shell: its daemon's LIFE bell, for venom_commands.wants */
-#define VENOM_WAKE_MOVED	4U	/* a shell: its daemon's MOVED bell, as it has read what a publish waits for */
+#define VENOM_WAKE_MOVED	4U	/* a shell: its daemon's MOVED bell, after reading what a publish waits for */
 struct venom_ioc_wake {
 	__u32 size;
 	__u32 flags;		/* 0 */
@@ -132,9 +133,9 @@ struct venom_ioc_wake {
 };
 
 /*
- * A shell that means to sleep until a publish.  WATCH once, so that the publisher looks for sleepers at all
- * (status.state_waiters); ARM before each sleep (status.state_sleepers counts it, the next WAKE_STATE wakes it, once);
- * DISARM if it does not sleep after all.
+ * For a shell that sleeps until a publish.  WATCH once, so that the publisher checks for sleepers at all
+ * (status.state_waiters); ARM before each sleep (status.state_sleepers counts the shell, the next WAKE_STATE wakes it,
+ * once); DISARM if it does not sleep after all.
  */
 #define VENOM_SLEEP_WATCH	0U
 #define VENOM_SLEEP_ARM		1U
@@ -146,10 +147,10 @@ struct venom_ioc_sleep {
 	__u32 reserved;
 };
 
-/* The daemon and the lanes of shell `id`, if they are still that generation's (else ENOENT). */
-#define VENOM_LANE_FREE		0U	/* the shell is dead, its commands are taken: the id can be had again */
-#define VENOM_LANE_KEEP		1U	/* it is dead, and has commands left */
-#define VENOM_LANE_EVICT	2U	/* it broke the rules: it is as dead from now on */
+/* The daemon decides about the lanes of shell `id`, if they still belong to that generation (else ENOENT). */
+#define VENOM_LANE_FREE		0U	/* the shell is dead, its commands are taken: free the id */
+#define VENOM_LANE_KEEP		1U	/* the shell is dead, and has commands left: keep the id */
+#define VENOM_LANE_EVICT	2U	/* the shell broke the protocol: it counts as dead from now on */
 struct venom_ioc_lane {
 	__u32 size;
 	__u32 flags;		/* 0 */
@@ -159,12 +160,12 @@ struct venom_ioc_lane {
 	__u32 reserved;
 };
 
-/* Who is at the other end, as the kernel knows and as seen from the caller's namespaces. */
+/* The process at the other end, as the kernel knows it and as seen from the caller's namespaces. */
 struct venom_ioc_peer {
 	__u32 size;
 	__u32 flags;		/* 0 */
-	__u32 id;		/* the daemon, a looker: of which shell; a shell gets its daemon */
-	__u32 pid, uid, gid;	/* out: 0 and the overflow ids where they can't be seen from here */
+	__u32 id;		/* daemon, observer: the shell's id; a shell: 0, it gets its daemon */
+	__u32 pid, uid, gid;	/* out: 0 and the overflow ids where the caller's namespaces don't show them */
 	__u32 generation;	/* out */
 	__u32 life;		/* out: VENOM_SHELL_*; of the daemon: VENOM_DAEMON_* */
 	__u32 may_command;	/* out */
@@ -182,22 +183,22 @@ struct venom_ioc_info {
 	__u64 cursor;		/* in and out */
 	struct venom_geometry geo;	/* out */
 	__u64 epoch;		/* out */
-	__u32 pid, uid, gid;	/* out: the daemon's; if it is dead pid is 0, the others its owner's */
+	__u32 pid, uid, gid;	/* out: the daemon's; if it is dead, pid is 0, the others are the owner's */
 	__u32 alive;		/* out */
 	__u32 attached;		/* out */
 	__u32 reserved;
 };
 
 /*
- * End the channel, by its daemon: the name is free at once, and who is attached learns that the daemon has gone, for
- * good.  (A daemon that just closes the file leaves the channel to be resumed.)
+ * The daemon ends the channel: the name is free at once, and attached shells are notified that the daemon has gone, for
+ * good.  (If a daemon only closes the file, the channel can be resumed.)
  */
 struct venom_ioc_end {
 	__u32 size;
 	__u32 flags;		/* 0 */
 };
 
-/* Without the structs' sizes, which may grow.  0x60 to 0x68 were ABI 1's: each side gets ENOTTY from the other's. */
+/* The numbers omit the structs' sizes, which may grow.  0x60 to 0x68 were ABI 1's: calls of another ABI get ENOTTY. */
 #define VENOM_IOC_CREATE	_IO('V', 0x70)
 #define VENOM_IOC_CONNECT	_IO('V', 0x71)
 #define VENOM_IOC_EVENTFD	_IO('V', 0x72)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note OR MIT */
 /*
- * The shared layout of a channel: what is where on the mapped pages, and who writes it.
+ * The shared layout of a channel: what is where on the mapped pages, and which process writes it.
  *
- * A channel is a set of areas; each is a run of pages with one writer, and mapped
- * read-only by everybody else (the MMU holds that, not good manners):
+ * A channel is a set of areas; each is a run of pages with one writer, and mapped read-only by every other process
+ * (the MMU enforces that):
  *
  *   area            written by          read by     holds
  *   --------------  ------------------  ----------  ---------------------------------------------------
- *   status          kernel, or embedded all         is the daemon alive; who is attached; state waiters
+ *   status          kernel, or embedded all         is the daemon alive; attached shells; state waiters
  *                   the daemon
  *   state           daemon              all         geometry, daemon's sleeping word, the version ring
  *   commands[i]     shell i             daemon      shell's sleeping word, its counters, command slots
@@ -21,16 +21,14 @@
  *	| status         r (rw) ---|--------------------| status          r        |
  *	+--------------------------+			+--------------------------+
  *
- * Every area starts with struct venom_area_head, so that a reader of a core file or of a
- * memfd knows what it has before it.  All words are in the machine's byte order; a reader that finds
- * VENOM_MAGIC reversed is on the other kind of machine.
+ * Every area starts with struct venom_area_head, so that a reader of a core file or of a memfd can identify it.  All
+ * words are in the machine's byte order; a reader that finds VENOM_MAGIC reversed is on a machine of the other order.
  *
- * [K] kernel (embedded: daemon's manager thread)   [P] daemon's publishing thread
- * [S] daemon's serving thread   [M] its manager thread   [C] the shell
+ * [K] kernel (embedded: daemon's manager thread)   [P] daemon's publisher thread
+ * [S] daemon's server thread   [M] its manager thread   [C] the shell
  * [1] written once, before the area is handed out
  *
- * Whoever reads a word that another process writes reads it once, checks what it got, and
- * uses only that.
+ * Code that reads a word of another process reads it once, checks the value, and uses only that value.
  */
 #ifndef _UAPI_LINUX_VENOM_LAYOUT_H
 #define _UAPI_LINUX_VENOM_LAYOUT_H
@@ -49,26 +47,26 @@
 #define VENOM_AT(type, field, offset) VENOM_ASSERT(__builtin_offsetof(type, field) == (offset))
 
 #define VENOM_MAGIC		0x6d6f6e65562e3a00ULL	/* "\0:.Venom" in memory on a little-endian machine */
-#define VENOM_ABI		2U	/* an area of another one can't be read at all */
+#define VENOM_ABI		2U	/* an area of another ABI can't be read at all */
 
 /*
- * What an area may have beyond this ABI.  Each side says which it knows (venom_area_head.features, and the ioctls'),
- * and both use what both know.  A reader may pass over an unknown bit of the low half; one of the high half changes
- * what the reader knows, and the reader must refuse the area: -EPROTO.
+ * Features that an area may have beyond this ABI.  Each side says which it knows (venom_area_head.features, and the
+ * ioctls'), and both use those that both know.  A reader may ignore an unknown bit of the low half; an unknown bit of
+ * the high half changes what the reader knows, and the reader must refuse the area: -EPROTO.
  */
-#define VENOM_FEATURE_BLOCKS	(1ULL << 0)	/* a daemon's: it takes blocks of commands (VENOM_SLOT_BLOCK) */
+#define VENOM_FEATURE_BLOCKS	(1ULL << 0)	/* of a daemon: it takes blocks of commands (VENOM_SLOT_BLOCK) */
 #define VENOM_FEATURES		VENOM_FEATURE_BLOCKS	/* known to this header */
 #define VENOM_FEATURES_NEEDED	0xffffffff00000000ULL
 
-/* What the other side needs and this one does not have. */
+/* Features that the other side needs and this side lacks. */
 static __inline__ __u64 venom_features_missing(__u64 theirs)
 {
 	return theirs & VENOM_FEATURES_NEEDED & ~VENOM_FEATURES;
 }
 
-#define VENOM_LINE		64U	/* what two writers must not share */
+#define VENOM_LINE		64U	/* cache line; two writers must not share one */
 
-/* A CPU's number in a word that is 0 while nothing is known: a wait for a thread on one's own CPU does not spin. */
+/* A CPU's number plus 1; 0 while it is unknown.  A wait for a thread on the waiter's own CPU does not spin. */
 #define VENOM_CPU_WORD(cpu)	((__u32)(cpu) + 1)
 
 /* venom_area_head.kind */
@@ -84,7 +82,7 @@ struct venom_area_head {
 	__u64 size;		/* [1] bytes of the whole area */
 	__u64 epoch;		/* [1] counts the daemons of this name */
 	__u32 id;		/* [1] lanes: the shell's id */
-	__u32 generation;	/* [1] lanes: tells the users of one id apart */
+	__u32 generation;	/* [1] lanes: distinguishes the shells that use one id in turn */
 	__u64 features;		/* [1] of the area's writer */
 	__u8  reserved[16];
 };
@@ -100,19 +98,19 @@ VENOM_AT(struct venom_area_head, features, 40);
 /* ---- status ------------------------------------------------------------- */
 
 /* venom_status.daemon */
-#define VENOM_DAEMON_NONE	0U	/* not there yet */
+#define VENOM_DAEMON_NONE	0U	/* not started yet */
 #define VENOM_DAEMON_ALIVE	1U
 #define VENOM_DAEMON_GONE	2U	/* ended or died; can write no more */
 
 #define VENOM_OWNER_DIED	0x40000000U	/* FUTEX_OWNER_DIED */
 
 /* venom_status_shell.life */
-#define VENOM_SHELL_NONE	0U	/* nobody has this id */
+#define VENOM_SHELL_NONE	0U	/* no shell has this id */
 #define VENOM_SHELL_ALIVE	1U
 #define VENOM_SHELL_GONE	2U	/* module: closed or died, its lanes are kept until the daemon has read them */
 #define VENOM_SHELL_ARMED	4U	/* module: a flag beside ALIVE: the next publish will wake it */
 
-/* A line each: the module writes `life` whenever the shell sleeps for state, and another shell reads its own. */
+/* A cache line each: the module writes `life` whenever the shell sleeps for state, and another shell reads its own. */
 struct venom_status_shell {
 	__u32 generation;	/* [K] */
 	__u32 life;		/* [K] VENOM_SHELL_* */
@@ -122,16 +120,16 @@ struct venom_status_shell {
 struct venom_status {
 	struct venom_area_head head;
 	__u32 daemon;		/* [K] VENOM_DAEMON_* */
-	__u32 state_waiters;	/* [K] shells that may sleep until a publish: the publisher's one look */
+	__u32 state_waiters;	/* [K] shells that may sleep until a publish; 0: the publisher checks nothing else */
 	__u64 epoch;		/* [K] of the daemon that is alive now, or was last */
 	__u32 shells;		/* [1] length of shell[] */
 	__u32 attached;		/* [K] how many of them are alive */
-	__u32 owner;		/* [K] 0: nobody marks the daemon's death here.  Embedded: thread id of the manager; the
-				 *     kernel sets VENOM_OWNER_DIED when it dies (a robust futex word, that nobody
-				 *     waits on).  Module: 1, it marks `daemon` itself */
+	__u32 owner;		/* [K] 0: the daemon's death is not marked.  Embedded: thread id of the manager; the
+				 *     kernel sets VENOM_OWNER_DIED when it dies (a robust futex word without
+				 *     waiters).  Module: 1, it marks `daemon` itself */
 	__u32 changes;		/* [K] counts up when a shell comes or goes */
-	__u64 robust_next;	/* [K] embedded: the daemon's robust list, an address in the daemon; not for others */
-	__u64 refused;		/* [K] shells not let in */
+	__u64 robust_next;	/* [K] embedded: the daemon's robust list, an address valid only in the daemon */
+	__u64 refused;		/* [K] shells refused */
 	__u8  reserved[16];
 
 	__u32 state_sleepers;	/* [K] module: shells that are armed now; in a line of its own, as it changes often */
@@ -174,7 +172,7 @@ VENOM_ASSERT(sizeof(struct venom_status_shell) == VENOM_LINE);
 
 /* geometry.flags; venom.h has the same */
 #define VENOM_GEO_STAMP		(1U << 0)	/* versions have a time stamp */
-#define VENOM_GEO_ORDER_ARRIVAL	(1U << 1)	/* commands have one */
+#define VENOM_GEO_ORDER_ARRIVAL	(1U << 1)	/* commands have a time stamp */
 #define VENOM_GEO_LOSSLESS	(1U << 2)	/* a shell may ask to miss no version */
 
 struct venom_geometry {
@@ -192,7 +190,7 @@ struct venom_geometry {
 	__u64 page_size;	/* of the pages that the area is made of */
 	__u32 schema_size;	/* bytes of the schema's text */
 	__u32 max_holders;	/* shells that may hold a version in place */
-	__u64 lossless_limit_ns;	/* with LOSSLESS: a reader that does not move for so long no longer counts */
+	__u64 lossless_limit_ns;	/* with LOSSLESS: a reader that does not move for so long is ignored */
 	__u8  reserved[48];
 };
 VENOM_ASSERT(sizeof(struct venom_geometry) == 2 * VENOM_LINE);
@@ -219,15 +217,15 @@ struct venom_state {
 	__u64 latest;		/* [P] last committed version, 0 before the first; unused with versions == 1 */
 	__u8  pad0[56];
 
-	__u32 sleeping;		/* [S] odd: asleep or about to be, wake me; counts up with each change */
+	__u32 sleeping;		/* [S] odd: the server sleeps or is about to, signal it; counts up with each change */
 	__u32 cpu;		/* [S] VENOM_CPU_WORD: where its last wait began */
 	__u8  pad1[56];
 
 	__u64 state_wakes;	/* [P] system calls made to wake sleepers */
-	__u64 passed;		/* [P] version numbers passed over, as a shell held what was in their buffers */
+	__u64 passed;		/* [P] version numbers passed over because a shell held the version in their buffer */
 	__u64 held_up;		/* [P] publishes refused: every buffer but the latest's was held */
-	__u64 full;		/* [P] publishes that found a lossless reader in the way */
-	__u64 cut;		/* [P] times that a lossless reader did not move for the limit */
+	__u64 full;		/* [P] publishes that a lossless reader blocked */
+	__u64 cut;		/* [P] times that a lossless reader did not move for lossless_limit_ns */
 	__u32 publish_cpu;	/* [P] VENOM_CPU_WORD: where it last woke a sleeper */
 	__u8  pad2[20];
 
@@ -236,14 +234,14 @@ struct venom_state {
 	__u64 stale;		/* [S] answers that came too late for their request or their shell */
 	__u64 answer_wakes;	/* [S] system calls made to wake sleepers */
 	__u64 sleeps;		/* [S] */
-	__u64 evicted;		/* [S] shells that broke the protocol */
+	__u64 evicted;		/* [S] shells evicted because they broke the protocol */
 	__u8  pad3[16];
 
 	char  name[64];		/* [1] zero-terminated */
 
-	__u32 waiting;		/* [P] odd: asleep until a lossless reader has come to...; counts up with each change */
+	__u32 waiting;		/* [P] odd: asleep until a reader reaches `awaited`; counts up with each change */
 	__u32 reserved;
-	__u64 awaited;		/* [P] ...this version */
+	__u64 awaited;		/* [P] the version that a lossless reader must reach */
 	__u8  pad4[48];
 
 	struct venom_schema_block schema;	/* [1] */
@@ -270,7 +268,7 @@ VENOM_ASSERT(sizeof(struct venom_state) == 704);
  *			is no version v; the next one is v + 1 or later
  *	0		nothing yet
  *
- * A small payload follows in the header's own line, so that one line carries it all.
+ * A small payload follows in the header's own cache line, so that one line carries both.
  */
 struct venom_version {
 	__u64 seq;		/* [P] */
@@ -285,57 +283,55 @@ VENOM_ASSERT(sizeof(struct venom_version) == 16);
 #define VENOM_SEQ_IS_WHOLE(seq)		(!((seq) & 3))
 #define VENOM_SEQ_IS_WRITING(seq)	(!!((seq) & 1))
 #define VENOM_SEQ_IS_PASSED(seq)	(((seq) & 3) == 2)
-/* The newest version that a reader can have once it has seen this; v - 1 while v is being written. */
+/* The newest version that a reader can get once it has seen this seq; v - 1 while v is being written. */
 #define VENOM_SEQ_VERSION(seq)	((seq) >> 2)
-/* The number that the buffer is for now; v while v is being written. */
+/* The version number that the buffer is for now; v while v is being written. */
 #define VENOM_SEQ_NUMBER(seq)	VENOM_SEQ_VERSION((seq) + ((seq) & 1))
 
 /* ---- lanes -------------------------------------------------------------- */
 
 /*
- * commands[i]: the command that shell i sends as its p-th (from 0) is in slot p % ring, where ring
- * is cmd_slots rounded up to a power of two, with seq p + 1.  The daemon polls the seq of
- * the slot it expects next; no index is shared on that way.
+ * commands[i]: the p-th command of shell i (from 0) is in slot p % n, with seq p + 1, where n is cmd_slots rounded up
+ * to a power of two.  The daemon polls the seq of the slot that it expects next; no index is shared in this direction.
  *
- * responses[i]: a request's tag is the seq of its command.  The command names the answer slot that the shell has
- * chosen, so that no two open requests share one: answers come in any order and never block or overwrite each
- * other.  The answer has the tag as its seq.  The daemon writes into a slot only for the newest tag that it has seen
- * for it.
+ * responses[i]: a request's tag is the seq of its command.  The shell chooses the answer slot and the command names it,
+ * so that no two open requests share one: answers come in any order and never block or overwrite each other.  The
+ * answer has the tag as its seq.  The daemon writes into a slot only for the newest tag that it has seen for that slot.
  */
 struct venom_slot {
-	__u64 seq;		/* written last; a poll of it gets the first bytes, too */
+	__u64 seq;		/* written last; a poll of it fetches the first bytes, too */
 	__u32 len;
 	__u32 word;		/* commands: REQUEST, EPOCH, AT; answers: PASSED */
 	__u64 time_ns[];	/* commands: CLOCK_MONOTONIC, with VENOM_GEO_ORDER_ARRIVAL */
 };
 VENOM_ASSERT(sizeof(struct venom_slot) == 16);
 #define VENOM_SLOT_REQUEST	(1U << 31)
-/* An answer that is none: the request was passed over (see EPOCH), and no daemon has taken it. */
+/* An answer without content: the request was passed over (see EPOCH), and no daemon has taken it. */
 #define VENOM_SLOT_PASSED	(1U << 30)
 /*
- * The low bits of the epoch that the shell took the request to.  A daemon that resumed the channel passes over those of
- * an earlier one, which have failed at their shell; commands without an answer it takes.
+ * The low bits of the epoch of the daemon that the request is for.  A daemon that resumed the channel passes over
+ * requests for an earlier one, which have failed at their shell; it takes commands without an answer.
  */
 #define VENOM_SLOT_EPOCH(epoch)	(((__u32)(epoch) & 0x3ffU) << 20)
 /*
- * A block: this slot and those behind it hold VENOM_SLOT_COUNT(word) commands of `len` bytes without an answer.  Each takes
- * venom_round_up(len, 16) bytes of what the slots have behind their headers, one slot after the other; the headers behind the
- * first one say nothing.  A block does not go past the end of the ring, and there is none with ORDER_ARRIVAL.
+ * A block: this slot and the next ones hold VENOM_SLOT_COUNT(word) commands of `len` bytes without an answer.  Each
+ * uses venom_round_up(len, 16) bytes of the space after the slots' headers, slot by slot; the headers after the first
+ * mean nothing.  A block must not wrap around the end of the slots, and is invalid with ORDER_ARRIVAL.
  */
 #define VENOM_SLOT_BLOCK	(1U << 30)
 #define VENOM_SLOT_COUNT(word)	((word) & 0xfffffU)
-/* Which answer slot a request's answer goes to. */
+/* The answer slot of a request. */
 #define VENOM_SLOT_AT(word)	((word) & 0xfffffU)
 
-/* venom_commands.sleeping: what the sleeper waits for; the bits above count arms, so that each is signalled for once */
+/* venom_commands.sleeping: what the sleeper waits for; the bits above count arms, so that each arm is signalled once */
 #define VENOM_ASLEEP_STATE	(1U << 0)
 #define VENOM_ASLEEP_ANSWER	(1U << 1)
-#define VENOM_ASLEEP_ROOM	(1U << 2)	/* in a full lane of commands */
+#define VENOM_ASLEEP_ROOM	(1U << 2)	/* room in a full lane of commands */
 #define VENOM_ASLEEP_STEP	(1U << 3)
 
 struct venom_shell_counts {
 	__u64 reads;		/* versions read whole */
-	__u64 retries;		/* tries that the writer spoiled */
+	__u64 retries;		/* tries that were torn by the writer */
 	__u64 last_tries;	/* tries of the last read */
 	__u64 overruns;		/* versions missed by read_next */
 	__u64 commands;		/* sent */
@@ -349,8 +345,8 @@ struct venom_shell_counts {
 VENOM_ASSERT(sizeof(struct venom_shell_counts) == 88);
 
 /*
- * venom_commands.wants: roles, and which request for them this is.  venom_responses.granted: the number of the request
- * that has been looked at, and the roles that the publisher heeds from now on.
+ * venom_commands.wants: the roles that the shell asks for, and the number of this request.  venom_responses.granted:
+ * the number of the last request that was handled, and the roles that the publisher heeds from now on.
  */
 #define VENOM_ROLE_HOLDER	(1U << 0)	/* the publisher heeds `held` */
 #define VENOM_ROLE_LOSSLESS	(1U << 1)	/* the publisher heeds `cursor` */
@@ -368,7 +364,7 @@ struct venom_commands {
 	struct venom_shell_counts counts;	/* [C] */
 	__u8  pad1[40];
 
-	__u64 held;		/* [C] HOLDER: the version that is looked at in place; 0: none */
+	__u64 held;		/* [C] HOLDER: the version that the shell holds in place; 0: none */
 	__u8  pad2[56];
 
 	__u64 cursor;		/* [C] LOSSLESS: the last version that has been read */
@@ -391,8 +387,8 @@ VENOM_ASSERT(sizeof(struct venom_commands) == 512);
 struct venom_responses {
 	struct venom_area_head head;
 
-	__u64 cursor;		/* [S] commands taken: slots before it may be used again; the shell looks when
-				 *     it believes the lane full, and after the daemon's death */
+	__u64 cursor;		/* [S] commands taken: slots before it may be used again; the shell reads it when
+				 *     the lane seems full, and after the daemon's death */
 	__u64 responses;	/* [S] answers written */
 	__u64 taken;		/* [S] VENOM_TAKEN(): how many commands of the block at `cursor` have been taken */
 	__u8  pad0[40];
@@ -407,7 +403,7 @@ VENOM_AT(struct venom_responses, cursor, 64);
 VENOM_AT(struct venom_responses, granted, 128);
 VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 
-/* For the next daemon: of a block at another place it says nothing. */
+/* For the next daemon.  The word is valid only for a block at position `pos`. */
 #define VENOM_TAKEN(pos, n)		((__u64)(pos) << 20 | (n))
 #define VENOM_TAKEN_OF(word, pos)	((word) >> 20 == (__u64)(pos) << 20 >> 20 ? (word) & 0xfffffU : 0)
 
@@ -418,9 +414,9 @@ VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 /* ---- sizes ---------------------------------------------------------------- */
 
 /*
- * What a geometry comes to, for the kernel and the library alike.  All of it is computed in 64 bits: a 32-bit
+ * The sizes and offsets of a geometry, for the kernel and the library alike.  All are computed in 64 bits: a 32-bit
  * field is widened before anything is added to it or multiplied with it.  The fields that a user chooses (all up to
- * data_size, but payload) must be in bounds: then nothing here overflows.
+ * data_size, except payload) must be in bounds: then nothing here overflows.
  */
 #define VENOM_PAGE		4096U
 #define VENOM_VERSIONS_MAX	65536
@@ -445,7 +441,7 @@ static __inline__ __u32 venom_version_head(__u32 flags)
 	return sizeof(struct venom_version) + (flags & VENOM_GEO_STAMP ? 16 : 0);
 }
 
-/* Where the payload starts: in the header's own line if it fits there, else on a line, large ones on a page. */
+/* Where the payload starts: in the header's cache line if it fits there, else on the next; large ones on a page. */
 static __inline__ __u32 venom_payload_offset(__u32 flags, __u64 data_size)
 {
 	__u32 head = venom_version_head(flags);
@@ -455,7 +451,7 @@ static __inline__ __u32 venom_payload_offset(__u32 flags, __u64 data_size)
 	return data_size < VENOM_PAGE ? VENOM_LINE : VENOM_PAGE;
 }
 
-/* Fill in what follows from the fields that a user chooses. */
+/* Compute the other fields from those that a user chooses. */
 static __inline__ void venom_geometry_fill(struct venom_geometry *geo, __u64 page_size)
 {
 	geo->payload = venom_payload_offset(geo->flags, geo->data_size);
@@ -470,7 +466,7 @@ static __inline__ __u64 venom_state_bytes(const struct venom_geometry *geo)
 	return venom_round_up(geo->first + (__u64)geo->versions * geo->stride, geo->page_size);
 }
 
-/* How many slots a ring for n messages has. */
+/* How many slots a lane for n messages has. */
 static __inline__ __u32 venom_slots_ring(__u32 n)
 {
 	return n <= 1 ? 1 : 1U << (32 - __builtin_clz(n - 1));
