@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What reads and publishes depend on in a machine: fences, and copies of a few lines to and from shared pages.  For
+ * Machine-dependent code of reads and publishes: fences, and copies of a few cache lines to and from shared pages.  For
  * venom_inline.h and for the library; not to be called by a program.
  *
- * With VENOM_PORTABLE there are no instructions by name, only atomic words: for other machines, and for tools
- * that read C and no assembler.
+ * With VENOM_PORTABLE there is no inline assembly, only atomic words: for other machines, and for tools
+ * that read C but no assembler.
  */
 #ifndef VENOM_ARCH_H
 #define VENOM_ARCH_H
@@ -30,8 +30,8 @@
 
 #ifdef VENOM_TSAN
 /*
- * ThreadSanitizer doesn't model fences and gcc warns of them.  The words that they order are atomics here
- * anyway, so give it the hardware's fences alone.
+ * ThreadSanitizer doesn't model fences, and gcc warns about them.  The words that they order are atomics here
+ * anyway, so use only the hardware's fences.
  */
 #if defined(__x86_64__)
 #define venom_fence_full()	__asm__ __volatile__("mfence" ::: "memory")
@@ -52,9 +52,9 @@
 
 /*
  * Copies to and from shared pages.  The other process may write while we read: a plain memcpy would be a data race in
- * C11, and a compiler that sees one may read twice.  So a few lines are copied by relaxed atomic words, or on x86-64 by
- * instructions that the compiler does not look into.  (Large ones: copy_from_shared and copy_to_shared in plane/arch.h.)
- * The shared side is 16-aligned and has room for whole words; the other side has just len bytes.
+ * C11, and the compiler may then read twice.  So a few cache lines are copied by relaxed atomic words, or on x86-64 by
+ * inline assembly, which is opaque to the compiler.  (Large copies: copy_from_shared and copy_to_shared, plane/arch.h.)
+ * The shared side is 16-aligned and has room for whole words; the private side has just len bytes.
  */
 #define VENOM_COPY_INLINE 128
 
@@ -78,8 +78,8 @@ static inline void venom_copy_64(void *dst, const void *src)
 }
 
 /*
- * 16 to VENOM_COPY_INLINE bytes: as much as fits from the start, and as much up to the end, over one another.  No loop,
- * which would cost a small copy more than the copy.
+ * Copy 16 to VENOM_COPY_INLINE bytes in two blocks, one from the start and one up to the end, which may overlap.  A
+ * loop would cost more than a small copy itself.
  */
 static inline __attribute__((always_inline)) void venom_copy_lines(void *dst, const void *src, size_t len)
 {
@@ -103,7 +103,7 @@ static inline __attribute__((always_inline)) void venom_copy_lines(void *dst, co
 }
 #endif
 
-/* Up to 8 private bytes as a word, and back: without a loop, which a compiler may turn into a call of memcpy. */
+/* Up to 8 private bytes to a word, and back: without a loop, which a compiler may turn into a call of memcpy. */
 static inline uint64_t venom_word_get(const char *p, size_t len)
 {
 	uint64_t w = 0;

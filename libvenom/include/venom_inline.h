@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small reads and publishes, in line: for loops in which a call is too much.
+ * Small reads and publishes as inline functions: for loops in which a call costs too much.
  *
  *	struct venom_inline_reader r;
  *	venom_inline_reader_init(&r);
@@ -9,18 +9,18 @@
  *		...
  *	}
  *
- * A read that finds the version of the last read still the latest is a copy and one load of a shared word; a publish is the
- * stores of the version and nothing else.  Whatever is not that simple goes to the library, in a call: these functions
- * do all that venom_shell_read() and venom_daemon_publish() do, with the same results, and may be mixed with them.
+ * Fast path: if the last read's version is still the latest, a read is a copy and one load of a shared word; a publish
+ * is the stores of the version and nothing else.  All other cases call the library: these functions do all that
+ * venom_shell_read() and venom_daemon_publish() do, with the same results, and may be mixed with them.
  *
- * Up to VENOM_COPY_INLINE bytes are copied in line.  With a `size` or `len` that the compiler knows the copy is some
+ * Up to VENOM_COPY_INLINE bytes are copied inline.  If the compiler knows `size` or `len`, the copy is a few
  * instructions.  The structs are the caller's, one for each handle, used by the thread that reads or publishes; they hold
- * pointers into the handle's areas, so they end with the handle.  What is in them belongs to the library's ABI, and is for
- * these functions but where said.
+ * pointers into the handle's areas, so they are invalid after the handle's end.  Their members belong to the library's
+ * ABI and are for these functions only, unless a comment says otherwise.
  *
- * How it works: the writer fills the buffer after the latest version's first, and says so in the first word of that
- * buffer before it touches any other.  So as long as that word is what it was, no version is newer, and the buffer of the
- * latest has not been touched.
+ * How it works: the writer first fills the buffer that follows the latest version's, and stores "writing" in that
+ * buffer's first word before it touches any other buffer.  So while that word is unchanged, no version is newer, and
+ * the buffer of the latest version has not been touched.
  */
 #ifndef VENOM_INLINE_H
 #define VENOM_INLINE_H
@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-/* Tests that stand between a process and the shared pages have others. */
+/* Tests that intercept the accesses to shared pages define others. */
 #ifndef VENOM_INLINE_LOAD
 #define VENOM_INLINE_LOAD(p, order)	__atomic_load_n(p, order)
 #define VENOM_INLINE_COPY_FROM(dst, src, len)	venom_small_from_shared(dst, src, len)
@@ -47,23 +47,23 @@ extern "C" {
 
 struct venom_inline_reader {
 	const uint64_t *next;	/* the first word of the buffer that the next version goes to... */
-	uint64_t next_was;	/* ...and what it says as long as the version below is the latest */
+	uint64_t next_was;	/* ...and its value while the version below is the latest */
 	const void *data;	/* that version in place, after a look... */
 	uint64_t len;		/* ...and its length */
 	uint64_t version;	/* its number, after a read or a look */
 	const uint64_t *seq;	/* the first word of its own buffer... */
-	uint64_t seq_was;	/* ...and what it says as long as it is whole */
-	uint64_t reads;		/* that are not in venom_shell_stats() yet: 255 at most */
+	uint64_t seq_was;	/* ...and its value while that version is whole */
+	uint64_t reads;		/* reads not in venom_shell_stats() yet: 255 at most */
 };
 
-/* Before the first read, and to forget all.  Wait-free. */
+/* Call before the first read, or to reset.  Wait-free. */
 VENOM_API void venom_inline_reader_init(struct venom_inline_reader *r);
 
-/* What the functions in line leave to the library: not to be called by a program. */
+/* The slow paths of the inline functions: not to be called by a program. */
 VENOM_API ssize_t venom_inline_read_slow(struct venom_shell *s, struct venom_inline_reader *r, void *buf, size_t size);
 VENOM_API int venom_inline_look_slow(struct venom_shell *s, struct venom_inline_reader *r);
 
-/* Whether the last version is still the latest, and is in buf; else buf may hold anything.  (model: ring) */
+/* Return 1 if the last version is still the latest and is in buf; else buf may hold anything.  (model: ring) */
 static inline int venom_inline_copy(struct venom_inline_reader *r, void *buf, size_t size)
 {
 	uint64_t len = r->len;
@@ -79,8 +79,8 @@ static inline int venom_inline_copy(struct venom_inline_reader *r, void *buf, si
 }
 
 /*
- * Copy the latest whole version into buf; r->version is its number.  As venom_shell_read(): returns its length, or the
- * same errors.  Lock-free, bounded, no system call.
+ * Copy the latest whole version into buf; r->version is its number.  Returns its length, or the same errors as
+ * venom_shell_read().  Lock-free, bounded, no system call.
  */
 static inline ssize_t venom_inline_read(struct venom_shell *s, struct venom_inline_reader *r, void *buf, size_t size)
 {
@@ -88,9 +88,9 @@ static inline ssize_t venom_inline_read(struct venom_shell *s, struct venom_inli
 }
 
 /*
- * The latest version in place, of any size: after 0, look at r->data, r->len bytes, then venom_inline_whole() says whether
- * what was seen was whole; if not, forget it and look again.  Until then the bytes may be anything, and may change while
- * one looks: read them once each.  Errors as venom_shell_read_begin().  Lock-free, bounded, no system call.
+ * Read the latest version, of any size, in place: after 0, read the r->len bytes at r->data, then venom_inline_whole()
+ * tells whether they were whole; if not, discard them and look again.  Until then the bytes may be anything, and may
+ * change meanwhile: read each byte once.  Errors as venom_shell_read_begin().  Lock-free, bounded, no system call.
  */
 static inline int venom_inline_look(struct venom_shell *s, struct venom_inline_reader *r)
 {
@@ -99,7 +99,7 @@ static inline int venom_inline_look(struct venom_shell *s, struct venom_inline_r
 	return 0;
 }
 
-/* Once after each look: 1, or 0 if the writer has come to that buffer meanwhile.  Wait-free. */
+/* Call once after each look: 1, or 0 if the writer has begun to overwrite that buffer.  Wait-free. */
 static inline int venom_inline_whole(struct venom_inline_reader *r)
 {
 	venom_fence_acquire(); /* inline_whole:A pairs with ring_begin:A and ring_open:A */
@@ -112,29 +112,29 @@ static inline int venom_inline_whole(struct venom_inline_reader *r)
 /* ---- publishing ---------------------------------------------------------- */
 
 struct venom_inline_publisher {
-	uint64_t *buffer;	/* that the next version goes to: its seq, its length */
-	uint64_t version;	/* the next */
-	uint64_t *first, *last;	/* of the buffers */
+	uint64_t *buffer;	/* of the next version: its seq, its length */
+	uint64_t version;	/* number of the next version */
+	uint64_t *first, *last;	/* first and last buffer of the ring */
 	uint64_t stride;	/* from one to the next, in words */
 	uint64_t payload;	/* offset in a buffer, in words */
-	uint64_t size;		/* what can be published in line */
-	uint64_t *latest;	/* where the latest version's number is shown; some private word with one buffer */
-	uint64_t *published;	/* the last version of all, by whichever call */
+	uint64_t size;		/* largest len that is published inline */
+	uint64_t *latest;	/* word of the latest version's number; a private word if there is one buffer */
+	uint64_t *published;	/* the last version, published by any call */
 	void *const *open;	/* not NULL: between write_begin and write_commit */
-	const uint32_t *busy;	/* not 0: there are readers that the writer has to heed */
+	const uint32_t *busy;	/* not 0: there are readers that the writer must check first */
 	const uint32_t *waiters; /* not 0: a shell may sleep */
 };
 
-/* Before the first publish.  Wait-free. */
+/* Call before the first publish.  Wait-free. */
 VENOM_API void venom_inline_publisher_init(struct venom_daemon *d, struct venom_inline_publisher *p);
 
-/* What the function in line leaves to the library: not to be called by a program. */
+/* The slow paths of the inline function: not to be called by a program. */
 VENOM_API int venom_inline_publish_slow(struct venom_daemon *d, struct venom_inline_publisher *p, const void *data, size_t len);
 VENOM_API int venom_inline_wake(struct venom_daemon *d);
 
 /*
- * Publish len bytes as the next version.  As venom_daemon_publish(): the same errors, and wait-free or blocking where that
- * is.  (model: ring)
+ * Publish len bytes as the next version.  As venom_daemon_publish(): the same errors, and wait-free or blocking in the
+ * same cases.  (model: ring)
  */
 static inline int venom_inline_publish(struct venom_daemon *d, struct venom_inline_publisher *p, const void *data,
 				       size_t len)
@@ -146,7 +146,7 @@ static inline int venom_inline_publish(struct venom_daemon *d, struct venom_inli
 	/* inline_publish:B pairs with ring_newer:A */
 	VENOM_INLINE_STORE(b, (v << 2) - 1, __ATOMIC_RELEASE);
 	venom_fence_release(); /* inline_publish:A pairs with ring_check:A and inline_copy:A: "writing" before any new byte */
-	/* One may have come just now, and hold what is in that buffer: pairs with venom_membarrier in venom_fence_all. */
+	/* A holder of this buffer may have come just now: pairs with venom_membarrier in venom_fence_all. */
 	if (venom_rarely(__atomic_load_n(p->busy, __ATOMIC_RELAXED)))
 		return venom_inline_publish_slow(d, p, data, len);
 	VENOM_INLINE_COPY_TO(b + p->payload, data, len);

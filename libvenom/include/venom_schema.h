@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the bytes of a message mean: its schema, and how to make one from a C struct.
+ * Schemas: what the bytes of a message mean, and how to make a schema from a C struct.
  *
  *	struct point { double x, y; };
  *	VENOM_TYPE(struct point, x, y);
@@ -31,8 +31,8 @@
  *	float64 x
  *	float64 y
  *
- * The bytes of such a struct are, after a header of 4 bytes that says the byte order (00 01 00 00: little endian), its
- * message in CDR (XCDR1), as ROS 2 and MCAP have it: nothing needs to be converted.
+ * After a header of 4 bytes that tells the byte order (00 01 00 00: little endian), the bytes of such a struct are its
+ * message in CDR (XCDR1), as ROS 2 and MCAP use it: no conversion is needed.
  *
  * Conventions are those of venom.h.  All functions may be called by any thread at any time; they make no system call.
  */
@@ -57,8 +57,8 @@ extern "C" {
 #define VENOM_SCHEMA_TEXT_MAX		(1u << 20)
 
 /*
- * A schema.  Name, encoding and text are as MCAP's: encoding "ros2msg", "protobuf", "flatbuffer", ..., or "" where
- * there is no text; text is any bytes, its terminating zero, if it has one, not counted.  All zero: no schema.
+ * A schema.  Name, encoding and text are as in MCAP: encoding "ros2msg", "protobuf", "flatbuffer", ..., or "" if
+ * there is no text; text is any bytes, and text_len does not count its terminating zero, if any.  All zero: no schema.
  */
 struct venom_schema {
 	const char *name;	/* of the type of the message, as "venom/msg/Trade"; any but control characters */
@@ -75,16 +75,16 @@ struct venom_schema {
  *	h = 0xcbf29ce484222325
  *	for each byte: h = (h ^ byte) * 0x100000001b3, modulo 2^64
  *
- * and 1 where that gives 0.  It finds mistakes; two schemas with one hash can be made on purpose.  Returns 0 for no
- * schema: NULL, or one with an empty name, encoding and text.  A NULL string is an empty one.
+ * and 1 if that gives 0.  It finds mistakes; two schemas with one hash can be made on purpose.  Returns 0 for no
+ * schema: NULL, or a schema with an empty name, encoding and text.  A NULL string is an empty string.
  */
 VENOM_API uint64_t venom_schema_hash(const struct venom_schema *schema);
 
 /* ---- C structs ---------------------------------------------------------- */
 
-/* What a field, or an element of it, is. */
+/* The kind of a field, or of the field's elements. */
 enum venom_kind {
-	VENOM_KIND_NONE,	/* nothing that a schema has */
+	VENOM_KIND_NONE,	/* not a kind that a schema supports */
 	VENOM_KIND_BOOL,
 	VENOM_KIND_CHAR,	/* an array of these is a string, up to its first zero or its end */
 	VENOM_KIND_INT8,
@@ -100,20 +100,20 @@ enum venom_kind {
 	VENOM_KIND_STRUCT
 };
 
-/* The table of a struct: constants, made by VENOM_TYPE() or by a binding. */
+/* Description of a struct: constants, made by VENOM_TYPE() or by a binding. */
 struct venom_field {
 	const char *name;
 	enum venom_kind kind;
-	const struct venom_type *type;	/* VENOM_KIND_STRUCT: which; else NULL */
+	const struct venom_type *type;	/* VENOM_KIND_STRUCT: its type; else NULL */
 	size_t offset;
 	size_t size;			/* of one element */
-	size_t count;			/* elements of the array, or 0: it is none */
+	size_t count;			/* elements of the array; 0: not an array */
 };
 
 struct venom_type {
 	const char *name;		/* as in C: "struct trade", "trade_t" */
 	const struct venom_field *fields;
-	size_t count;			/* fields */
+	size_t count;			/* number of fields */
 	size_t size;			/* sizeof */
 };
 
@@ -121,21 +121,21 @@ struct venom_type {
  * Make the schema of a struct.  `package` is the ROS package that the name begins with, NULL: "venom".
  * *schema's strings are one allocation: venom_schema_free() frees it.
  *
- * Names follow ROS 2's rules, as its tools refuse others.  The tag or typedef of a struct is converted:
- * "struct book_level" is the message BookLevel.  The name of a field or a package is taken as it is, and must be of
+ * Names follow the rules of ROS 2, whose tools refuse other names.  The tag or typedef of a struct is converted:
+ * "struct book_level" is the message BookLevel.  The name of a field or a package is unchanged, and must consist of
  * small letters, digits and single underscores, begin with a letter and not end with an underscore.
  *
- * The struct must lie in memory as CDR would have it.  All fields are at their natural alignment, in the order of the
- * list, with only padding between them; CDR pads fields in the same way.  But CDR knows no padding of a struct as a
- * whole: it puts the next field or element into what a nested struct has as padding at its end, and begins a nested
- * struct at the alignment of its first field, not of its largest.  A struct where that makes a difference is refused.
- * None does if each nested struct begins with a field of its largest alignment and does not end in padding.  Padding at
- * the end of the outermost struct is allowed; it is no part of the message.
+ * The struct's layout in memory must be that of CDR.  All fields are at their natural alignment, in the order of the
+ * list, with only padding between them; CDR pads fields in the same way.  But CDR does not pad a struct as a
+ * whole: it puts the next field or element where a nested struct in C has padding at its end, and begins a nested
+ * struct at the alignment of its first field, not of its largest.  A struct whose layouts differ is refused.  They do
+ * not differ if each nested struct begins with a field of its largest alignment and does not end in padding.  Padding
+ * at the end of the outermost struct is allowed; it is not part of the message.
  *
  * A field left out of the list is found only if more than padding is missing.
  *
- *	-EINVAL		a name or the layout is none of these, or structs are nested more than 16 deep, or of more than
- *			64 types; venom_errmsg() names the field
+ *	-EINVAL		a name or the layout breaks these rules, or structs are nested more than 16 deep, or of more
+ *			than 64 types; venom_errmsg() names the field
  *	-ENAMETOOLONG	the name is longer than VENOM_SCHEMA_NAME_MAX
  *	-EMSGSIZE	the text is larger than VENOM_SCHEMA_TEXT_MAX
  *	-ENOMEM
@@ -153,14 +153,14 @@ VENOM_API void venom_schema_free(struct venom_schema *schema);
  * VENOM_TYPE(type, fields...);		at file scope, after the struct's definition
  * VENOM_TYPE_OF(type)			its struct venom_type *
  *
- * `type` is "struct NAME" or a typedef's NAME, spelled the same in both.  The fields are all of the struct's, in their
- * order, 1 to 64 of them: integers of any kind, enums (as the integers that they are), bool, float, double, char,
- * arrays of a fixed size of these (of one dimension), and structs or arrays of structs that have a VENOM_TYPE() of
- * their own above: those as VENOM_SUB(type, field).
+ * `type` is "struct NAME" or a typedef's NAME, spelled the same in both.  List all fields of the struct, in their
+ * order, 1 to 64 of them: integers of any kind, enums (as their integer type), bool, float, double, char,
+ * arrays of these with a fixed size and one dimension, and structs or arrays of structs that have their own
+ * VENOM_TYPE() above: those as VENOM_SUB(type, field).
  *
- * Errors of the compiler, which name the field: pointers, unions, long double, arrays of arrays, const, volatile and
- * atomic fields, bit-fields; a field that is packed or over-aligned; a struct without VENOM_SUB(), or with another
- * one's; fields left out (where more than padding is missing), out of order or twice.
+ * The compiler reports these errors and names the field: pointers, unions, long double, arrays of arrays, const,
+ * volatile and atomic fields, bit-fields; a field that is packed or over-aligned; a struct without VENOM_SUB(), or with
+ * the wrong type in it; fields left out (if more than padding is missing), out of order or listed twice.
  *
  * In C from C11 on, and in C++ from C++11 on (there within the struct's namespace).
  */
@@ -176,10 +176,10 @@ VENOM_API void venom_schema_free(struct venom_schema *schema);
 #define VENOM_SUB(type, field)		(sub_, type, field)
 
 /*
- * ---- how VENOM_TYPE does it: all below is for itself only --------------------
+ * ---- internals of VENOM_TYPE: not for other use -------------------------------
  *
- * VENOM_EACH_(M, type, a, b, c) is M(type, (first_,,), a) M(type, a, b) M(type, b, c): each field with the one before
- * it.  A field is a name, or what VENOM_SUB() makes: (sub_, type, name).
+ * VENOM_EACH_(M, type, a, b, c) is M(type, (first_,,), a) M(type, a, b) M(type, b, c): each field with the previous
+ * field.  A field is a name, or the result of VENOM_SUB(): (sub_, type, name).
  */
 
 /* venom_type_quote of struct quote, venom_type_VENOM_TAG_quote_t of quote_t. */
@@ -188,7 +188,7 @@ VENOM_API void venom_schema_free(struct venom_schema *schema);
 #define VENOM_PASTE_(a, b)		VENOM_PASTE2_(a, b)
 #define VENOM_PASTE2_(a, b)		a##b
 
-/* name_, sub_, first_ or last_; and what is in it. */
+/* The form of a field: name_, sub_, first_ or last_; and the parts of it. */
 #define VENOM_FORM_(field)		VENOM_FORM2_(VENOM_OPEN_ field, name_, name_)
 #define VENOM_FORM2_(...)		VENOM_FORM3_(__VA_ARGS__)
 #define VENOM_FORM3_(open, form, ...)	form
@@ -239,12 +239,12 @@ VENOM_API void venom_schema_free(struct venom_schema *schema);
 	VENOM_IS_ARRAY_(t, name) ? sizeof(VENOM_OF_(t, name)) / sizeof(*VENOM_ELEM_(t, name)) : 0
 
 /*
- * What the languages do differently: ELEM is a pointer to the field, or to its first element; KIND the kind of what it
- * points to; SAME, whether that is a `sub`.
+ * C and C++ need different code here: ELEM is a pointer to the field, or to its first element; KIND is the kind of what
+ * it points to; SAME tells whether that is a `sub`.
  */
 #ifndef __cplusplus
 #define VENOM_ASSERT_			_Static_assert
-/* The comma makes a pointer of an array, and leaves others as they are. */
+/* The comma operator turns an array into a pointer, and leaves other types unchanged. */
 #define VENOM_IS_ARRAY_(t, name)									\
 	(!__builtin_types_compatible_p(__typeof__(VENOM_OF_(t, name)), __typeof__(((void)0, VENOM_OF_(t, name)))))
 #define VENOM_ELEM_(t, name)										\
@@ -291,7 +291,7 @@ template <typename M> constexpr venom_kind venom_kind_()
 }
 #endif
 
-/* 64 fields, and last_. */
+/* Up to 64 fields, and last_. */
 #define VENOM_EACH_(m, t, ...)	VENOM_PASTE_(VENOM_M, VENOM_COUNT_(__VA_ARGS__))(m, t, (first_, , ), __VA_ARGS__)
 #define VENOM_COUNT_(...)										\
 	VENOM_COUNT2_(__VA_ARGS__,									\

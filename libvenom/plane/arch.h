@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What else of the plane depends on the machine: a pause, prefetches, large copies.  Included by barrier.h. */
+/* The rest of the plane's machine-dependent code: pause, prefetch, large copies.  Included by barrier.h. */
 #ifndef VENOM_PLANE_ARCH_H
 #define VENOM_PLANE_ARCH_H
 
 /*
- * The non-temporal stores of x86, which venom_copy and memcpy use, and which a user who fills a version in place may use,
- * have no order among the other stores; and a release fence is no instruction there.  On aarch64 it holds for all stores.
+ * On x86 non-temporal stores are not ordered with other stores, and a release fence emits no instruction, so they need
+ * an sfence.  venom_copy and memcpy use such stores; a caller that fills a version in place may, too.  On aarch64 a
+ * release fence orders all stores.
  */
 #ifdef VENOM_X86
 #define fence_stores()		__asm__ __volatile__("sfence" ::: "memory")
@@ -24,7 +25,7 @@ static inline void cpu_relax(void)
 #endif
 }
 
-/* Ask for the line, to write it. */
+/* Prefetch the cache line for writing. */
 static inline void prefetch_write(const void *p)
 {
 #ifdef VENOM_X86 /* __builtin_prefetch(p, 1) needs -mprfchw; a CPU without the instruction ignores it */
@@ -34,7 +35,7 @@ static inline void prefetch_write(const void *p)
 #endif
 }
 
-/* Up to VENOM_COPY_INLINE bytes in line (venom_arch.h); more by VENOM_COPY, which the library has in a file of its own. */
+/* Copy up to VENOM_COPY_INLINE bytes inline (venom_arch.h), more by VENOM_COPY_FROM and _TO: the library's copy.c. */
 #define copy_small_from_shared	venom_small_from_shared
 #define copy_small_to_shared	venom_small_to_shared
 

@@ -2,8 +2,8 @@
 /*
  * Lanes: slots of messages between one writer and one reader.
  *
- * The reader polls the seq of the slot that it expects next (commands: position + 1; answers: the request's
- * tag) and shares no index with the writer on that way: a small message is one cache line moved.
+ * The reader polls the next slot until its seq is the expected one (commands: position + 1; answers: the request's
+ * tag).  Reader and writer share no index on this path, so a small message moves one cache line.
  */
 #ifndef VENOM_LANE_H
 #define VENOM_LANE_H
@@ -15,9 +15,9 @@
 struct venom_slots {
 	char	*base;
 	uint64_t stride;
-	uint32_t mask;		/* slots in the ring, a power of two, less one */
+	uint32_t mask;		/* number of slots, a power of two, minus one */
 	uint32_t size;		/* largest message */
-	uint32_t head;		/* bytes before it */
+	uint32_t head;		/* bytes of header before it */
 };
 
 static inline void venom_slots_init(struct venom_slots *s, void *area, uint32_t n, uint32_t head, uint32_t size)
@@ -40,8 +40,8 @@ static inline char *venom_slot_data(const struct venom_slots *s, struct venom_sl
 }
 
 /*
- * Write a message and show it.  len has been checked against the slot's size.  The reader polls the first line, so that
- * is written last and in one go: else the reader takes the line away half-written, and we have to fetch it back.
+ * Write a message and make it visible.  The caller has checked len against the slot's size.  The reader polls the first
+ * cache line, so write that line last and at once: else the reader steals it half-written and we must fetch it back.
  * model: lane
  */
 static inline void venom_slot_fill(const struct venom_slots *s, struct venom_slot *slot, uint64_t seq, const void *data,
@@ -61,16 +61,16 @@ static inline void venom_slot_fill(const struct venom_slots *s, struct venom_slo
 
 /* ---- blocks of messages ------------------------------------------------------ */
 
-/* A place in the bytes that slots have behind their headers. */
+/* A position in the slots' payload bytes, that is, those behind each slot's header. */
 struct venom_block {
 	uint64_t pos;		/* slot */
-	uint32_t at;		/* behind its header */
+	uint32_t at;		/* offset behind the slot's header */
 	uint32_t len;		/* of each message */
 	uint32_t count, left;	/* messages */
-	uint32_t slots;		/* that the block takes */
+	uint32_t slots;		/* slots that the block takes */
 };
 
-/* Bytes that one message takes: of whole words. */
+/* Bytes that one message takes: len, rounded up to 16. */
 static inline uint64_t venom_block_step(uint32_t len)
 {
 	return (len + 15ULL) & ~15ULL;
@@ -89,7 +89,11 @@ static inline uint64_t venom_block_slots(const struct venom_slots *s, uint32_t l
 	return (venom_block_step(len) * n + room - 1) / room;
 }
 
-/* How many of n messages of that length a block at pos can have in at most `most` slots; 0: single slots are as good. (model: lane) */
+/*
+ * Return how many of n messages of len bytes fit into a block at pos of up to `most` slots; 0: use single slots, which
+ * are as good.
+ * model: lane
+ */
 static inline uint32_t venom_block_fits(const struct venom_slots *s, uint64_t pos, uint32_t len, uint32_t n, uint32_t most)
 {
 	uint32_t end = s->mask + 1 - (uint32_t)(pos & s->mask);
@@ -113,7 +117,7 @@ static inline void venom_block_skip(const struct venom_slots *s, struct venom_bl
 	b->at = bytes;
 }
 
-/* One message in, or out. (model: lane) */
+/* Copy one message into the block, or (venom_block_get) out of it. (model: lane) */
 static inline void venom_block_put(const struct venom_slots *s, struct venom_block *b, const void *data)
 {
 	uint32_t first = venom_block_room(s) - b->at, n = b->len < first ? b->len : first;
@@ -146,7 +150,7 @@ static inline void venom_block_get(const struct venom_slots *s, struct venom_blo
 	b->left--;
 }
 
-/* Show a block of n messages whose bytes are all there. (model: lane) */
+/* Make a block of n messages visible; the caller has written all their bytes. (model: lane) */
 static inline void venom_block_show(struct venom_slot *slot, uint64_t seq, uint32_t len, uint32_t n)
 {
 	store_relaxed(&slot->len, len);
@@ -157,8 +161,8 @@ static inline void venom_block_show(struct venom_slot *slot, uint64_t seq, uint3
 /* ---- reading ------------------------------------------------------------------- */
 
 /*
- * Whether the slot of pos has a message with this seq.  While it has not, the line behind its first is asked for too,
- * so that both are on their way when the message comes (a sixth off a 64-byte round trip between far CPUs).
+ * Return whether the slot at pos has a message with this seq.  If not, prefetch the slot's second cache line, too, so
+ * that both lines are under way when the message comes (a sixth off a 64-byte round trip between far CPUs).
  * model: lane
  */
 static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, uint64_t seq)
@@ -173,8 +177,8 @@ static inline bool venom_slot_ready(const struct venom_slots *s, uint64_t pos, u
 }
 
 /*
- * Prefetch the slot 16 ahead for writing, but only if its last message has been read (`taken` messages have): else we take
- * the line from the reader.  (tools/bench/NOTES.md has what it gives.)
+ * Prefetch the slot 16 ahead for writing, but only if its last message has been read (`taken` messages have): else we
+ * steal the line from the reader.  The gain is in tools/bench/NOTES.md.
  */
 #define VENOM_SLOTS_AHEAD 16
 
@@ -190,14 +194,14 @@ static inline void venom_slot_soon(const struct venom_slots *s, uint64_t pos, ui
 }
 
 /*
- * A reader that takes messages one after the other waits for each one's lines in turn.  So prefetch those to come, but not
- * one that is being written, which would take the line from the writer.  Now and then the reader looks at one far
- * ahead: if that is there, so are all before it.  That one is prefetched half-way to the look.  (One function: gcc
- * leaves out one that only prefetches.)
+ * A reader that takes messages one by one waits for the cache lines of each, so prefetch the next slots; but not a slot
+ * that is being written, or we steal its line from the writer.  Every VENOM_SLOTS_LOOK messages look at a slot far
+ * ahead: if its message is there, so are all before it.  Half-way between two looks prefetch the slot of the next look.
+ * (This is one function, since gcc drops a function that only prefetches.)
  */
 #define VENOM_SLOTS_BEHIND 32
 #define VENOM_SLOTS_LOOK   (VENOM_SLOTS_BEHIND / 2) /* messages between two looks */
-#define VENOM_SLOTS_NEXT   8 /* at most what is left when the next look is due */
+#define VENOM_SLOTS_NEXT   8 /* prefetch so far ahead: at most what is left when the next look is due */
 
 static inline void venom_slot_next(const struct venom_slots *s, uint64_t pos, bool *behind)
 {
@@ -218,13 +222,13 @@ static inline void venom_slot_next(const struct venom_slots *s, uint64_t pos, bo
 
 /* ---- the room in a lane ------------------------------------------------------ */
 
-/* The reader has copied the message before `pos`: its slot may be written again. (model: lane, wake) */
+/* The reader has copied all messages before `pos`: their slots may be overwritten. (model: lane, wake) */
 static inline void venom_lane_advance(__u64 *cursor, uint64_t pos)
 {
 	store_release(cursor, pos); /* lane_advance:A pairs with lane_taken:A */
 }
 
-/* How many of n messages the lane takes, the writer being at pos; an invalid cursor is no room. (model: lane) */
+/* Return the room in a lane of n messages whose writer is at pos; 0 if the cursor is invalid. (model: lane) */
 static inline uint32_t venom_lane_left(uint64_t pos, uint64_t cursor, uint32_t n)
 {
 	uint64_t used = pos - cursor;

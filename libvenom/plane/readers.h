@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers that the writer heeds: those that hold a version in place, and those that miss none (barrier.h 9 and 10).
+ * Readers that the writer heeds, that is, checks before it overwrites a buffer (barrier.h 9 and 10): a holder holds a
+ * version in place, a lossless reader misses no version.
  *
- *	holder:   venom_ring_hold -> look at the bytes as long as it likes -> venom_ring_release	wait-free
+ *	holder:   venom_ring_hold -> read the bytes for any length of time -> venom_ring_release	wait-free
  *	lossless: read a version -> venom_cursor_move							wait-free
  *	writer:   venom_ring_open -> fill -> venom_ring_commit		wait-free: versions * readers loads at most
  *
- * A holder never stops the writer, which passes over the buffer: its number becomes no version.  The writer needs one
- * buffer beside the held ones and the latest.  A lossless reader does stop it, where the next buffer has a version that
- * this reader has not read.  What to do then is the writer's user's affair.
+ * A holder never stops the writer: the writer passes over the held buffer, and that number becomes no version.  The
+ * writer needs one buffer beside the held ones and the latest.  A lossless reader does stop the writer if it has not
+ * read the version in the next buffer: the writer's caller decides what to do then.
  */
 #ifndef VENOM_READERS_H
 #define VENOM_READERS_H
@@ -17,24 +18,24 @@
 
 /* ---- a reader's own words --------------------------------------------------- */
 
-/* Hold the claimed version; false if the writer was faster: release, claim and try again. (model: hold) */
+/* Hold the claimed version.  False if the writer was faster: then release, claim and retry. (model: hold) */
 static inline bool venom_ring_hold(const struct venom_claim *c, __u64 *held)
 {
-	store_release(held, VENOM_SEQ_VERSION(c->seq)); /* ring_hold:B pairs with ring_held:A: looks at the one before it */
-	fence_full(); /* ring_hold:A pairs with ring_open:A: `held` before the look at seq */
+	store_release(held, VENOM_SEQ_VERSION(c->seq)); /* ring_hold:B pairs with ring_held:A: earlier reads first */
+	fence_full(); /* ring_hold:A pairs with ring_open:A: `held` before the load of seq */
 	return load_relaxed(&c->buf->seq) == c->seq;
 }
 
 /* model: hold */
 static inline void venom_ring_release(__u64 *held)
 {
-	store_release(held, 0); /* ring_release:A pairs with ring_held:A: all looks at the bytes before it */
+	store_release(held, 0); /* ring_release:A pairs with ring_held:A: all reads of the bytes come first */
 }
 
 /* All versions up to this one have been read. (model: lossless) */
 static inline void venom_cursor_move(__u64 *cursor, uint64_t version)
 {
-	store_release(cursor, version); /* cursor_move:A pairs with ring_owed:A: the copies before it */
+	store_release(cursor, version); /* cursor_move:A pairs with ring_owed:A: the copies come first */
 }
 
 /* ---- what the writer knows of a reader --------------------------------------- */
@@ -42,24 +43,24 @@ static inline void venom_cursor_move(__u64 *cursor, uint64_t version)
 #define VENOM_NOT_YET	UINT64_MAX
 
 struct venom_reader {
-	const struct venom_commands *cmd;	/* the reader's page: anything may stand there */
+	const struct venom_commands *cmd;	/* the reader's page: not trusted, may hold any value */
 	uint32_t roles;		/* VENOM_ROLE_* that are heeded */
 	uint64_t floor;		/* lossless: it may miss versions up to this one; VENOM_NOT_YET: all */
-	/* the writer's */
+	/* for the writer only */
 	uint64_t held;		/* the version that it was last found to hold... */
 	const struct venom_version *holds;	/* ...and its buffer: finding it takes a division */
-	uint64_t stuck;		/* cursor + floor when it was first found in the way: both only rise... */
+	uint64_t stuck;		/* cursor + floor when this reader first blocked the writer: both only rise... */
 	int64_t  since;		/* ...and when that was */
-	uint64_t cut;		/* it no longer counts before it has come to this version */
+	uint64_t cut;		/* it is ignored until it has read up to this version */
 };
 
 /* The manager adds and removes readers while the writer walks over them. */
 struct venom_readers {
 	struct venom_reader **at;	/* NULL: a free place */
-	uint32_t n;			/* places that are in use, or once were: never goes down */
+	uint32_t n;			/* places that are or were in use: never decreases */
 };
 
-/* Where that reader has come to, or VENOM_NOT_YET if nothing is owed to it. */
+/* Return the version up to which the reader has read, or may miss, all; VENOM_NOT_YET: the writer owes it nothing. */
 static inline uint64_t venom_reader_at(const struct venom_reader *rd)
 {
 	uint64_t floor = load_relaxed(&rd->floor);
@@ -70,8 +71,8 @@ static inline uint64_t venom_reader_at(const struct venom_reader *rd)
 }
 
 /*
- * A lossless reader that has not read `version`, or NULL.  *all gets what all of them have read, at most `latest`: until
- * the writer gets there it need not ask again.
+ * Return a lossless reader that has not read `version`, or NULL.  *all is set to the version that all lossless readers
+ * have read, at most `latest`: up to that version the writer need not ask again.
  * model: lossless
  */
 static inline struct venom_reader *venom_ring_owed(const struct venom_readers *rs, uint64_t version, uint64_t latest,
@@ -96,7 +97,7 @@ static inline struct venom_reader *venom_ring_owed(const struct venom_readers *r
 	return found;
 }
 
-/* Whether a reader holds what is in this buffer. (model: hold) */
+/* Return whether a reader holds the version in this buffer. (model: hold) */
 static inline bool venom_ring_held(const struct venom_ring *r, const struct venom_readers *rs,
 				   const struct venom_version *b)
 {
@@ -119,7 +120,7 @@ static inline bool venom_ring_held(const struct venom_ring *r, const struct veno
 	return false;
 }
 
-/* The first number after `last` whose buffer nobody holds; 0: there is none but the latest's. (model: hold) */
+/* Return the first number after `last` whose buffer is not held; 0: all but the latest's are held. (model: hold) */
 static inline uint64_t venom_ring_next(const struct venom_ring *r, const struct venom_readers *rs, uint64_t last)
 {
 	if (r->versions == 1)
@@ -131,9 +132,9 @@ static inline uint64_t venom_ring_next(const struct venom_ring *r, const struct 
 }
 
 /*
- * Open the buffer of `version`, which venom_ring_next gave, as venom_ring_begin does; the numbers between `last` and it are
- * passed over.  NULL if a reader has got hold of it meanwhile: then it is passed over, too.  A number that was passed
- * over may become a version all the same as long as no later one has been committed.
+ * Open the buffer of `version`, which is from venom_ring_next, as venom_ring_begin does; the numbers between `last` and
+ * it are passed over.  Return NULL if a reader has held the buffer meanwhile: then `version` is passed over, too.  A
+ * number that was passed over may still become a version as long as no later version has been committed.
  * model: hold
  */
 static inline struct venom_version *venom_ring_open(const struct venom_ring *r, const struct venom_readers *rs,

@@ -3,11 +3,11 @@
  * The version ring: one writer, any number of readers, each in its own process.
  *
  *	writer: venom_ring_begin -> fill -> venom_ring_commit		wait-free
- *	reader: venom_ring_pick -> copy or look -> venom_ring_check	retries only if the writer came round
+ *	reader: venom_ring_pick -> copy or look -> venom_ring_check	retries only if overwritten meanwhile
  *
  * Version v is in buffer v % versions.  With one buffer this is the classic seqlock: readers
  * wait while the writer writes.  With more, readers copy the last version while the writer
- * fills the next, and a writer that dies in the middle spoils only what nobody reads yet.
+ * fills the next, and a writer that dies in the middle leaves torn only a buffer that no reader uses yet.
  */
 #ifndef VENOM_RING_H
 #define VENOM_RING_H
@@ -15,7 +15,7 @@
 #include <linux/venom_layout.h>
 #include "barrier.h"
 
-/* One side's private, checked view of the ring.  What it is made of is never read from the area again. */
+/* One side's private, checked copy of the ring's geometry, which is never read from the area again. */
 struct venom_ring {
 	struct venom_state *state;
 	char	 *buffers;	/* buffer 0 */
@@ -23,7 +23,7 @@ struct venom_ring {
 	uint64_t  stride;
 	uint32_t  payload;
 	uint32_t  versions;
-	uint32_t  mask;		/* versions - 1 if that is a power of two... */
+	uint32_t  mask;		/* versions - 1, for use if versions is a power of two... */
 	bool	  pow2;		/* ...in which case the slow division is skipped */
 	bool	  stamped;	/* VENOM_GEO_STAMP */
 };
@@ -55,12 +55,12 @@ static inline void *venom_ring_payload(const struct venom_ring *r, struct venom_
 
 /* ---- the writer ----------------------------------------------------------- */
 
-/* Open the buffer of `version`: from here to the commit, readers of what was in it see it torn. (model: ring) */
+/* Open the buffer of `version`: from here to the commit, its old version is torn for its readers. (model: ring) */
 static inline struct venom_version *venom_ring_begin(const struct venom_ring *r, uint64_t version)
 {
 	struct venom_version *b = venom_ring_at(r, version);
 
-	/* ring_begin:B pairs with ring_newer:A: a reader that sees this sees `latest` of the version before. */
+	/* ring_begin:B pairs with ring_newer:A: a reader that sees this store sees the previous version in `latest`. */
 	store_release(&b->seq, VENOM_SEQ_WRITING(version));
 	fence_release(); /* ring_begin:A pairs with ring_check:A, inline_copy:A and inline_whole:A: "writing" before any new byte */
 	return b;
@@ -81,7 +81,7 @@ static inline void venom_ring_commit(const struct venom_ring *r, struct venom_ve
 
 /* ---- readers --------------------------------------------------------------- */
 
-/* A claim on a version: what its buffer said when we first looked. */
+/* A claim on a version: the header of its buffer as we first read it. */
 struct venom_claim {
 	struct venom_version *buf;
 	uint64_t seq;
@@ -91,7 +91,7 @@ struct venom_claim {
 enum venom_pick {
 	VENOM_PICK_WHOLE,	/* claimed */
 	VENOM_PICK_NONE,	/* nothing has been published in that buffer */
-	VENOM_PICK_BUSY,	/* being written, or its number passed over: there is none to be had here */
+	VENOM_PICK_BUSY,	/* being written, or its number was passed over: nothing to read here */
 };
 
 /* model: ring */
@@ -116,8 +116,8 @@ static inline uint64_t venom_ring_latest(const struct venom_ring *r)
 }
 
 /*
- * The last that was committed, though its writer died before it could call it the latest.  Not for frequent use: a
- * writer at full speed wants that line next.
+ * Return the last committed version, even if its writer died before the store to `latest`.  Not for frequent use: it
+ * reads the cache line that a writer at full speed needs next.
  * model: ring
  */
 static inline uint64_t venom_ring_last(const struct venom_ring *r)
@@ -136,8 +136,8 @@ static inline uint64_t venom_ring_last(const struct venom_ring *r)
 }
 
 /*
- * A version newer than `version`, 0 if there is none: looks only at the buffer that the next one goes to, unless that
- * number was passed over.
+ * Return a version newer than `version`, or 0 if there is none.  Look only at the buffer of the next version, unless
+ * that number was passed over.
  * model: ring
  */
 static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t version)
@@ -148,13 +148,13 @@ static inline uint64_t venom_ring_newer(const struct venom_ring *r, uint64_t ver
 	if (v <= version)
 		return 0;
 	if (VENOM_SEQ_IS_PASSED(seq)) {
-		v = venom_ring_last(r); /* its writer may have died before it could call a later one the latest */
+		v = venom_ring_last(r); /* the writer may have died before it stored a later one in `latest` */
 		return v > version ? v : 0;
 	}
 	return v;
 }
 
-/* The same for a reader that waits: it asks for the payload's first line too, so that both are on their way. */
+/* The same for a reader that waits: prefetch the payload's first line, too, so that both lines are under way. */
 static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t version)
 {
 	uint64_t v = venom_ring_newer(r, version);
@@ -165,10 +165,10 @@ static inline uint64_t venom_ring_await(const struct venom_ring *r, uint64_t ver
 }
 
 /*
- * Claim the latest version.  `seen` is the newest that this reader knows of: a reader that saw a buffer's seq may not see
- * `latest` follow yet, and must not go back.  A reader that keeps up need not look at `latest`, a line that the writer has
- * to take away for each version: the buffer where the one after `seen` will be tells whether there is one.  The buffer may
- * by now hold a newer one still: so much the better.
+ * Claim the latest version, or a newer one if its buffer already holds that.  `seen` is the newest version that this
+ * reader knows: `latest` may still be behind it, and the reader must not go back.  A reader that keeps up does not read
+ * `latest`, whose line the writer must steal back for each version: the buffer of version seen + 1 tells whether there
+ * is a newer one.
  * model: ring
  */
 static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64_t seen, struct venom_claim *c)
@@ -188,7 +188,7 @@ static inline enum venom_pick venom_ring_pick(const struct venom_ring *r, uint64
 	return venom_ring_claim(venom_ring_at(r, v), c);
 }
 
-/* Whether all that was read from the buffer since the claim belongs to the claimed version. (model: ring) */
+/* Return whether all that was read from the buffer since the claim belongs to the claimed version. (model: ring) */
 static inline bool venom_ring_check(const struct venom_claim *c)
 {
 	fence_acquire(); /* ring_check:A pairs with ring_begin:A, ring_open:A and inline_publish:A */

@@ -4,7 +4,7 @@
  *
  *	arm (sleeping = armed, full fence) -> look again -> sleep -> disarm -> look
  *
- * is the sleeper's half of barrier.h 5.  The loop is inlined into its two users (daemon.c, shell.c) with their
+ * is the sleeper's half of barrier.h 5.  The loop is inlined into its users (daemon.c, shell.c, publish.c) with their
  * ops known, so that a spin polls without indirect calls.
  */
 #ifndef VENOM_WAIT_H
@@ -15,28 +15,28 @@
 /* How long a wait spins. */
 struct venom_spin {
 	int64_t  ns;		/* VENOM_SPIN_* or a time, as the user set it */
-	int64_t  budget;	/* adaptive: what has paid off lately */
+	int64_t  budget;	/* adaptive: how long a spin was worth it lately */
 	uint32_t waits;
 };
 
 struct venom_wait_ops {
-	bool (*ready)(void *w);			/* what is waited for is there */
-	bool (*one_cpu)(void *w);		/* the thread that is waited for is on this CPU: to spin is in vain */
-	int  (*beat)(void *w, int64_t now);	/* now and then: 0, or why to stop waiting (negative); now 0: not known */
-	void (*cancel_point)(void *w);		/* the same; the thread may be cancelled here, not being armed */
+	bool (*ready)(void *w);			/* the awaited thing is there */
+	bool (*one_cpu)(void *w);		/* the awaited thread is on this CPU: a spin is useless */
+	int  (*beat)(void *w, int64_t now);	/* now and then: 0, or a negative errno: stop waiting; now 0: unknown */
+	void (*cancel_point)(void *w);		/* now and then: the thread may be cancelled here, as it is not armed */
 	void (*arm)(void *w);
 	void (*disarm)(void *w);
-	/* 1 rung, 0 time is up, negative: stop waiting; ns -1: for ever.  One that is cancelled here has disarmed. */
+	/* 1: signalled, 0: time-out, negative: stop waiting; ns -1: for ever.  A cancelled thread disarms first. */
 	int  (*sleep)(void *w, int64_t ns);
 };
 
-/* A user of the plane may have others, and must have a clock: VENOM_CLOCK_NS(), monotonic. */
+/* The including file may define other values, and must define VENOM_CLOCK_NS(), a monotonic clock. */
 #ifndef VENOM_QUICK_POLLS
 #define VENOM_QUICK_POLLS	128		/* before the first look at the clock */
-#define VENOM_BEAT_POLLS	64		/* between two looks */
+#define VENOM_BEAT_POLLS	64		/* between two looks at the clock */
 #define VENOM_BUDGET_MAX	50000		/* ns, adaptive: about what a sleep and a wake cost on a slow machine */
 #define VENOM_BUDGET_MIN	1000
-#define VENOM_BUDGET_PROBE	16		/* one wait in so many spins for the most, to see whether it pays again */
+#define VENOM_BUDGET_PROBE	16		/* one wait in so many spins for the maximum, to see if it pays again */
 #endif
 #ifndef VENOM_SPIN_FOREVER
 #define VENOM_SPIN_FOREVER	(-1)
@@ -55,7 +55,7 @@ static inline int64_t venom_spin_budget(struct venom_spin *sp)
 	return sp->budget;
 }
 
-/* Tell what came of a wait that needed `took` ns: a spin that would have been enough is worth its budget. */
+/* Adapt the budget to a wait of `took` ns: raise it if a spin of at most VENOM_BUDGET_MAX was enough, else halve it. */
 static inline void venom_spin_learn(struct venom_spin *sp, int64_t took)
 {
 	if (sp->ns != VENOM_SPIN_ADAPTIVE || !sp->budget)
@@ -68,7 +68,7 @@ static inline void venom_spin_learn(struct venom_spin *sp, int64_t took)
 	}
 }
 
-/* Returns 1 when ready, 0 when the time is up, or what beat or sleep gave. */
+/* Returns 1 when ready, 0 on time-out, or the negative value from beat or sleep. */
 static inline __attribute__((always_inline)) int venom_wait_for(const struct venom_wait_ops *ops, void *w,
 								 struct venom_spin *sp, int64_t timeout_ns)
 {
@@ -90,7 +90,7 @@ static inline __attribute__((always_inline)) int venom_wait_for(const struct ven
 				return 1;
 		}
 	}
-	timed = budget || timeout_ns > 0; /* else nobody asks what time it is */
+	timed = budget || timeout_ns > 0; /* else the clock is not needed */
 	if (timed)
 		start = now = VENOM_CLOCK_NS();
 	if (timeout_ns > 0 && timeout_ns <= INT64_MAX - start)

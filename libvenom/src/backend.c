@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which backend does the work: the module's where it is loaded, else the embedded one; VENOM_BACKEND forces one.  A
- * channel is made on the first, and looked for on all.
+ * The choice of the backend: the module's if it is loaded, else the embedded one; VENOM_BACKEND forces one.  A channel
+ * is made on the first usable backend, and searched on all.
  *
- * A user who may not open /dev/venom gets an error where the module is loaded, not the embedded backend: that does not see
- * the module's channels, so a name could be one channel for this user and another one for all others.
+ * A user who may not open /dev/venom gets an error where the module is loaded, not the embedded backend: that does not
+ * see the module's channels, so a name could be one channel for this user and another one for all others.
  */
 #include "internal.h"
 
@@ -17,13 +17,13 @@ static const char *forced(void)
 	return want && *want ? want : NULL;
 }
 
-/* Those that are to be used here, in this order; returns how many, or why there is none. */
+/* Fill be[] with the usable backends, in order.  Returns their number, or an errno if there is none. */
 static int usable(const struct venom_backend *be[2])
 {
 	const char *want = forced();
 	int n = 0;
 
-	/* If it can't be opened it will say itself why, and what can be done. */
+	/* Keep a backend that can't be opened: its own error says why, and what can be done. */
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++)
 		if (want ? !strcmp(want, backends[i]->name) : backends[i]->check() != -ENODEV)
 			be[n++] = backends[i];
@@ -79,7 +79,7 @@ VENOM_API int venom_list(int (*fn)(const struct venom_info *info, void *user), v
 	n = usable(be);
 	if (n < 0)
 		return n;
-	/* The module's last: if that can't be looked at, the caller has had all others when it learns of it. */
+	/* List the module's channels last: if they can't be listed, the caller has had all others before the error. */
 	while (n--) {
 		rc = be[n]->list(fn, user, &count);
 		if (rc)

@@ -20,7 +20,7 @@ int epoll_watch(int epfd, int fd, uint32_t events, void *data)
 	return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-/* C libraries have no epoll_pwait2() before glibc 2.35; and seccomp filters older than it answer EPERM for ENOSYS. */
+/* C libraries before glibc 2.35 have no epoll_pwait2(), and older seccomp filters fail it with EPERM, not ENOSYS. */
 int epoll_next(int epfd, struct epoll_event *ev, int n, int64_t ns)
 {
 	static uint32_t no_pwait2;
@@ -43,8 +43,8 @@ int epoll_sleep(int epfd, int64_t ns)
 	int type = PTHREAD_CANCEL_DEFERRED, n;
 
 	/*
-	 * A call by number is no cancellation point, so cancellation acts at any instant of this one.  Nothing is lost by it:
-	 * what was slept for is in shared words, and the next wait looks there first.
+	 * syscall() is no cancellation point, so make cancellation asynchronous for this call.  Nothing is lost by it:
+	 * what the thread slept for is in shared words, and the next wait looks there first.
 	 */
 	if (ns)
 		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
@@ -81,14 +81,14 @@ int sleeper_sleep(const struct venom_sleeper *s, int64_t ns)
 	return rc < 0 ? rc : rc != 0;
 }
 
-/* Eventfds are edge-triggered in the sleeper's epoll and never read: a write is all it takes, and never blocks. */
+/* Eventfds are edge-triggered in the sleeper's epoll and never read: one write signals, and it never blocks. */
 void ring(int bell)
 {
 	uint64_t one = 1;
 	NO_CANCEL;
 	ssize_t n = write(bell, &one, sizeof(one));
 
-	if (n < 0 && errno == EPERM) /* a filter's; unheard, a stop or an end would hang */
+	if (n < 0 && errno == EPERM) /* a seccomp filter's; without the signal a stop or an end would hang */
 		n = writev(bell, &(struct iovec){.iov_base = &one, .iov_len = sizeof(one)}, 1);
 	(void)n;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a user may ask for, what it comes to in bytes, and whether a header from another process can be. */
+/* Checks a user's config, computes the sizes in bytes, and checks headers from other processes. */
 #include <stdio.h>
 #include "internal.h"
 #include "schema.h"
@@ -36,7 +36,7 @@ int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
 	static const struct venom_config init = VENOM_CONFIG_INIT;
 	uint64_t stride;
 
-	/* The size first: a struct of another one may end before ours does. */
+	/* Check the size first: a struct of another size may end before ours does. */
 	CHECK(!cfg || cfg->size == sizeof(*out),
 	      "size is %u, not sizeof(struct venom_config): start from VENOM_CONFIG_INIT", cfg->size);
 	*out = cfg ? *cfg : init;
@@ -113,8 +113,8 @@ void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *
 }
 
 /*
- * A geometry from another process.  It must be one that venom_geometry_make() could have made: then no
- * sum of it wraps, and all it names lies within the area (area_size 0: there is none here).
+ * Check a geometry from another process.  It must be one that venom_geometry_make() could have made: then no sum of its
+ * fields overflows, and every offset in it lies within the area (area_size 0: there is no area to check).
  */
 int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 {
@@ -231,6 +231,6 @@ void venom_state_init(struct venom_daemon *d)
 	s->geo = d->geo;
 	memcpy(s->name, d->name, strlen(d->name));
 	schema_put(s, d->cfg.schema);
-	/* Last: with the module shells may be here already, and if we die before this who resumes begins anew. */
+	/* Write the magic last: on the module shells may be here already.  If we die before, a resume starts anew. */
 	store_release(&s->head.magic, VENOM_MAGIC);
 }

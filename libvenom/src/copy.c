@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of more than a few lines; see plane/arch.h.  In a file of their own, so that no compiler looks into them.
+ * Copies of more than a few cache lines; see plane/arch.h.  In a file of their own, so that no compiler inlines them.
  */
 #include <string.h>
 #include "plane.h"
@@ -11,15 +11,15 @@
 #include <stdbool.h>
 
 /*
- * Where a core's own copy leads the C library's, measured with `venom bench --only read,request`: see
- * tools/bench/NOTES.md.
+ * The sizes from which the core's own copy is faster than the C library's, measured with `venom bench --only
+ * read,request`: see tools/bench/NOTES.md.
  */
-#ifdef VENOM_TSAN /* which would see a race in memcpy: there always is one, and its loser's bytes are never used */
+#ifdef VENOM_TSAN /* TSan would report the race in memcpy, which is by design: torn bytes are never used */
 #define MOVSB_FROM  1
 #define STREAM_FROM SIZE_MAX
 #else
 #define MOVSB_FROM  3072
-#define STREAM_FROM (64 << 20) /* past what a cache keeps till somebody looks at the copy */
+#define STREAM_FROM (64 << 20) /* larger than what a cache keeps until the copy is read */
 #endif
 
 #define ERMS (1u << 9) /* cpuid 7, ebx: rep movsb is fast */
@@ -34,10 +34,10 @@ __attribute__((constructor)) static void look_at_cpu(void)
 }
 
 /*
- * Past the caches: what is overwritten need not be fetched.  The fences keep such stores in their place.  What is read is
- * asked for earlier than a core does by itself (tools/bench/NOTES.md has what it gives).
+ * Non-temporal stores bypass the caches: the lines that are overwritten need not be fetched.  The fences keep such
+ * stores in order.  The source is prefetched earlier than a core does by itself (tools/bench/NOTES.md has the figures).
  */
-#define STREAM_AHEAD 2048 /* bytes; past the end it asks for what isn't copied, which does no harm */
+#define STREAM_AHEAD 2048 /* bytes; at the end this prefetches bytes behind the source, which does no harm */
 
 static void copy_streaming(char *dst, const char *src, size_t len)
 {
@@ -74,7 +74,7 @@ __attribute__((noinline)) void venom_copy(void *dst, const void *src, size_t len
 		__asm__ __volatile__("rep movsb" : "+D"(dst), "+S"(src), "+c"(len) : : "memory");
 		return;
 	}
-	/* The C library's stores may be non-temporal ones, too: it fences behind them, but not before (barrier.h 1). */
+	/* The C library's stores may be non-temporal, too: it fences after them, but not before (barrier.h 1). */
 	fence_stores();
 #endif
 	memcpy(dst, src, len);

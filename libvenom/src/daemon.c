@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's calls, but for those that publish (publish.c).
+ * The daemon's calls, except those that publish (publish.c).
  *
  *	receive						venom_lanes_next finds a lane, daemon_take copies its command
  *	respond						venom_slot_fill in the shell's answer slot, then wake_for_answer
@@ -8,8 +8,8 @@
 #include "internal.h"
 
 #define TAKE_MAX     32U /* commands that receive_many() takes at once... */
-#define TAKE_BYTES   262144U /* ...if their buffers aren't larger than this together */
-#define TAG_ANSWERED (1ULL << 63) /* in venom_lane.tags: this one has had its answer */
+#define TAKE_BYTES   262144U /* ...if their buffers together are not larger than this */
+#define TAG_ANSWERED (1ULL << 63) /* in venom_lane.tags: the answer to this tag was sent */
 
 /* ---- life ------------------------------------------------------------------- */
 
@@ -52,7 +52,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	venom_manager_init(d);
 	venom_spin_set(&d->publish_spin, d->cfg.spin_ns);
 	d->hot_fence = !venom_membarrier_register();
-	d->heeded = d->hot_fence; /* where it can't be fenced from outside, the publisher always looks */
+	d->heeded = d->hot_fence; /* without membarrier(2) the publisher always looks at the readers */
 	rc = -ENOMEM;
 	d->cmd_stride = ((size_t)d->cfg.cmd_size + VENOM_LINE) & ~(size_t)(VENOM_LINE - 1);
 	d->cmd_room = d->cmd_stride < TAKE_BYTES ? TAKE_BYTES / d->cmd_stride : 1;
@@ -70,7 +70,7 @@ VENOM_API int venom_daemon_create(struct venom_daemon **out, const char *name, c
 	if (rc)
 		goto free_daemon;
 	rc = d->be->create(d);
-	d->cfg.schema = NULL; /* the caller's */
+	d->cfg.schema = NULL; /* it belongs to the caller */
 	venom_node_restore(&policy);
 	if (rc)
 		goto free_daemon;
@@ -89,7 +89,7 @@ VENOM_API void venom_daemon_destroy(struct venom_daemon *d)
 
 	if (!d)
 		return;
-	if (d->forks == venom_forks()) /* else it is our parent's, and nothing of it is here */
+	if (d->forks == venom_forks()) /* else it is our parent's, and not mapped here */
 		d->be->destroy(d);
 	daemon_free(d);
 }
@@ -124,7 +124,7 @@ static bool wait_ready(void *w)
 	return daemon_ready(w);
 }
 
-/* The last command's shell is likely to be the next one's, too. */
+/* The next command is likely to come from the same shell as the last one. */
 static bool wait_one_cpu(void *w)
 {
 	static const uint32_t unknown;
@@ -157,7 +157,7 @@ static void wait_disarm(void *w)
 	daemon_disarm(w);
 }
 
-/* Sleep, and disarm should the thread be cancelled meanwhile.  (On its own: with the cleanup comes a setjmp.) */
+/* Sleep; if the thread is cancelled in there, disarm.  (A function of its own: the cleanup handler costs a setjmp.) */
 static __attribute__((noinline)) int sleep_cancelled(struct venom_daemon *d, int64_t ns)
 {
 	int rc;
@@ -190,14 +190,14 @@ static const struct venom_wait_ops daemon_wait = {
 	.sleep = wait_sleep,
 };
 
-/* Wake l's shell if it sleeps until an answer. (model: wake) */
+/* Wake l's shell if it sleeps for an answer. (model: wake) */
 static inline void wake_for_answer(struct venom_daemon *d, struct venom_lane *l)
 {
 	if (venom_must_wake(&l->cmd->sleeping, VENOM_ASLEEP_ANSWER, &l->signalled))
 		d->be->wake_shell(d, l);
 }
 
-/* Give the slots of the lane's next command, or of a whole block, back. (model: lane, wake, manager) */
+/* Release the slots of the lane's next command, or of a whole block, to the shell. (model: lane, wake, manager) */
 static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l, uint32_t slots)
 {
 	l->pos += slots;
@@ -210,14 +210,14 @@ static inline void lane_advance(struct venom_daemon *d, struct venom_lane *l, ui
 		compiler_barrier();
 	if (venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_ROOM, &l->signalled))
 		d->be->wake_shell(d, l);
-	/* The last command of a dead shell: the manager can free its lane. */
+	/* That was the last command of a dead shell: the manager can free the lane. */
 	if (load_relaxed(&l->gone) && !venom_slot_ready(&l->in, l->pos, l->pos + 1))
 		venom_manager_wake(d);
 }
 
 /*
- * The lane's next command is a request to a daemon before us, and has failed at its shell.  That may not know yet, and
- * must not think that it was taken: it is told before the cursor moves.  (model: takeover)
+ * The lane's next command is a request to an earlier daemon, and fails at its shell.  The shell may not know yet, and
+ * must not take the moved cursor for "taken": so answer first, then move the cursor.  (model: takeover)
  */
 static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint32_t at, uint64_t tag)
 {
@@ -227,7 +227,7 @@ static void lane_pass(struct venom_daemon *d, struct venom_lane *l, uint32_t at,
 	count_up(&d->state->stale, 1);
 }
 
-/* A block begins: is it one, and how much of it has a daemon before us taken? (model: lane) */
+/* Begin a block: check it, and skip the commands that an earlier daemon has taken. (model: lane) */
 static bool block_begin(struct venom_daemon *d, struct venom_lane *l, uint32_t len, uint32_t n)
 {
 	uint64_t slots = venom_block_slots(&l->in, len, n), taken = load_relaxed(&l->rsp->taken);
@@ -268,7 +268,7 @@ static void block_take(struct venom_daemon *d, struct venom_lane *l, struct veno
 }
 
 /*
- * The lane's next command is there: copy it out to buf, then give the slot back.  False if it can't be, or is nobody's.
+ * The lane's next command is there: copy it to buf, then release the slot.  False if it is invalid, or was passed over.
  * model: lane, takeover
  */
 static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd, void *buf)
@@ -295,7 +295,7 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		return true;
 	}
 	if (request && (word ^ VENOM_SLOT_EPOCH(d->epoch)) & VENOM_SLOT_EPOCH(~0U)) {
-		/* Any number of them would keep us here. */
+		/* Limit their number: else a hostile shell could keep us here for ever. */
 		if (l->stale) {
 			l->stale--;
 			lane_pass(d, l, at, tag);
@@ -329,7 +329,7 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 	return true;
 }
 
-/* What is left of a block comes first. */
+/* Take the next command: the rest of a block comes first. */
 static inline bool take_next(struct venom_daemon *d, struct venom_lane *l, struct venom_command *cmd, void *buf)
 {
 	if (!l->block.left)
@@ -338,7 +338,7 @@ static inline bool take_next(struct venom_daemon *d, struct venom_lane *l, struc
 	return true;
 }
 
-/* Disarm what venom_daemon_arm() armed, and clear the descriptor, so that the user's next poll of it sleeps. */
+/* Undo venom_daemon_arm(): disarm, and clear the descriptor, so that the user's next poll of it sleeps. */
 /* model: wake */
 static void user_disarm(struct venom_daemon *d)
 {
@@ -350,17 +350,17 @@ static void user_disarm(struct venom_daemon *d)
 }
 
 /*
- * Whoever had to wait for a one-way command, and has had it, is likely to see more of them come.  Who then looks at once
- * takes the next one's line from under the writer's hands, again and again: give it the time to write some.  Between
- * far CPUs that is twice the throughput, and 0.2 us later for the second of two commands (tools/bench/NOTES.md).
+ * After a one-way command that the server had to wait for, more are likely to follow.  A poll at once would steal the
+ * next command's cache line from the shell that writes it, so pause first: between far CPUs this doubles the
+ * throughput, and delays the second of two commands by 0.2 us (tools/bench/NOTES.md).
  */
 #define BURST_PAUSES 16
 
 /*
- * Nothing was found, and the caller does not wait.  Who polls without a pause has seen a few of the cold lanes, and will
- * come to the others soon; who polls now and then is to find what is there.
+ * Nothing was found, and the caller does not wait.  A caller that polls without a pause has looked at a few cold lanes,
+ * and gets to the others soon.  For a caller that polls now and then, look at all lanes: it must find what is there.
  */
-#define SELDOM_NS 10000 /* between two calls: time enough to look at all lanes */
+#define SELDOM_NS 10000 /* a pause between two calls that leaves time to look at all lanes */
 
 static bool look_at_cold(struct venom_daemon *d)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The module's backend: the device, and who only looks. */
+/* The module's backend: the device, and calls that only observe channels. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -73,8 +73,8 @@ int dev_call(int fd, unsigned int cmd, void *arg)
 }
 
 /*
- * CREATE takes all of the state's memory, and a signal makes the kernel give it back: under a timer of a millisecond the
- * call would be started again for ever.
+ * Block all signals.  CREATE allocates all of the state's memory, and a signal makes the kernel free it again: under a
+ * timer of a millisecond the call would restart for ever.
  */
 int dev_become(int fd, unsigned int cmd, void *arg)
 {
@@ -90,7 +90,7 @@ int dev_become(int fd, unsigned int cmd, void *arg)
 
 int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t size, bool write)
 {
-	/* All pages now: no fault on the way of a message. */
+	/* MAP_POPULATE maps all pages now: a message takes no page fault. */
 	map->p = mmap(NULL, size, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED | MAP_POPULATE, fd,
 		      (off_t)VENOM_MMAP_OFFSET(kind, id));
 	if (map->p != MAP_FAILED) {
@@ -98,7 +98,7 @@ int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t 
 		return 0;
 	}
 	map->p = NULL;
-	if (errno == EAGAIN) /* of mlockall(MCL_FUTURE) */
+	if (errno == EAGAIN) /* after mlockall(MCL_FUTURE) */
 		return venom_fail(-ENOMEM, "an area of %llu bytes is more than this process may lock: raise its limit "
 					   "(ulimit -l)", (unsigned long long)size);
 	if (errno == ENOMEM)
@@ -167,7 +167,7 @@ int dev_heads_check(const struct venom_map *status_map, const struct venom_map *
 	int64_t start = now_ns();
 	int rc;
 
-	/* The module's, as those of the lanes are; the state's is the daemon's. */
+	/* The module writes this head, and those of the lanes; the daemon writes the state's. */
 	rc = venom_head_check(&status->head, VENOM_AREA_STATUS, status_map->size);
 	if (rc)
 		return rc;
@@ -182,7 +182,7 @@ int dev_heads_check(const struct venom_map *status_map, const struct venom_map *
 	return venom_head_check(&state->head, VENOM_AREA_STATE, state_map->size);
 }
 
-/* ---- looking ---- */
+/* ---- observing ---- */
 
 static void info_make(struct venom_info *info, const struct venom_ioc_info *i, const struct venom_schema_block *schema)
 {
@@ -200,7 +200,7 @@ bool dev_lives(const char *name)
 	if (!rc)
 		rc = dev_become(fd, VENOM_IOC_CONNECT, &c);
 	close_fd(&fd);
-	return !rc || rc == -EACCES; /* the latter: it is not for this user to see */
+	return !rc || rc == -EACCES; /* -EACCES: it lives, but this user may not see it */
 }
 
 int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count)
@@ -227,7 +227,7 @@ int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, i
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* One shell; 0 also if it has gone meanwhile. */
+/* Pass one shell to fn; 0 also if it has gone meanwhile. */
 static int look_at_shell(int fd, const struct venom_ioc_connect *c, uint32_t id,
 			 int (*fn)(const struct venom_peer *peer, void *user), void *user)
 {
@@ -240,7 +240,7 @@ static int look_at_shell(int fd, const struct venom_ioc_connect *c, uint32_t id,
 		return 0;
 	cred = (struct venom_cred){.pid = p.pid, .uid = p.uid, .gid = p.gid};
 	venom_peer_make(&peer, id, p.generation, &cred);
-	/* The counters are root's and the owner's to see. */
+	/* Only root and the owner may see the counters. */
 	if (!dev_map(&cmd, fd, VENOM_AREA_COMMANDS, id, c->commands_size, false) &&
 	    !dev_map(&rsp, fd, VENOM_AREA_RESPONSES, id, c->responses_size, false))
 		venom_peer_counts(&peer, cmd.p, rsp.p);

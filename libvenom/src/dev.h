@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two sides of the module's backend share: opening, calling and mapping /dev/venom. */
+/* Shared by the two sides of the module's backend: opening, calling and mapping /dev/venom. */
 #ifndef VENOM_DEV_H
 #define VENOM_DEV_H
 
@@ -9,9 +9,9 @@
 /* ---- dev.c ---- */
 
 int dev_open(int *fd);
-/* An ioctl; a signal in its midst starts it again.  0 or more, or a negative errno. */
+/* An ioctl, restarted if a signal interrupts it.  Returns 0 or more, or a negative errno. */
 int dev_call(int fd, unsigned int cmd, void *arg);
-/* The same for CREATE and CONNECT, with all signals held back until it is done. */
+/* The same for CREATE and CONNECT, with all signals blocked until it is done. */
 int dev_become(int fd, unsigned int cmd, void *arg);
 int dev_map(struct venom_map *map, int fd, uint32_t kind, uint32_t id, uint64_t size, bool write);
 void dev_unmap(struct venom_map *map);
@@ -22,13 +22,13 @@ bool dev_lives(const char *name);
 int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	     int (*fn)(const struct venom_peer *peer, void *user), void *user);
-/* What this process has too little of, in a sentence and as an errno that venom.h has; others as they are. */
+/* For a lack of resources: set a sentence and return an errno that venom.h has.  Other errors pass unchanged. */
 int dev_short_of(int rc);
-/* Whether this library can do with what the module answered to CREATE or CONNECT. */
+/* Check that this library knows all features that the module requires, as answered to CREATE or CONNECT. */
 int dev_features_check(uint64_t features);
-/* Where a shell or a looker may not, or nobody is there, say so. */
+/* Set a sentence for a failed CREATE or CONNECT: no right, no daemon, a limit, another version. */
 int dev_why_not(int rc);
-/* Whether the module and the daemon speak our version of the layout; a daemon that has just come may have yet to say. */
+/* Check the layout version of the module and the daemon; wait for a new daemon that has not written its head yet. */
 int dev_heads_check(const struct venom_map *status_map, const struct venom_map *state_map);
 
 #define DEV_NAP_US	200

@@ -3,10 +3,10 @@
  * The module's backend: the daemon.
  *
  *	dev_create = CREATE, map status and state, resume_state if the channel goes on
- *	sync_lanes = the manager, at each signal of the LIFE bell: map the lanes of shells that have come, mark those that
- *		have gone; as the status page says
+ *	sync_lanes = the manager, each time the LIFE eventfd is signalled: map the lanes of new shells, mark those
+ *		of gone shells; as the status page says
  *
- * Shells come and go in the kernel; nothing here stands between a shell and its lanes.
+ * The kernel attaches and detaches shells; a shell gets its lanes without the daemon.
  */
 #include <sys/eventfd.h>
 #include <sys/epoll.h>
@@ -74,16 +74,16 @@ static struct venom_lane *lane_map(struct venom_daemon *d, int dev, const struct
 	l->tags = venom_zeroes("table of requests", l->out.mask + 1UL, sizeof(*l->tags));
 	if (!l->tags)
 		goto unmap;
-	l->pos = load_relaxed(&l->rsp->cursor); /* where the daemon before us stopped */
+	l->pos = load_relaxed(&l->rsp->cursor); /* where the previous daemon stopped */
 	if (l->rsp->head.epoch != d->epoch)
-		l->stale = d->geo.cmd_slots + 1; /* what the lane held, and one that its shell was about to write */
+		l->stale = d->geo.cmd_slots + 1; /* a full lane, and one command that the shell was about to write */
 	return l;
 unmap:
 	lane_unmap(d, l);
 	return NULL;
 }
 
-/* With its roles, unless they are served later. */
+/* Add a shell's lane, and take its roles unless the caller serves them later. */
 static void lane_add(struct venom_daemon *d, uint32_t id, bool roles)
 {
 	struct dev_daemon *dd = d->own;
@@ -100,22 +100,22 @@ static void lane_add(struct venom_daemon *d, uint32_t id, bool roles)
 		return;
 	}
 	venom_reader_init(&l->reader, l->cmd);
-	/* A publisher that waits for shells to come heeds this one when it sees it. */
+	/* Take the roles first: a publisher that waits for shells to come then heeds this one as soon as it sees it. */
 	if (roles)
 		venom_readers_take(d, l);
 	venom_manager_add(d, l);
-	/* And the shell, whose connect waits for this, is heard from now on. */
+	/* Answer after the lane is added: the shell's connect waits for this, and then its commands are received. */
 	if (roles)
 		venom_readers_answer(l);
 	/*
-	 * A shell may have sent before its lane was here.  If the server slept then it was signalled, found nothing and
-	 * sleeps again; nobody would signal it for that command any more.
+	 * The shell may have sent a command before its lane was here.  A sleeping server was then signalled, found
+	 * nothing and sleeps again.  It gets no other signal for that command, so signal it here.
 	 */
 	if (venom_slot_ready(&l->in, l->pos, l->pos + 1))
 		ring(d->server.bell);
 }
 
-/* The ids whose word has changed; an id is not another's before we have freed it. */
+/* Update the ids whose life word has changed.  No other shell gets an id before we have freed it. */
 static void sync_lanes(struct venom_daemon *d)
 {
 	for (uint32_t id = 0; id < d->geo.max_clients; id++) {
@@ -132,13 +132,13 @@ static void sync_lanes(struct venom_daemon *d)
 	}
 }
 
-/* The lanes of a dead daemon's shells. */
+/* Take over the lanes of a dead daemon's shells. */
 static void take_over_lanes(struct venom_daemon *d)
 {
 	for (uint32_t id = 0; id < d->geo.max_clients; id++)
 		if (load_acquire(&d->status->shell[id].life) != VENOM_SHELL_NONE) /* pairs with the kernel's release */
 			lane_add(d, id, false);
-	/* The living that it has let hold a version may hold one now: before any that has only asked, or is dead. */
+	/* A living shell that was granted HOLDER may hold a version now: serve it before asking and dead shells. */
 	for (uint32_t id = 0; id < d->geo.max_clients; id++)
 		if (d->lanes[id] && load_relaxed(&d->lanes[id]->rsp->granted) & VENOM_ROLE_HOLDER &&
 		    load_acquire(&d->status->shell[id].life) & VENOM_SHELL_ALIVE)
@@ -148,7 +148,7 @@ static void take_over_lanes(struct venom_daemon *d)
 
 static void manage_begin(struct venom_daemon *d)
 {
-	sync_lanes(d); /* those that came since CREATE */
+	sync_lanes(d); /* shells that came since CREATE */
 }
 
 static void manage(struct venom_daemon *d, void *of, uint32_t events)
@@ -158,7 +158,7 @@ static void manage(struct venom_daemon *d, void *of, uint32_t events)
 	sync_lanes(d);
 }
 
-/* The module signals the publisher's bell. */
+/* Nothing to do: the module signals the publisher's eventfd. */
 static int watch_moves(struct venom_daemon *d, struct venom_lane *l)
 {
 	(void)d;
@@ -173,14 +173,14 @@ static void manage_end(struct venom_daemon *d)
 
 /* ---- life ---- */
 
-/* Take up the version number where the dead daemon left it, and leave nothing of it that would mislead. */
+/* Continue the dead daemon's version number, and reset all its words that would mislead. */
 /* model: ring */
 static int resume_state(struct venom_daemon *d)
 {
 	struct venom_state *s = d->state;
 	int rc;
 
-	if (!load_relaxed(&s->head.magic)) { /* it died before it had made anything of the state */
+	if (!load_relaxed(&s->head.magic)) { /* it died before it had initialized the state */
 		venom_state_init(d);
 		return 0;
 	}
@@ -319,7 +319,7 @@ static int dev_create(struct venom_daemon *d)
 		rc = become_daemon(d, dd->dev);
 	if (!rc)
 		rc = make_bells(d, dd);
-	/* Before the first publish. */
+	/* Take over before the first publish. */
 	if (!rc)
 		take_over_lanes(d);
 	if (!rc)
@@ -338,7 +338,7 @@ static void dev_destroy(struct venom_daemon *d)
 	dev_free(d);
 }
 
-/* ---- bells ---- */
+/* ---- wake-ups ---- */
 
 static void wake(struct venom_daemon *d, uint32_t what, uint32_t id)
 {

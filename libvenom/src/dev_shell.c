@@ -2,9 +2,9 @@
 /*
  * The module's backend: the shell.
  *
- *	dev_shell_connect = CONNECT, map four areas, an eventfd to be woken by
+ *	dev_shell_connect = CONNECT, map four areas, make an eventfd for wake-ups
  *
- * It waits in an epoll: for its eventfd, which the module signals, and for the device's hang-up.
+ * The shell waits in an epoll: for its eventfd, which the module signals, and for the device's hang-up.
  */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -17,7 +17,7 @@ static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 
 	*c = (struct venom_ioc_connect){.size = sizeof(*c), .wants = s->wants, .features = VENOM_FEATURES};
 	memcpy(c->name, s->name, strlen(s->name));
-	/* All ids taken, some by the dead: their daemon has been told, and is about to look. */
+	/* -EAGAIN: all ids are taken, some by dead shells.  The daemon is notified and about to free those. */
 	while ((rc = dev_become(s->dev, VENOM_IOC_CONNECT, c)) == -EAGAIN && now_ns() - start < VENOM_PATIENCE_NS)
 		usleep(DEV_NAP_US);
 	if (rc == -EAGAIN)
@@ -70,7 +70,7 @@ static int make_bell(struct venom_shell *s)
 		return dev_short_of(-errno);
 	rc = epoll_watch(s->their_bell, s->own_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
-		rc = epoll_watch(s->their_bell, s->dev, 0, s); /* a hang-up always counts */
+		rc = epoll_watch(s->their_bell, s->dev, 0, s); /* epoll always reports a hang-up */
 	if (!rc)
 		rc = dev_bell(s->dev, VENOM_BELL_WAKE, s->own_bell);
 	return dev_short_of(rc);
@@ -105,7 +105,7 @@ int dev_shell_connect(struct venom_shell *s)
 	return 0;
 close:
 	dev_shell_close(s);
-	/* It died while we came. */
+	/* The daemon died while we connected. */
 	return rc == -EPIPE ? dev_why_not(-ENOENT) : rc;
 }
 
@@ -120,14 +120,14 @@ void dev_shell_close(struct venom_shell *s)
 	close_fd(&s->dev);
 }
 
-/* ---- bells and death ---- */
+/* ---- wake-ups and death ---- */
 
 int dev_shell_fd(struct venom_shell *s)
 {
 	return s->their_bell;
 }
 
-/* The kernel's own words, both: true when they are read. (model: takeover) */
+/* The kernel writes both words, so they are right at the time of the load. (model: takeover) */
 bool dev_alive(struct venom_shell *s)
 {
 	return load_acquire(&s->status->daemon) == VENOM_DAEMON_ALIVE &&
@@ -173,7 +173,7 @@ static int dev_sleep_call(struct venom_shell *s, uint32_t what)
 	return dev_call(s->dev, VENOM_IOC_SLEEP, &sl);
 }
 
-/* Once; barrier.h 6. (model: wake-module) */
+/* Called once for a shell; barrier.h 6. (model: wake-module) */
 int dev_watch(struct venom_shell *s, int64_t timeout_ns)
 {
 	int rc = dev_sleep_call(s, VENOM_SLEEP_WATCH);
@@ -192,7 +192,7 @@ bool dev_arm_state(struct venom_shell *s)
 	return !dev_sleep_call(s, VENOM_SLEEP_ARM);
 }
 
-/* Not if the publisher woke us: that has disarmed us. (model: wake-module) */
+/* Skip the call if the publisher woke us, which has disarmed us already. (model: wake-module) */
 void dev_disarm_state(struct venom_shell *s)
 {
 	if (load_relaxed(&s->status->shell[s->id].life) & VENOM_SHELL_ARMED)

@@ -2,9 +2,9 @@
 /*
  * The library's descriptors.  Every one of them passes through venom_own(), and ends in close_fd():
  *
- * - None is 0, 1 or 2: a program that was started without them writes its messages there.
- * - A child made by fork() has none of them, so it hides no death, keeps no place and holds no memory.  (The kernel
- *   itself closes them at exec.)  A child that clone(2) makes behind the C library's back has them until it execs.
+ * - None is 0, 1 or 2: a program that was started with those closed still writes its messages there.
+ * - A child made by fork() has none of them, so it can't hide a death, or keep a name, an id or memory in use.  (The
+ *   kernel itself closes them at exec.)  A child made by a direct clone(2) has them until it calls exec.
  */
 #include <fcntl.h>
 #include "internal.h"
@@ -12,12 +12,11 @@
 #define FDS_MAX (1U << 20) /* Linux's own limit for a process, fs.nr_open, unless it was raised */
 
 /*
- * Held from a descriptor's making to its mark, and from the loss of its mark to its close: a fork in between would leave it
- * to the child.  A fork waits for that a little, and no longer: it may come from a signal handler of the very thread that
- * holds it.
+ * Held from a descriptor's creation to its mark, and from its unmark to its close: a fork in between would leak it to
+ * the child.  A fork waits only FORK_WAITS_NS for it: it may run in a signal handler of the thread that holds the lock.
  */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local bool held; /* by this thread's fork */
+static _Thread_local bool held; /* this thread's fork holds `making` */
 #define FORK_WAITS_NS 100000000
 
 static uint64_t owned[FDS_MAX / 64]; /* a bit for each descriptor */
@@ -79,7 +78,7 @@ static void in_child(void)
 	if (held)
 		pthread_mutex_unlock(&making);
 	else
-		pthread_mutex_init(&making, NULL); /* the thread that held it may not be here */
+		pthread_mutex_init(&making, NULL); /* the child may not have the thread that held it */
 	held = false;
 }
 
@@ -108,7 +107,7 @@ int venom_mark(int fd)
 	return fd;
 }
 
-/* Unmarked first: once it is closed, its number may be another thread's. */
+/* Unmark before the close: after it, another thread may get the same number. */
 void close_fd(int *fd)
 {
 	int err = errno;

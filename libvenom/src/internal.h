@@ -2,26 +2,26 @@
 /*
  * Inside libvenom.
  *
- *	../plane/		the hot path: ring.h, lane.h, wake.h, wait.h (spin, then sleep), and barrier.h, the memory orders
+ *	../plane/		the hot path: ring.h, lane.h, wake.h, wait.h (spin, then sleep), barrier.h (fences)
  *	daemon.c, publish.c, shell.c, read.c	the public calls on mapped areas
- *	roles.c, readers.c	versions held in place, readers that miss nothing: the shell's side, the manager's
- *	lanes.c			which shells the daemon serves, and in what turn
- *	manager.c		the thread that lets shells in and learns of their deaths
- *	config.c		what a user may ask for
- *	look.c			what lookers are told
- *	schema.c		what the bytes mean; schema.h
- *	backend.c		which backend; list and stat
+ *	roles.c, readers.c	held versions and lossless readers: the shell's side, the manager's side
+ *	lanes.c			which lanes the server polls, and in which order
+ *	manager.c		the thread that accepts shells and notices their deaths
+ *	config.c		checks of the user's configuration
+ *	look.c			what observers get
+ *	schema.c		the description of the payload's bytes; schema.h
+ *	backend.c		the choice of the backend; list and stat
  *	bell.c			eventfds in epolls
- *	memory.c		how much of it there is
- *	fd.c			descriptors: above the standard ones, and not for forked children
- *	thread.c		threads of our own, and the user's that are cancelled
+ *	memory.c		allocations, and whether there is enough memory for them
+ *	fd.c			descriptors: above the standard ones, and not inherited by forked children
+ *	thread.c		the library's own threads
  *	dev_*.c			the module's backend, on /dev/venom
- *	memfd_*.c		the embedded backend; proto.h is what its two sides say to each other
+ *	memfd_*.c		the embedded backend; proto.h has the messages between its two sides
  *
- * A backend makes and maps areas, rings bells and knows who has died; all else is the same for both.
+ * A backend makes and maps areas, signals sleepers and detects deaths; all else is the same for both backends.
  *
  * In the daemon's process there may be three threads: the publisher and the server, which are the user's, and the
- * manager.  Each field below that more than one of them touches says so.
+ * manager.  If more than one of them touches a field below, its comment says so.
  */
 #ifndef VENOM_INTERNAL_H
 #define VENOM_INTERNAL_H
@@ -40,7 +40,7 @@
 #include "plane.h"
 #include <venom_inline.h> /* after the plane: tests have hooks there */
 
-/* A thread that sleeps in an epoll, and an eventfd in it by which its own process wakes it; -1: not open. */
+/* The epoll that a thread sleeps in, and the eventfd in it by which its own process wakes it; -1: not open. */
 struct venom_sleeper {
 	int epfd, bell;
 };
@@ -50,7 +50,7 @@ struct venom_sleeper {
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
 
-/* venom_config.flags that a channel is known by, to all who attach */
+/* The bits of venom_config.flags that every attached process sees */
 #define VENOM_CHANNEL_FLAGS (VENOM_STAMP | VENOM_ORDER_ARRIVAL | VENOM_LOSSLESS)
 
 struct epoll_event;
@@ -72,46 +72,46 @@ int venom_spin_set(struct venom_spin *sp, int64_t ns);
 
 /* The daemon's side of one shell. */
 struct venom_lane {
-	/* server's, with each command */
+	/* server's, for each command */
 	alignas(VENOM_LINE) struct venom_slots in;
 	struct venom_slots out;
-	const struct venom_commands *cmd;	/* the shell's page: anything may stand there */
+	const struct venom_commands *cmd;	/* the shell's page: do not trust its contents */
 	struct venom_responses *rsp;
-	uint64_t  pos;		/* next command, or block of them */
+	uint64_t  pos;		/* of the next command or block */
 	uint64_t *tags;		/* per answer slot: newest tag seen, and whether it has been answered */
 	uint32_t  id, generation;
-	uint32_t  signalled;	/* the value of the shell's sleeping word that we woke it for last */
+	uint32_t  signalled;	/* the shell's sleeping word when we last signalled the shell */
 	uint32_t  idle;		/* polls since its last command */
-	bool	  behind;	/* so many commands are there that the next ones' lines are asked for */
+	bool	  behind;	/* many commands are unread: prefetch the lines of the next ones */
 	bool	  may_command;
-	bool	  broken;	/* broke the protocol: nothing more is taken, and the manager throws its shell out */
-	/* and its others */
-	struct venom_block block;	/* at pos, as long as there is something left of it */
-	uint32_t  stale;	/* requests to a daemon before us that may still come; see daemon_take */
-	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that is seen to wait, pos + 1... */
-	uint64_t  since;	/* ...and how many of all lanes had been taken when it was first seen */
+	bool	  broken;	/* the shell broke the protocol: the server takes no more, the manager evicts it */
+	/* server's, less often */
+	struct venom_block block;	/* the block at pos, while `left` is not 0 */
+	uint32_t  stale;	/* how many requests to an earlier daemon may still come; see daemon_take */
+	uint64_t  waits;	/* VENOM_ORDER_ARRIVAL: the command that was seen waiting, pos + 1... */
+	uint64_t  since;	/* ...and how many commands of all lanes had been taken when it was first seen */
 	struct venom_cred cred;
 
 	/* publisher's */
 	alignas(VENOM_LINE) uint32_t signalled_state;
-	struct venom_reader reader;	/* manager's, too; see there */
+	struct venom_reader reader;	/* the manager writes some of it; see readers.h */
 
 	/* manager's */
-	alignas(VENOM_LINE) uint32_t roles_seen;	/* of cmd->wants */
+	alignas(VENOM_LINE) uint32_t roles_seen;	/* cmd->wants when it was last read */
 	uint32_t gone;		/* server reads: no more commands will come */
-	bool	 kept;		/* it is gone with commands left, and the server wakes the manager behind the last one */
+	bool	 kept;		/* gone, with commands left: the server wakes the manager after the last one */
 	bool	 evicted;
-	struct venom_lane *next;	/* of manager.dead or manager.retired */
-	uint32_t removal;	/* the value of daemon.changes that took it out of lanes[] */
+	struct venom_lane *next;	/* in manager.dead or manager.retired */
+	uint32_t removal;	/* the value of daemon.changes when it left lanes[] */
 	uint32_t walk;		/* daemon.walks after that */
 
 	/* the backend's */
 	struct venom_map cmd_map, rsp_map;
 	/* memfd */
-	int sock;		/* -1 once it has hung up */
-	int bell;		/* we ring: an eventfd that the shell can only wait for */
-	int their_bell;		/* it rings: an eventfd that we only wait for */
-	bool watching;		/* has asked to be woken for state */
+	int sock;		/* -1 after the shell's hang-up */
+	int bell;		/* we signal it: an eventfd; the shell can only wait for it */
+	int their_bell;		/* the shell signals it: an eventfd; we only wait for it */
+	bool watching;		/* the shell has asked to be woken for state */
 };
 _Static_assert(offsetof(struct venom_lane, broken) < 2 * VENOM_LINE, "a command touches two lines of its lane");
 _Static_assert(offsetof(struct venom_lane, signalled_state) % VENOM_LINE == 0, "publisher's line");
@@ -124,55 +124,55 @@ struct venom_turn {
 };
 
 /*
- * The words of each thread are in lines of their own: what one of them writes on each call takes no line away from
- * another.
+ * The words of each thread have cache lines of their own, against false sharing: a word that one thread writes on each
+ * call takes no line from another thread.
  */
 struct venom_daemon {
-	/* publisher's, with each version */
+	/* publisher's, for each version */
 	alignas(VENOM_LINE) struct venom_inline_publisher steady;	/* of venom_daemon_publish() */
 	alignas(VENOM_LINE) struct venom_ring ring;
 	uint64_t version;
 	struct venom_version *open;	/* between write_begin and write_commit */
-	/* and its others */
-	uint64_t opening;		/* the number that `open` is for */
-	uint64_t no_latest;		/* instead of state->latest, where there is one buffer */
-	uint64_t all_read;		/* lossless shells have all read so far */
-	uint32_t walks;			/* odd while it walks a list of lanes or readers; manager reads */
-	bool	 unfenced;		/* the last arm_publish had no membarrier */
+	/* publisher's, less often */
+	uint64_t opening;		/* the version number of `open` */
+	uint64_t no_latest;		/* stands for state->latest if there is one buffer only */
+	uint64_t all_read;		/* all lossless shells have read the versions up to this one */
+	uint32_t walks;			/* odd while the publisher walks a list of lanes or readers; manager reads */
+	bool	 unfenced;		/* the last arm_publish got no membarrier */
 	struct venom_spin publish_spin;
 	struct venom_sleeper publisher;	/* with VENOM_LOSSLESS */
 
 	/* server's */
 	alignas(VENOM_LINE) struct venom_lane *found;	/* lane with a command ready, found by the wait */
-	struct venom_turn *active;	/* lanes[] as of changes_seen: nhot of them polled each turn, the others now and then */
+	struct venom_turn *active;	/* lanes[] as of changes_seen: nhot polled each turn, the others now and then */
 	uint32_t nactive, nhot;
 	uint32_t turn, batch, probe, since_probe;
 	uint32_t last;			/* id of the shell that sent the last command */
-	uint32_t serving;		/* in a call; manager reads, barrier.h 7 */
+	uint32_t serving;		/* the server is in a call; manager reads, barrier.h 7 */
 	uint32_t changes_seen;		/* manager reads, too */
 	bool	 asleep;		/* about to sleep: look at all lanes */
-	bool	 burst;			/* the last command was waited for, and was one-way */
+	bool	 burst;			/* the server had to wait for the last command, which was one-way */
 	bool	 armed;			/* by venom_daemon_arm() */
 	struct venom_lane **served;	/* the same as active, by id */
-	void	*cmd_buf;		/* the commands being looked at; venom_command.data */
-	size_t	 cmd_stride;		/* from one to the next */
-	uint32_t cmd_room;		/* how many there may be */
+	void	*cmd_buf;		/* copies of the commands that the user has now; venom_command.data */
+	size_t	 cmd_stride;		/* bytes from one copy to the next */
+	uint32_t cmd_room;		/* how many copies fit */
 	struct venom_spin spin;
-	int64_t	 looked;		/* when a call that does not wait last found nothing, with some lanes cold */
+	int64_t	 looked;		/* when a call with time-out 0 last found nothing while lanes were cold */
 	struct venom_sleeper server;
 
 	/* manager writes, server and publisher read: seldom written */
 	alignas(VENOM_LINE) struct venom_lane **lanes;	/* by id */
 	uint32_t changes;		/* of lanes[] */
-	uint32_t heeded;		/* how many of readers; and one more where hot_fence is */
-	uint32_t nholders;		/* of these, such as hold versions */
+	uint32_t heeded;		/* how many `readers` has; plus 1 with hot_fence */
+	uint32_t nholders;		/* how many of them may hold versions */
 	struct venom_readers waiters;	/* memfd: shells that have asked to be woken for state */
-	struct venom_readers readers;	/* that the publisher heeds */
+	struct venom_readers readers;	/* that the publisher heeds: it checks them before it reuses a buffer */
 
 	/* any thread */
 	uint32_t stop;
-	/* written before there are threads */
-	bool	 hot_fence;		/* no membarrier(2) here */
+	/* written before any thread starts */
+	bool	 hot_fence;		/* no membarrier(2) here: the hot path fences by itself */
 	alignas(VENOM_LINE) const struct venom_backend *be;
 	struct venom_state *state;
 	struct venom_status *status;	/* dev: the kernel's, read-only */
@@ -186,24 +186,24 @@ struct venom_daemon {
 
 	/* manager's */
 	alignas(VENOM_LINE) struct manager manager;
-	uint32_t attached;		/* lanes that are there, of living shells; any thread reads */
+	uint32_t attached;		/* lanes of living shells; any thread reads */
 };
 #define VENOM_LINE_OF(type, field)	(offsetof(type, field) / VENOM_LINE)
-/* A publish in line, by call: its struct, then one line of the handle's. */
+/* venom_daemon_publish() touches `steady`, then one cache line of the handle. */
 _Static_assert(VENOM_LINE_OF(struct venom_daemon, version) == VENOM_LINE_OF(struct venom_daemon, open), "publisher's line");
 _Static_assert(VENOM_LINE_OF(struct venom_daemon, publisher) < VENOM_LINE_OF(struct venom_daemon, found), "publisher, server");
-/* A turn of the server's. */
+/* One turn of the server touches one cache line of the handle. */
 _Static_assert(VENOM_LINE_OF(struct venom_daemon, found) == VENOM_LINE_OF(struct venom_daemon, armed), "server's line");
 _Static_assert(VENOM_LINE_OF(struct venom_daemon, server) < VENOM_LINE_OF(struct venom_daemon, lanes), "server, manager");
-/* What publisher and server read, and others write now and then. */
+/* The publisher and the server read these words; other threads write them now and then. */
 _Static_assert(VENOM_LINE_OF(struct venom_daemon, lanes) == VENOM_LINE_OF(struct venom_daemon, stop), "the manager's news");
 _Static_assert(VENOM_LINE_OF(struct venom_daemon, stop) < VENOM_LINE_OF(struct venom_daemon, be), "news, and what never changes");
 _Static_assert(VENOM_LINE_OF(struct venom_daemon, name) < VENOM_LINE_OF(struct venom_daemon, manager), "what never changes, manager");
 
 /* lanes.c */
 #define VENOM_BATCH	  32	/* commands in a row from one lane */
-#define VENOM_COLD_AFTER  1024	/* polls in vain */
-#define VENOM_COLD_PROBES 4	/* cold lanes looked at in one go */
+#define VENOM_COLD_AFTER  1024	/* polls that found nothing */
+#define VENOM_COLD_PROBES 4	/* cold lanes polled at one time */
 
 void venom_lanes_sync(struct venom_daemon *d);
 bool venom_lanes_next(struct venom_daemon *d);
@@ -214,10 +214,10 @@ void venom_membarrier(void);
 bool venom_membarrier_daemons(void);
 bool venom_membarrier_register(void);
 
-/* The publisher walks over lanes or readers: none of them is freed before it ends.  (model: wake-state) */
+/* The publisher begins a walk over lanes or readers: none of them is freed before its end.  (model: wake-state) */
 static inline void walk_begin(struct venom_daemon *d)
 {
-	/* A manager that sees it knows the walk before, too: pairs with the acquire in is_over. */
+	/* A manager that sees this value sees the end of the walk before, too: pairs with the acquire in is_over. */
 	store_release(&d->walks, d->walks + 1);
 	if (d->hot_fence)
 		fence_full();
@@ -230,17 +230,17 @@ static inline void walk_end(struct venom_daemon *d)
 	store_release(&d->walks, d->walks + 1);	/* pairs with the acquire in is_over */
 }
 
-/* publish.c; its thread makes a call to wake sleepers: a shell that waits on this CPU need not spin. */
+/* publish.c: count the call that wakes sleepers, and note this CPU: a shell that waits on it need not spin. */
 void venom_note_state_wake(struct venom_daemon *d);
 
 /* readers.c; the manager's */
 void venom_reader_init(struct venom_reader *rd, const struct venom_commands *cmd);
-/* Its shell may have asked for roles: have the publisher heed it; tell the shell; both. */
+/* The lane's shell may have asked for roles: make the publisher heed them; answer the shell; both. */
 void venom_readers_take(struct venom_daemon *d, struct venom_lane *l);
 void venom_readers_answer(struct venom_lane *l);
 void venom_readers_serve(struct venom_daemon *d, struct venom_lane *l);
 void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l);
-/* The publisher may look at it as long as it walks. */
+/* The publisher may still use a removed reader until its walk ends. */
 void venom_readers_add(struct venom_readers *rs, struct venom_reader *rd);
 void venom_readers_remove(struct venom_readers *rs, const struct venom_reader *rd);
 
@@ -249,7 +249,7 @@ int venom_server_fd(struct venom_daemon *d);
 int venom_server_sleep(struct venom_daemon *d, int64_t ns);
 void venom_server_bell(struct venom_daemon *d);
 
-/* The server begins a call: it uses no lane that has vanished before.  (model: manager) */
+/* The server begins a call: it uses no lane that was removed before.  (model: manager) */
 static inline void serve_enter(struct venom_daemon *d)
 {
 	store_relaxed(&d->serving, 1);
@@ -261,7 +261,7 @@ static inline void serve_enter(struct venom_daemon *d)
 		venom_lanes_sync(d);
 }
 
-/* It ends the call: what the manager frees from now on, it has done with.  (model: manager) */
+/* The server ends the call: it follows no lane pointer now, so the manager may free removed lanes.  (model: manager) */
 static inline void serve_leave(struct venom_daemon *d)
 {
 	store_release(&d->serving, 0);	/* pairs with the acquire in is_over */
@@ -271,7 +271,7 @@ static inline void serve_leave(struct venom_daemon *d)
 
 struct venom_request {
 	uint64_t tag;		/* the seq of its command; 0: no open request has this answer slot */
-	int	 lost;		/* the daemon that it went to has died, and another has come: the errno */
+	int	 lost;		/* the errno, if its daemon has died and another one has taken over */
 };
 
 struct venom_shell {
@@ -294,22 +294,22 @@ struct venom_shell {
 	uint64_t last_tag;		/* of request() */
 	uint64_t epoch;
 	uint32_t id, generation;
-	uint32_t signalled;		/* daemon's sleeping word that we woke it for last */
+	uint32_t signalled;		/* the daemon's sleeping word when we last signalled the daemon */
 	uint32_t idle;			/* calls that found nothing to do */
 	uint32_t arm;			/* our sleeping word without its low bits */
 	bool	 may_command;
 	bool	 blocks;		/* the daemon takes blocks of commands */
-	bool	 dead;			/* the daemon is */
-	bool	 held;			/* request()'s answer did not fit, or its thread was cancelled: last_tag is open */
+	bool	 dead;			/* the daemon is dead */
+	bool	 held;			/* request()'s answer did not fit, or it was cancelled: last_tag is open */
 	bool	 armed;			/* by venom_shell_arm() */
-	bool	 unfenced;		/* the last arm for room had no membarrier */
+	bool	 unfenced;		/* the last arm for room got no membarrier */
 	bool	 unarmed;		/* the last arm for state found no daemon: another may be here by now */
 	bool	 watching;		/* the publisher knows that we may sleep */
-	bool	 watch_asked;		/* memfd: the manager has been asked */
+	bool	 watch_asked;		/* memfd: the manager has been asked to note it, no answer yet */
 	struct venom_spin spin;
 	struct venom_geometry geo;	/* checked copy */
 
-	/* the others */
+	/* less often used */
 	const struct venom_backend *be;
 	uint32_t forks;			/* venom_forks() of the process that made it */
 	uint32_t max_tries;
@@ -318,21 +318,21 @@ struct venom_shell {
 	char	*schema_text;
 	uint32_t wants;			/* VENOM_ROLE_* that connect asks for */
 	uint32_t roles;			/* as granted */
-	uint64_t cursor_at;		/* where our cursor stands */
+	uint64_t cursor_at;		/* our own copy of cmd->cursor */
 	bool	 holding;
-	uint32_t signalled_waiting;	/* publisher's waiting word that we woke it for last */
+	uint32_t signalled_waiting;	/* the publisher's waiting word when we last signalled the publisher */
 	int64_t	 next_check;
 	struct venom_cred daemon;
 	struct venom_map status_map, state_map, cmd_map, rsp_map;
 	char name[VENOM_NAME_MAX + 1];
 
-	int their_bell;			/* rung for us: an epoll; what hangs up when the daemon dies is in it, too */
+	int their_bell;			/* signalled for us: an epoll, which also sees the daemon die, by a hang-up */
 	/* memfd */
 	int sock, pidfd;
-	int bell;			/* we ring: an eventfd */
+	int bell;			/* we signal it: an eventfd */
 	/* dev */
 	int dev;
-	int own_bell;			/* the module rings: an eventfd, in their_bell */
+	int own_bell;			/* the module signals it: an eventfd, in their_bell */
 };
 _Static_assert(sizeof(struct venom_inline_reader) == VENOM_LINE, "a steady read touches one line of the handle");
 _Static_assert(offsetof(struct venom_shell, small) < 2 * VENOM_LINE, "another read, two");
@@ -340,12 +340,17 @@ _Static_assert(offsetof(struct venom_shell, out) % VENOM_LINE == 0, "a request, 
 _Static_assert(offsetof(struct venom_shell, dead) < 5 * VENOM_LINE, "a request, three");
 
 /*
- * Death.  status->daemon tells of an ending daemon, and on the module of a dead one; status->owner of a killed one: the
- * kernel marks that word when the owner exits (see memfd_daemon.c).  The epoch tells that another has come in the
- * meantime, and our own word in shell[] that we were thrown out: its `life` does, or its generation, if the id is another
- * shell's by now.  All are read without a system call.  But a marked owner's other threads may still run for some
- * microseconds: only the backend's alive() says that it can write no more, so the news is confirmed there before
- * anybody acts on it.  Where owner is 0 nothing is told, and waits ask now and then.
+ * A shell sees a death in shared words, without a system call:
+ *
+ *	status->daemon		the daemon ends; on the module also: the daemon is dead
+ *	status->owner		the daemon was killed: the kernel marks it when the owner exits (see memfd_daemon.c)
+ *	status->epoch		another daemon has taken over in the meantime
+ *	shell[id].life		we were evicted...
+ *	shell[id].generation	...and another shell has our id by now
+ *
+ * Other threads of a marked owner may still run for some microseconds.  Only the backend's alive() says that the daemon
+ * can write no more, so it confirms a death before anything is done about it.  If owner is 0, a kill is not marked, and
+ * waits call alive() now and then.
  * model: takeover
  */
 static inline bool death_told(const struct venom_shell *s)
@@ -366,7 +371,7 @@ static inline bool death_will_be_told(const struct venom_shell *s)
 
 bool venom_shell_gone(struct venom_shell *s);	/* confirmed; one system call at most */
 
-/* For calls that found nothing to do and may be repeated for ever: false if the daemon has gone. */
+/* For calls that found nothing to do and may be repeated for ever: false if the daemon is dead. */
 static inline bool venom_shell_idle(struct venom_shell *s)
 {
 	if (!death_told(s)) {
@@ -379,16 +384,16 @@ static inline bool venom_shell_idle(struct venom_shell *s)
 
 /* ---- read.c ------------------------------------------------------------------ */
 
-/* What a whole version's length says; 0 if it can be copied to `size` bytes. */
+/* Check the length of a whole version: 0 if the version can be copied to `size` bytes. */
 int venom_len_check(struct venom_shell *s, uint64_t len, size_t size);
 /* The view of a claimed version, before it is checked. */
 void venom_view_make(const struct venom_shell *s, const struct venom_claim *c, struct venom_view *view);
 
 /* ---- roles.c ---------------------------------------------------------------- */
 
-/* Ask for these roles, all at once, and wait for the answer; s->roles then has them.  Else an errno, explained. */
+/* Ask for these roles, all at once, and wait for the answer: 0, and s->roles has them; or an errno, explained. */
 int venom_roles_ask(struct venom_shell *s, uint32_t roles);
-/* The same for those that connect has asked for. */
+/* The same for the roles that connect has asked for. */
 int venom_roles_wait(struct venom_shell *s);
 /* All versions up to this one are read: the publisher need not keep them. */
 void venom_cursor_set(struct venom_shell *s, uint64_t version);
@@ -397,7 +402,7 @@ void venom_cursor_set(struct venom_shell *s, uint64_t version);
 
 struct venom_backend {
 	const char *name;
-	bool resumes;	/* who has died may come back */
+	bool resumes;	/* another daemon may take over from a dead one */
 	int  (*check)(void);	/* 0 if it can be used here, else the errno */
 
 	/* daemon; create has d->name, cfg and geo, and fills the maps */
@@ -405,16 +410,16 @@ struct venom_backend {
 	void (*destroy)(struct venom_daemon *d);
 	int  (*daemon_fd)(struct venom_daemon *d);
 	int  (*daemon_sleep)(struct venom_daemon *d, int64_t ns);	/* as epoll_sleep(); -1: for ever */
-	void (*daemon_bell)(struct venom_daemon *d);			/* wake the own server; async-signal-safe */
+	void (*daemon_bell)(struct venom_daemon *d);			/* wake our own server; async-signal-safe */
 	void (*wake_shell)(struct venom_daemon *d, struct venom_lane *l);
 	void (*wake_state)(struct venom_daemon *d);
 	/* manager's */
 	void (*manage_begin)(struct venom_daemon *d);
-	void (*manage)(struct venom_daemon *d, void *of, uint32_t events);	/* an event of what it watches in manager.own */
+	void (*manage)(struct venom_daemon *d, void *of, uint32_t events);	/* an event of its own in manager.own */
 	void (*manage_end)(struct venom_daemon *d);
-	int  (*watch_moves)(struct venom_daemon *d, struct venom_lane *l);	/* have its shell wake the publisher */
+	int  (*watch_moves)(struct venom_daemon *d, struct venom_lane *l);	/* let its shell wake the publisher */
 	void (*lane_evict)(struct venom_daemon *d, struct venom_lane *l);
-	void (*lane_keep)(struct venom_daemon *d, struct venom_lane *l);	/* it is gone, with commands left; or NULL */
+	void (*lane_keep)(struct venom_daemon *d, struct venom_lane *l);	/* dead, with commands left; or NULL */
 	void (*lane_free)(struct venom_daemon *d, struct venom_lane *l);	/* its id is free; or NULL */
 	void (*lane_unmap)(struct venom_daemon *d, struct venom_lane *l);	/* and free all that it has */
 
@@ -424,19 +429,19 @@ struct venom_backend {
 	int  (*shell_fd)(struct venom_shell *s);
 	int  (*shell_sleep)(struct venom_shell *s, int64_t ns);
 	void (*wake_daemon)(struct venom_shell *s);
-	/* have the publisher look whether we sleep: 1, or 0 when the time is up */
+	/* make the publisher check whether we sleep: 1, or 0 at time-out */
 	int  (*watch)(struct venom_shell *s, int64_t timeout_ns);
-	/* about to sleep for state (false: there is no daemon to be woken by), or not after all; NULL where the sleeping
-	 * word is all it takes */
+	/* before a sleep for state (false: there is no daemon that could wake us), and after it; NULL if the sleeping
+	 * word is enough */
 	bool (*arm_state)(struct venom_shell *s);
 	void (*disarm_state)(struct venom_shell *s);
 	bool (*alive)(struct venom_shell *s);
-	int  (*ask)(struct venom_shell *s);		/* have the manager look at cmd->wants */
-	void (*wake_publisher)(struct venom_shell *s);	/* it may wait for a version that this shell has read */
-	void (*meet)(struct venom_shell *s);	/* another daemon has come: who is it?  NULL where none does */
+	int  (*ask)(struct venom_shell *s);		/* make the manager read cmd->wants */
+	void (*wake_publisher)(struct venom_shell *s);	/* it may wait until this shell has read a version */
+	void (*meet)(struct venom_shell *s);	/* another daemon took over: get its cred; NULL without `resumes` */
 
-	/* lookers */
-	bool (*lives)(const char *name);	/* a living daemon has the name; at once */
+	/* observers */
+	bool (*lives)(const char *name);	/* a living daemon has the name; does not wait */
 	int (*list)(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 	int (*stat)(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 		    int (*fn)(const struct venom_peer *peer, void *user), void *user);
@@ -448,8 +453,8 @@ extern const struct venom_backend venom_backend_dev, venom_backend_memfd;
 
 int venom_backend_pick(const struct venom_backend **be);
 /*
- * -EBUSY if a living daemon has the name on a backend other than `but` that can be used here: a name is one channel.  Two
- * that are created at the same time, one on each backend, may both succeed.
+ * -EBUSY if a living daemon has the name on a backend other than `but` that can be used here: a name is one channel.
+ * Two daemons that are created at the same time, one on each backend, may both succeed.
  */
 int venom_backend_taken(const char *name, const struct venom_backend *but);
 int venom_backend_connect(struct venom_shell *s);
@@ -457,24 +462,24 @@ int venom_backend_connect(struct venom_shell *s);
 /* ---- bell.c ---------------------------------------------------------------- */
 
 /*
- * Sleep until something in epfd happens: 1, or 2 if something other than a bell (whose data is NULL) is among it, or 0
- * when the time is up.  A signal counts as something.  A negative errno: it can't sleep there.  The only cancellation point
- * of the library: the caller has a cleanup handler that disarms.
+ * Sleep until there is an event in epfd: 1, or 2 if one of the events is not a bell's (whose data is NULL), 0 at
+ * time-out, or a negative errno if it can't sleep.  A signal counts as an event.  The only cancellation point of the
+ * library where a thread is armed: the caller has a cleanup handler that disarms.
  */
 int epoll_sleep(int epfd, int64_t ns);
-/* As epoll_wait(2), in ns, by whichever call there is for it; -1: for ever. */
+/* As epoll_wait(2), but in ns, by the best call that the kernel has; -1: for ever. */
 int epoll_next(int epfd, struct epoll_event *ev, int n, int64_t ns);
 int epoll_watch(int epfd, int fd, uint32_t events, void *data);
-/* Its bell comes with `data`; what fails leaves nothing but what sleeper_close() closes. */
+/* The bell's event has `data`.  After a failure sleeper_close() is enough to clean up. */
 int sleeper_open(struct venom_sleeper *s, void *data);
 void sleeper_close(struct venom_sleeper *s);
-/* As epoll_sleep(), for one that only bells wake. */
+/* As epoll_sleep(), for a sleeper that only bells wake. */
 int sleeper_sleep(const struct venom_sleeper *s, int64_t ns);
 void ring(int bell);
 
 /* ---- fd.c ------------------------------------------------------------------ */
 
-/* Make a descriptor by this call: it is above 2, and no forked child will have it.  -1 as the call, with its errno. */
+/* Make a descriptor by this call: it is above 2, and no forked child inherits it.  Failure: -1 and the call's errno. */
 #define venom_own(call)                    \
 	({                                 \
 		int fd_;                   \
@@ -489,17 +494,17 @@ void venom_fds_begin(void);
 int venom_mark(int fd);
 void venom_fds_end(void);
 void close_fd(int *fd);
-/* Changes with each fork, in the child: a handle of another value is its parent's. */
+/* Changes in the child at each fork: a handle with another value is the parent's. */
 uint32_t venom_forks(void);
 
 /* ---- thread.c -------------------------------------------------------------- */
 
-/* A thread of ours leaves the user's signals to the user's threads, and keeps to no CPU and no real-time class of its maker. */
+/* The new thread blocks all signals, which are the user's, and drops its maker's CPU mask and real-time class. */
 int venom_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);
 
 /*
- * In this scope the thread is not cancelled.  In all public calls that could be left half-done: a thread is cancelled
- * only while it sleeps in a wait, or spins there.
+ * In this scope the thread is not cancelled.  All public calls that could be left half-done have it: a thread is
+ * cancelled only while it sleeps or spins in a wait.
  */
 #define NO_CANCEL __attribute__((cleanup(venom_cancel_restore), unused)) int cancel_was = venom_cancel_disable()
 static inline int venom_cancel_disable(void)
@@ -523,11 +528,11 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size);
 void venom_head_make(struct venom_area_head *h, uint32_t kind, uint64_t size, uint64_t epoch, uint32_t id,
 		     uint32_t generation);
 int venom_head_check(const struct venom_area_head *h, uint32_t kind, uint64_t size);
-/* Which side of the two has to be brought up to date. */
+/* Which of the two sides has to be updated. */
 const char *venom_older(uint32_t abi);
-/* Why the state's pages, whose sizes are in geo, can't be had: rc is returned. */
+/* Explain why the state's pages, whose sizes are in geo, can't be allocated; returns rc. */
 int venom_fail_state(int rc, const struct venom_config *cfg, const struct venom_geometry *geo);
-/* What a new state area holds before all else. */
+/* Write the first contents of a new state area. */
 void venom_state_init(struct venom_daemon *d);
 
 /* ---- node.c ------------------------------------------------------------------ */
@@ -537,7 +542,7 @@ struct venom_policy {
 	int mode;
 	unsigned long nodes[1024 / sizeof(long) / 8];
 };
-/* This thread's memory from that node (-1: as it is), until restored; threads made meanwhile keep to it. */
+/* Allocate this thread's memory on that node (-1: no change) until restored; threads made meanwhile keep the policy. */
 int venom_node_prefer(struct venom_policy *old, int node);
 void venom_node_restore(const struct venom_policy *old);
 
@@ -554,27 +559,27 @@ void venom_info_make(struct venom_info *info, const char *backend, const char *n
 
 /* ---- memory.c ---------------------------------------------------------------- */
 
-/* A zeroed handle, on a line of its own; for free(). */
+/* A zeroed handle, aligned to a cache line; free() frees it. */
 void *venom_handle(size_t size);
-/* As calloc(), but its pages are there already, no fault at their first use; NULL also where nobody would have them. */
+/* As calloc(), but with all pages faulted in; NULL also if the machine or the cgroup has too little memory. */
 void *venom_zeroes(const char *what, size_t n, size_t size);
-/* 0, or -ENOMEM with the reason: a file of this size would be over the limit, and writing it end in SIGXFSZ. */
+/* 0, or -ENOMEM, explained: a file of this size is over the limit, and a write to it would end in SIGXFSZ. */
 int venom_file_for(const char *what, uint64_t size);
-/* The same for an area (WHAT: "state"), whose pages could also end in the OOM killer. */
+/* The same for an area (WHAT: "state"), whose pages could also start the OOM killer. */
 int venom_memory_for(const char *what, uint64_t size, bool huge);
 
 /* ---- log.c ----------------------------------------------------------------- */
 
-/* Explain err (negative) to the caller's venom_errmsg(), and return it. */
+/* Explain err (negative) in the caller's venom_errmsg(), and return it. */
 int venom_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The same for an errno that nobody has explained yet; returns err as it is. */
+/* The same, but only if err is negative and not explained yet; returns err as it is. */
 int venom_explain(int err, const char *what);
-/* As strerror(), where the reason is this process's: what it can do. */
+/* As strerror(); if a limit is the reason, with what to do about it. */
 const char *venom_reason(int err);
-/* How long the daemon's process may take to do its part: a thread there does nothing else.  -ETIMEDOUT, and why. */
+/* How long the daemon's manager may take to answer: it does nothing else.  venom_silent: -ETIMEDOUT, explained. */
 #define VENOM_PATIENCE_NS 10000000000
 int venom_silent(void);
-/* For what no return value can tell. */
+/* Log what no return value can report. */
 void venom_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void venom_errmsg_clear(void);
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which shells the daemon serves, and in what turn.
+ * Which lanes the server polls, and in which order.
  *
- * d->lanes[] is what the manager has, by id; d->served[] is the server's own copy of it, and d->active[] the same lanes in
- * the order in which it polls them.  The manager counts its changes in d->changes; when that differs from d->changes_seen the
- * server syncs: it copies what has changed, and waits for nothing.
+ * d->lanes[] is the manager's table of lanes, by id; d->served[] is the server's own copy of it, and d->active[] has
+ * the same lanes in the order in which the server polls them.  The manager counts its changes in d->changes.  When that
+ * differs from d->changes_seen the server syncs: it copies what has changed, and does not wait.
  *
- * Turns: hot lanes are polled one after the other, a batch of commands each at most.  With many lanes, those idle
- * for a while go cold: only a few of them are looked at, now and then, so that the cost of a poll
- * does not grow with shells that say nothing.  Before it sleeps the server looks at them all.
+ * Turns: the server polls hot lanes one after the other, and takes at most a batch of commands from each.  With many
+ * lanes, those that are idle for a while go cold: the server polls only a few of them, now and then, so that the cost
+ * of a poll does not grow with idle shells.  Before it sleeps the server looks at all lanes.
  */
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "internal.h"
 
-#define HOT_MIN 16 /* so many lanes never go cold */
+#define HOT_MIN 16 /* with up to this many lanes none goes cold */
 
 void venom_membarrier(void)
 {
@@ -67,7 +67,7 @@ static void list_del(struct venom_daemon *d, uint32_t id)
 		d->turn = d->batch = 0;
 }
 
-/* A lane that has vanished may be freed already: its pointer is compared, and not followed.  (model: manager) */
+/* A lane that was removed may be freed already: its pointer is compared, but not followed.  (model: manager) */
 void venom_lanes_sync(struct venom_daemon *d)
 {
 	uint32_t changes = load_acquire(&d->changes); /* pairs with the release in changed */
@@ -94,7 +94,7 @@ void venom_lanes_evict(struct venom_daemon *d, struct venom_lane *l, const char 
 	venom_manager_wake(d);
 }
 
-/* Look at some cold lanes; one that has something to say becomes hot, and goes first; whose turn it is stays so. */
+/* Look at some cold lanes: one with a command becomes hot, and is served at once; the turn does not change. */
 static struct venom_lane *probe_cold(struct venom_daemon *d)
 {
 	d->since_probe = 0;
@@ -116,13 +116,13 @@ static struct venom_lane *next_in_turn(struct venom_daemon *d)
 {
 	struct venom_lane *l;
 
-	/* However busy the hot lanes are, the cold ones are not forgotten. */
+	/* Probe cold lanes at intervals, however busy the hot ones are: no lane may starve. */
 	if (++d->since_probe >= VENOM_BATCH) {
 		l = probe_cold(d);
 		if (l)
 			return l;
 	}
-	/* Once round, and once more the one whose batch had run out. */
+	/* Poll each hot lane once, and the first one again if its batch had run out. */
 	for (uint32_t i = 0; d->nhot && i <= d->nhot; i++) {
 		l = d->active[d->turn].lane;
 		if (d->batch < VENOM_BATCH && lane_ready(l)) {
@@ -143,8 +143,8 @@ static struct venom_lane *next_in_turn(struct venom_daemon *d)
 }
 
 /*
- * The oldest command by its time stamp.  But that is what its shell says: one that has been passed over for a batch of
- * each other lane that has commands goes first.
+ * The oldest command by its time stamp.  But a shell may write any time stamp: against starvation, a command goes first
+ * once it has been passed over for a batch from each other lane that has commands.
  */
 static struct venom_lane *next_by_arrival(struct venom_daemon *d)
 {
@@ -181,8 +181,8 @@ bool venom_lanes_next(struct venom_daemon *d)
 }
 
 /*
- * The look before a sleep: all lanes, in no order.  One that is found is hot now, and is found again in its turn: who
- * arms before each command is not to get the first one's each time.
+ * The look before a sleep: all lanes, in no order.  A lane with a command becomes hot, and is found again in its turn:
+ * else a server that arms before each command would get the first lane's commands each time.
  */
 bool venom_lanes_any(struct venom_daemon *d)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What went wrong, in a sentence: for the caller (errmsg) or for whoever looks after the process (log). */
+/* What went wrong, in a sentence: for the caller (errmsg) or for the administrator (log). */
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>

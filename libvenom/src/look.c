@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What observers get, put together from the areas; by the side that can see them. */
+/* What observers get, collected from the areas by the side that has them mapped. */
 #include <stdio.h>
 #include "internal.h"
 #include "schema.h"
@@ -8,7 +8,7 @@ void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s
 		      uint64_t versions)
 {
 	*st = (struct venom_daemon_stats){
-		.versions = versions - load_relaxed(&s->passed), /* numbers that became none are not published */
+		.versions = versions - load_relaxed(&s->passed), /* a number passed over is no published version */
 		.commands = load_relaxed(&s->commands),
 		.responses = load_relaxed(&s->responses),
 		.stale = load_relaxed(&s->stale),
@@ -35,7 +35,7 @@ void venom_peer_make(struct venom_peer *p, uint32_t id, uint32_t generation, con
 	};
 }
 
-/* What the shell says of itself: any numbers it likes. */
+/* The shell's own counters: do not trust them, a shell may write any numbers. */
 void venom_peer_numbers(struct venom_peer *p, const struct venom_shell_counts *counts, uint64_t received,
 			uint64_t responses)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The manager's thread, and how a lane comes and goes; manager.h has the story.
+ * The manager's thread, and how a lane comes and goes; manager.h has the overview.
  *
- * A lane appears with everything in it: daemon.lanes[id] is stored last, then daemon.changes counts up.  The server compares
- * that count with its own at each call and while it spins, and copies the table when they differ (venom_lanes_sync).
+ * A lane is complete when it appears: daemon.lanes[id] is stored last, then daemon.changes counts up.  The server
+ * compares that count with its own at each call and while it spins, and copies the table when they differ
+ * (venom_lanes_sync).
  *
- * A lane vanishes in these steps, of which none waits:
+ * A lane is removed in these steps, of which none waits:
  *
  *	its shell is dead		venom_manager_gone
  *	its commands are taken		is_done: the server's cursor stands at a slot that is empty, and stays so
@@ -14,8 +15,8 @@
  *	the server is outside of its calls, or has synced since; the publisher has ended the walk that it was in: is_over
  *	unmap, close, free		the backend's lane_unmap
  *
- * While a retired lane can't be freed the manager naps, 1 to 100 ms, and looks again.  For the commands of the dead it does
- * not nap: the server wakes it when it has taken the last one.
+ * While a retired lane can't be freed the manager sleeps 1 to 100 ms, and looks again.  It does not poll for the unread
+ * commands of a dead shell: the server wakes it when the last one is taken.
  */
 #include <sys/epoll.h>
 #include "internal.h"
@@ -23,7 +24,7 @@
 #define NAP_MIN_NS 1000000
 #define NAP_MAX_NS 100000000
 
-/* A full fence here, and between any two instructions of the server and the publisher. */
+/* A full fence in this thread, and in the server and the publisher, wherever they are. */
 void venom_fence_all(const struct venom_daemon *d)
 {
 	if (d->hot_fence)
@@ -47,7 +48,7 @@ void venom_manager_add(struct venom_daemon *d, struct venom_lane *l)
 	fence_full();
 }
 
-/* No more commands will come; those that are there are still taken. */
+/* The shell is dead: no more commands will come; those that are there are still taken. */
 void venom_manager_gone(struct venom_daemon *d, struct venom_lane *l)
 {
 	struct manager *m = &d->manager;
@@ -69,7 +70,7 @@ static bool is_drained(const struct venom_lane *l)
 }
 
 /*
- * Whether a dead shell's commands are all taken.  If not, then the server sees `gone` when it has taken the last one, and
+ * Whether a dead shell's commands are all taken.  If not, the server sees `gone` when it has taken the last one, and
  * wakes us: the fence is between our store to `gone` and our second look.
  * model: manager
  */
@@ -103,7 +104,7 @@ static void retire(struct venom_daemon *d, struct venom_lane *l)
 		d->be->lane_free(d, l);
 }
 
-/* Neither server nor publisher can have it any more.  Both loads come after the fence that followed its removal. */
+/* Neither server nor publisher can still use the lane.  Both loads come after the fence that follows its removal. */
 /* model: manager, wake-state */
 static bool is_over(const struct venom_daemon *d, const struct venom_lane *l)
 {
@@ -138,7 +139,7 @@ void venom_manager_tidy(struct venom_daemon *d)
 
 	free_retired(d);
 	before = m->retired;
-	/* While the server stands still in a call no more than this is held for it; the other dead wait, as do their ids. */
+	/* While the server is stopped in a call, at most so many lanes are retired: the other dead keep their ids. */
 	for (p = &m->dead; (l = *p) && m->nretired < d->geo.max_clients;) {
 		if (!is_done(d, l)) {
 			p = &l->next;
@@ -188,14 +189,14 @@ static void *manager_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "venom-manager");
 	d->be->manage_begin(d);
-	/* One event at a time: what it frees can have no other event waiting in the same batch. */
+	/* One event at a time: an event may free a lane that a later event of the same batch would point to. */
 	for (;;) {
 		int n;
 
 		venom_manager_tidy(d);
 		n = epoll_next(m->own.epfd, &ev, 1, m->nap_ns);
 		if (n < 0 && errno != EINTR)
-			usleep(10000); /* it can't wait here, and must not spin: no shell comes in, but it ends */
+			usleep(10000); /* it can't wait, and must not spin: no shell can connect, but a stop works */
 		if (load_acquire(&m->stop))
 			break;
 		if (n == 1 && ev.data.ptr == m)
@@ -239,7 +240,7 @@ void venom_manager_close(struct venom_daemon *d)
 		m->retired = l->next;
 		d->be->lane_unmap(d, l);
 	}
-	/* What the dead left unread goes with the channel, or stays with the module. */
+	/* Unread commands of dead shells go with the channel; on the module they stay there. */
 	for (uint32_t id = 0; id < d->cfg.max_clients; id++)
 		if (d->lanes[id])
 			d->be->lane_unmap(d, d->lanes[id]);

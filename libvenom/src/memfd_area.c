@@ -2,9 +2,9 @@
 /*
  * Embedded backend: areas.
  *
- * An area is a memfd that its writer makes, maps for writing, and then seals with F_SEAL_FUTURE_WRITE: the
- * writer's map goes on working, but no other can be made, by nobody, nor can the file be written, resized or
- * punched.  So whoever gets the descriptor can read it without fear of SIGBUS, and can't write.
+ * An area is a memfd that its writer makes, maps for writing, and then seals with F_SEAL_FUTURE_WRITE.  The writer's
+ * map stays writable, but no process can make another writable map, or write, resize or punch holes in the file.  So a
+ * process that gets the descriptor can read the area without fear of SIGBUS, and can't write it.
  */
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -34,7 +34,7 @@ void area_unmap(struct venom_map *map)
 	map->p = NULL;
 }
 
-/* Core files don't need gigabytes of frames, and a child must not write its parent's pages. */
+/* Keep gigabytes of frames out of core files, and keep a child from writing its parent's pages. */
 static int area_advise(const struct venom_map *map)
 {
 	if (madvise(map->p, map->size, MADV_DONTDUMP) || madvise(map->p, map->size, MADV_DONTFORK))
@@ -42,11 +42,11 @@ static int area_advise(const struct venom_map *map)
 	return 0;
 }
 
-#define PIECE (64ULL << 20) /* bytes allocated at once: how long a signal has to wait */
+#define PIECE (64ULL << 20) /* bytes allocated at once: a signal waits that long */
 
 /*
- * Take all pages now: a lack of them is an errno here, not a SIGBUS later.  A signal ends fallocate(2), which then gives
- * back what it had; under a quick timer it would never get ready.  So signals wait for a piece.
+ * Allocate all pages now: if there are too few, it is an errno here, not a SIGBUS later.  A signal interrupts
+ * fallocate(2), which then frees what it had; under a fast timer it would never finish.  So each piece blocks signals.
  */
 static int area_allocate(int fd, uint64_t size)
 {
@@ -63,7 +63,7 @@ static int area_allocate(int fd, uint64_t size)
 	return rc == -ENOSPC || rc == -EFBIG ? -ENOMEM : rc;
 }
 
-/* Map all of it, with its pages: no fault at the first use. */
+/* Map the whole area with its pages (MAP_POPULATE): no page fault at the first use. */
 static int area_map(struct venom_map *map, int fd, const char *what, int prot)
 {
 	map->p = mmap(NULL, map->size, prot, MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -125,7 +125,7 @@ int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bo
 	struct stat st;
 	int rc;
 
-	/* First, as only a memfd answers it: nothing below can then block on a hostile file system. */
+	/* Check the seals first: only a memfd has them, so no call below can block on a hostile file system. */
 	if (seals < 0)
 		return venom_fail(-EPROTO, "the %s area is no memfd", what);
 	if ((seals & SEALS) != SEALS)
@@ -138,7 +138,7 @@ int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bo
 	if (st.st_size <= 0 || (size && (uint64_t)st.st_size != size))
 		return venom_fail(-EPROTO, "the %s area's size is %lld, not %llu", what, (long long)st.st_size,
 				  (unsigned long long)size);
-	/* A hole would be filled at the first look, at our cost, or with SIGBUS where memory is short. */
+	/* The first read of a hole would allocate a page at our cost, or raise SIGBUS where memory is short. */
 	if (st.st_blocks < st.st_size / 512)
 		return venom_fail(-EPROTO, "the %s area has holes", what);
 	map->size = st.st_size;

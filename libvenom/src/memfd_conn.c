@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: the manager's connections, one for each shell, and what it does for them in the place of the kernel
- * module (proto.h).
+ * Embedded backend: the manager's connections, one for each shell.  The manager does what the kernel module does in the
+ * other backend (proto.h).
  *
- *	conn_accept -> conn_hello -> conn_attach	a shell comes
- *	conn_drop					it goes: hang-up, or its pidfd
+ *	conn_accept -> conn_hello -> conn_attach	a shell connects
+ *	conn_drop					it leaves or dies: hang-up, or its pidfd
  *
- * Bells.  The daemon makes both eventfds of a shell, so that no shell can make it block: the one that it
- * rings (lane.bell) it keeps to itself, and the shell gets an epoll that watches it; a shared eventfd's O_NONBLOCK and count
- * could be changed under the daemon's write.  The one that the shell rings (lane.their_bell) the daemon
- * only ever watches.  Both are edge-triggered and never read.  (A socket for the shell to ring could not be made to block
- * it by a hostile daemon, as a shared eventfd can; but it would have to be read, and with what a shell sends on it may
- * come descriptors, whose close can keep the reader: the server.  Who is to be protected is the daemon.)
+ * The eventfds.  The daemon makes both eventfds of a shell, so that no shell can make the daemon block:
+ *
+ * - The daemon signals lane.bell.  It does not share this eventfd: the shell gets an epoll that watches it.  With the
+ *   eventfd, the shell could change its O_NONBLOCK and count under the daemon's write.
+ * - The shell signals lane.their_bell.  The daemon only watches it.
+ *
+ * Both are edge-triggered and never read.  A hostile daemon can make a shell block on the shared lane.their_bell.  A
+ * socket instead would prevent that, but the server would have to read it; a shell could send descriptors on it, and
+ * to close those can block the server.  The daemon is the side to protect.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -30,7 +33,7 @@ struct conn {
 	struct venom_lane *lane; /* from HELLO on */
 };
 
-/* ---- who may ------------------------------------------------------------------ */
+/* ---- access rights ------------------------------------------------------------ */
 
 static bool in_group(int sock, const struct venom_cred *cred, gid_t gid)
 {
@@ -42,7 +45,7 @@ static bool in_group(int sock, const struct venom_cred *cred, gid_t gid)
 	if (cred->gid == gid)
 		return true;
 	rc = getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len);
-	if (rc && errno == ERANGE) { /* len says how many there are: 65536 at most */
+	if (rc && errno == ERANGE) { /* len is now the size needed: 65536 groups at most */
 		groups = malloc(len);
 		rc = groups ? getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, groups, &len) : -1;
 	}
@@ -69,7 +72,7 @@ static void conn_rights(struct memfd_daemon *m, struct conn *c)
 
 /* ---- lanes --------------------------------------------------------------------- */
 
-/* Out of an epoll by hand: a close alone doesn't do it while a forked child, or the other end, has the file too. */
+/* Remove fd from the epoll explicitly: a close does not, while a forked child or the peer has the file open too. */
 static void unwatch(int epfd, int fd)
 {
 	if (fd >= 0)
@@ -89,14 +92,14 @@ void memfd_lane_unmap(struct venom_daemon *d, struct venom_lane *l)
 	free(l);
 }
 
-/* The hang-up is an event like any other: conn_drop does the rest. */
+/* The shutdown raises a hang-up event, and conn_drop then does the rest. */
 void memfd_lane_evict(struct venom_daemon *d, struct venom_lane *l)
 {
 	(void)d;
 	shutdown(l->sock, SHUT_RDWR);
 }
 
-/* Users other than root and the daemon's have half of the ids at the most, each: so none of them keeps the owner out. */
+/* Each user other than root and the daemon's gets at most half of the ids, so none of them can lock the owner out. */
 static bool has_share(struct memfd_daemon *m, uid_t uid)
 {
 	struct venom_daemon *d = m->d;
@@ -115,7 +118,7 @@ static int free_id(struct memfd_daemon *m, uid_t uid)
 {
 	struct venom_daemon *d = m->d;
 
-	venom_manager_tidy(d); /* some may be drained by now */
+	venom_manager_tidy(d); /* frees the ids of lanes that are drained by now */
 	for (uint32_t i = 0; i < d->geo.max_clients && !has_share(m, uid); i++)
 		if (!d->lanes[i] && !m->reserved[i])
 			return i;
@@ -172,7 +175,7 @@ fail:
 
 /* ---- connections ---------------------------------------------------------------- */
 
-/* Not just closed: a child that clone(2) made may have the socket, too, and its shell would never hear of our end. */
+/* Shut down, then close: a child made by clone(2) may hold the socket too, and the shell would see no hang-up. */
 static void hang_up(struct conn *c)
 {
 	if (c->sock >= 0)
@@ -265,7 +268,7 @@ static int conn_attach(struct memfd_daemon *m, struct conn *c, int fd)
 	l->cmd = l->cmd_map.p;
 	venom_slots_init(&l->in, l->cmd_map.p, d->geo.cmd_slots, venom_command_head(d->geo.flags), d->geo.cmd_size);
 
-	/* A forked child of the shell may keep its end of the socket; its pidfd is not fooled. */
+	/* Watch the shell's pidfd, too: a forked child of the shell may keep the socket open after its death. */
 	c->pidfd = peer_pidfd(c->sock, &c->cred);
 	if (c->pidfd >= 0) {
 		rc = epoll_watch(m->d->manager.own.epfd, c->pidfd, EPOLLIN, c);
@@ -298,7 +301,7 @@ static int conn_watch(struct memfd_daemon *m, struct conn *c)
 		venom_readers_add(&d->waiters, &c->lane->reader);
 		c->lane->watching = true;
 		store_release(&d->status->state_waiters, d->status->state_waiters + 1);
-		/* barrier.h 6: a publish that misses this is seen by the shell, which looks after our answer. */
+		/* barrier.h 6: if a publish misses this, the shell sees its version: it checks after our answer. */
 		if (!d->hot_fence)
 			venom_membarrier();
 	}
@@ -370,7 +373,7 @@ static int conn_look(struct memfd_daemon *m, struct conn *c, uint32_t first)
 	return rc;
 }
 
-/* One message of c; negative: drop it. */
+/* Handle one message of c; if the result is negative, the caller drops c. */
 static int conn_message(struct memfd_daemon *m, struct conn *c)
 {
 	int fds[PROTO_FDS], nfds, rc = -EPROTO;
@@ -379,7 +382,7 @@ static int conn_message(struct memfd_daemon *m, struct conn *c)
 
 	if (n == -EAGAIN)
 		return 0;
-	if (n == -EPROTO || n == -EMFILE) /* to another version, too: the head never changes */
+	if (n == -EPROTO || n == -EMFILE) /* a peer of another version can read it, too: the head never changes */
 		refuse(m, c, n, PROTO_WELCOME);
 	if (n < 0)
 		return n;
@@ -410,7 +413,7 @@ void conn_event(struct memfd_daemon *m, struct conn *c, uint32_t events)
 		conn_drop(m, c);
 }
 
-/* Out of descriptors: with the one kept for this, tell who waits in the backlog. */
+/* Out of descriptors: close the spare one, to accept a connection from the backlog and refuse it with the reason. */
 static void turn_away(struct memfd_daemon *m, int err)
 {
 	struct conn c = {.pidfd = -1};
@@ -424,7 +427,7 @@ static void turn_away(struct memfd_daemon *m, int err)
 	}
 	m->spare = venom_own(fcntl(m->d->manager.own.bell, F_DUPFD_CLOEXEC, 0));
 	if (m->spare < 0)
-		usleep(10000); /* somebody else took it: don't spin on a backlog that can't be taken */
+		usleep(10000); /* another thread took it: don't spin on a backlog that can't be accepted */
 }
 
 void conn_accept(struct memfd_daemon *m)
@@ -446,7 +449,7 @@ void conn_accept(struct memfd_daemon *m)
 	c->sock = sock;
 	c->pidfd = -1;
 	conn_rights(m, c);
-	/* Those who connect and then say nothing can't keep others out. */
+	/* Drop the oldest pending connection: peers that connect and send nothing must not lock others out. */
 	if (m->pending >= PENDING_MAX) {
 		oldest = NULL;
 		for (struct conn *o = m->conns; o; o = o->next)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: the daemon's side, in which the manager stands in for the kernel module.
+ * Embedded backend: the daemon's side.  The manager does the work of the kernel module.
  *
  *	memfd_create_daemon	take the name, make the areas, listen, start the manager
  *	manage			the manager's events: conn_accept, conn_event (memfd_conn.c), place_event
  *
- * The daemon's own death: when a thread dies, the kernel walks its robust futex list and marks the words of which it is
- * the owner.  The manager's list has one entry, status->owner; nobody waits on it, but every shell
- * sees it change, with one load.
+ * The daemon's death: when a thread dies, the kernel walks its robust futex list and marks the words that the thread
+ * owns.  The manager's list has one entry, status->owner.  No thread waits on it, but every shell sees the change with
+ * one load.
  */
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -31,7 +31,7 @@ static void watch_place(struct memfd_daemon *m)
 			  strerror(errno));
 }
 
-/* Something was removed from the place: if it is ours, put it back. */
+/* An entry was removed from the place: if it is ours, put it back. */
 static void place_event(struct memfd_daemon *m)
 {
 	union {
@@ -53,7 +53,7 @@ static void place_event(struct memfd_daemon *m)
 	}
 	if (!ours)
 		return;
-	/* Watched anew before each look, as the folder may be another one: what is removed after the look is seen. */
+	/* Renew the watch before each check, as the folder may be a new one: no removal after the check is missed. */
 	do {
 		watch_place(m);
 		rc = name_restore(&m->name, m->d->cfg.mode, &m->listener);
@@ -67,7 +67,7 @@ static void place_event(struct memfd_daemon *m)
 	}
 }
 
-/* ---- the manager's -------------------------------------------------------------------- */
+/* ---- the manager thread -------------------------------------------------------------------- */
 
 static void manage_begin(struct venom_daemon *d)
 {
@@ -95,7 +95,7 @@ static void manage(struct venom_daemon *d, void *of, uint32_t events)
 		conn_event(m, of, events);
 }
 
-/* An ordinary end: nothing to mark. */
+/* Ordinary end: unlink the word, so that the kernel marks nothing. */
 static void manage_end(struct venom_daemon *d)
 {
 	struct memfd_daemon *m = d->own;
@@ -143,7 +143,7 @@ static int make_status(struct memfd_daemon *m)
 	venom_head_make(&d->status->head, VENOM_AREA_STATUS, d->status_map.size, m->d->epoch, 0, 0);
 	d->status->epoch = m->d->epoch;
 	d->status->shells = d->geo.max_clients;
-	/* Without membarrier the publisher must always fence and look. */
+	/* Without membarrier the count is never 0: the publisher must always fence and check for sleepers. */
 	d->status->state_waiters = d->hot_fence;
 	return 0;
 }
@@ -164,8 +164,8 @@ static int make_epolls(struct memfd_daemon *m)
 }
 
 /*
- * A process's table of descriptors grows by copies, and where there are threads each waits for all CPUs to have seen it,
- * 10 ms and more (expand_files() in the kernel, synchronize_rcu()).  So let it grow now, not while a shell connects.
+ * The kernel grows a process's descriptor table by copying it.  In a process with threads each growth waits for all
+ * CPUs, 10 ms and more (expand_files() in the kernel, synchronize_rcu()).  So grow it now, not while a shell connects.
  */
 static void grow_table(struct memfd_daemon *m)
 {
@@ -184,7 +184,7 @@ static void memfd_free(struct memfd_daemon *m)
 {
 	struct venom_daemon *d = m->d;
 
-	conn_drop_all(m); /* hangs up, which wakes all shells that sleep */
+	conn_drop_all(m); /* hangs up, which wakes all sleeping shells */
 	venom_manager_close(d);
 	sleeper_close(&d->server);
 	sleeper_close(&d->publisher);
@@ -222,8 +222,8 @@ static int memfd_create_daemon(struct venom_daemon *d)
 	if (rc)
 		goto fail;
 	grow_table(m);
-	watch_place(m); /* before our socket is there: it can't be removed unseen */
-	/* From here on others see it; they wait in the backlog for the manager. */
+	watch_place(m); /* before the socket exists, so that its removal is not missed */
+	/* From here on shells find the socket; they wait in its backlog for the manager. */
 	rc = name_listen(&m->name, d->cfg.mode, &m->listener);
 	if (!rc)
 		rc = epoll_watch(d->manager.own.epfd, m->listener, EPOLLIN, &m->listener);
@@ -247,7 +247,7 @@ static void memfd_destroy_daemon(struct venom_daemon *d)
 	memfd_free(m);
 }
 
-/* ---- bells ------------------------------------------------------------------------- */
+/* ---- wake-ups ---------------------------------------------------------------------- */
 
 static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
 {
@@ -255,7 +255,7 @@ static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
 	ring(l->bell);
 }
 
-/* The publisher's.  A lane stays valid while `walks` is odd (barrier.h 7). (model: wake-state) */
+/* The publisher calls this.  A lane stays valid while `walks` is odd (barrier.h 7). (model: wake-state) */
 static void wake_state(struct venom_daemon *d)
 {
 	const struct venom_readers *rs = &d->waiters;
@@ -276,7 +276,7 @@ static void wake_state(struct venom_daemon *d)
 	walk_end(d);
 }
 
-/* What it signals for the server, it signals for the publisher as well. */
+/* The publisher watches the same eventfd as the server: the shell signals both with one write. */
 static int watch_moves(struct venom_daemon *d, struct venom_lane *l)
 {
 	int rc = epoll_watch(d->publisher.epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);

@@ -6,12 +6,12 @@
 #include <linux/futex.h>
 #include "proto.h"
 
-/* All is the manager's alone, once it runs. */
+/* Only the manager uses this, once it runs. */
 struct memfd_daemon {
 	struct venom_daemon *d;
 	int listener;
-	int removals; /* an inotify of the place, or -1 */
-	int spare; /* a descriptor kept for turn_away */
+	int removals; /* an inotify that watches the place, or -1 */
+	int spare; /* a descriptor reserved for turn_away */
 	int status_fd, state_fd;
 	struct name name;
 	struct conn *conns;

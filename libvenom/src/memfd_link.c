@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: a connection to a daemon's manager, for a shell or for a process that only looks.
+ * Embedded backend: a connection to a daemon's manager, for a shell or for an observer.
  *
  *	link_dial	find the channel in its place (memfd_path.c), connect to its socket
- *	link_tell, link_hear	one message there, one back
+ *	link_tell, link_hear	send one message, receive one
  *
- * The daemon's death shows on the socket, and on its pidfd where a child of it keeps the other end open.
+ * The daemon's death shows on the socket, or, if a child of the daemon keeps the other end open, on the pidfd.
  */
 #include <poll.h>
 #include <sys/socket.h>
@@ -14,12 +14,12 @@
 #include <sys/un.h>
 #include "proto.h"
 
-/* Whether the other end is there to stay. */
+/* Whether the other end is alive: no hang-up, and its process has not ended. */
 bool link_alive(int sock, int pidfd)
 {
 	struct pollfd p[2] = {{.fd = sock, .events = POLLRDHUP}, {.fd = pidfd, .events = POLLIN}};
 
-	return poll(p, 2, 0) <= 0; /* a descriptor of -1 is passed over */
+	return poll(p, 2, 0) <= 0; /* poll ignores a descriptor of -1 */
 }
 
 /* Wait for the manager's next message: 1, or 0 when the time is up. */
@@ -38,11 +38,11 @@ int link_wait(int sock, int pidfd, int64_t timeout_ns)
 	} while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return n ? -errno : 0;
-	/* What it said before its end still counts. */
+	/* A message that the manager sent before its end is still valid. */
 	return p[0].revents & POLLIN ? 1 : -EPIPE;
 }
 
-/* Hung up, not just closed: a child that clone(2) made may have the socket, too, and keep our place with it. */
+/* Shut down, then close: a child made by clone(2) may hold the socket too, and would keep the connection open. */
 void link_close(struct link *k)
 {
 	if (k->sock >= 0)
@@ -51,14 +51,14 @@ void link_close(struct link *k)
 	close_fd(&k->pidfd);
 }
 
-/* Connect, within the time (0: at once, or -EAGAIN). */
+/* Connect within patience_ns (0: at once), else -EAGAIN. */
 static int dial_socket(int sock, const struct sockaddr_un *addr, int64_t patience_ns)
 {
 	int64_t start = now_ns(), left = patience_ns;
 	struct timeval tv;
 
 	for (;;) {
-		/* A stopped manager's backlog may be full; and each signal would begin the wait anew. */
+		/* A stopped manager's backlog may be full.  A signal restarts the wait: set the time that is left. */
 		tv = (struct timeval){.tv_sec = left / 1000000000, .tv_usec = left % 1000000000 / 1000};
 		if (left)
 			setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -72,7 +72,7 @@ static int dial_socket(int sock, const struct sockaddr_un *addr, int64_t patienc
 	}
 }
 
-/* 0, or -ENOENT: nobody who lives listens there; -EAGAIN: one does, and was not ready for us in time. */
+/* 0; -ENOENT: no living daemon listens there; -EAGAIN: a daemon does, but did not accept in time. */
 int link_dial_place(struct link *k, const struct place *p, const char *name, int64_t patience_ns)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -92,10 +92,13 @@ int link_dial_place(struct link *k, const struct place *p, const char *name, int
 		rc = peer_cred(k->sock, &k->daemon);
 	if (!rc) {
 		k->pidfd = peer_pidfd(k->sock, &k->daemon);
-		/* A dead daemon's child may still hold its listening socket; ours may be hung up with a reason in it. */
+		/*
+		 * Check the pidfd only.  A dead daemon's child may still hold the listening socket; and our socket may
+		 * be hung up already, with the reason still to be read.
+		 */
 		if (!link_alive(-1, k->pidfd))
 			rc = -ENOENT;
-		/* The path led somewhere else than to this place. */
+		/* Neither the place's owner nor root listens: the path did not lead to this place. */
 		else if (k->daemon.uid != p->owner && k->daemon.uid)
 			rc = -ENOENT;
 	}
@@ -122,8 +125,8 @@ bool name_lives(const struct place *p, const char *name, uid_t *uid)
 struct dial {
 	struct link *k;
 	const char *name;
-	int found; /* links in k[]: of others, two at the most */
-	int err; /* why one that is there could not be reached */
+	int found; /* links in k[]; two only if both are to other users' daemons */
+	int err; /* why a daemon that is there could not be reached */
 };
 
 static int dial_one(const struct place *p, void *user)
@@ -139,7 +142,7 @@ static int dial_one(const struct place *p, void *user)
 		return p->owner == geteuid() || !p->owner ? d->err : 0;
 	}
 	d->found++;
-	/* This user's and root's come first; of all the others there can be only one. */
+	/* This user's and root's places come first and end the search.  A second daemon of other users is an error. */
 	return p->owner == geteuid() || !p->owner || d->found == 2;
 }
 
@@ -177,8 +180,8 @@ int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd)
 	int rc = proto_send(sock, msg, size, type, 0, &fd, fd >= 0);
 
 	if (rc == -ETOOMANYREFS)
-		return -EMFILE; /* with its sentence */
-	/* A manager that hung up may have said why. */
+		return -EMFILE; /* venom_errmsg() is set already */
+	/* If the manager hung up, its reason may still be there: the caller is to read it. */
 	return rc == -EPIPE ? 0 : rc;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: looking at channels without attaching.
+ * Embedded backend: observe channels without attaching.
  *
  *	memfd_stat	link_dial -> LOOK, again for each part of the list of shells
- *	memfd_list	each place: LOOK to all that listen there, then what they answer
+ *	memfd_list	each place: LOOK to all daemons that listen there, then their answers
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static int look_ask(const struct link *k, uint32_t first)
 	return link_tell(k->sock, &out, sizeof(out), PROTO_LOOK, -1);
 }
 
-/* What a daemon said that was asked. */
+/* Receive and check a daemon's answer to LOOK. */
 static int look_take(const struct link *k, struct proto_looked *looked, uint32_t first)
 {
 	int rc = proto_recv(k->sock, looked, sizeof(*looked), PROTO_LOOKED, NULL, 0);
@@ -44,7 +44,7 @@ static int look(const struct link *k, struct proto_looked *looked, uint32_t firs
 	return rc ? look_take(k, looked, first) : venom_silent();
 }
 
-/* Which process it is, the kernel knows; the name is the one that it was found under. */
+/* The credentials come from the kernel, the name from the socket's path: not from the daemon's message. */
 static void look_info(const struct link *k, const char *name, const struct proto_looked *looked, struct venom_info *info)
 {
 	venom_info_make(info, "memfd", name, &looked->geo, looked->epoch, &k->daemon, true, &looked->schema);
@@ -105,14 +105,14 @@ int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_st
 }
 
 /*
- * All that are there are asked first, some dozens at a time, and then have a moment to answer.  Their managers do nothing else:
- * a process that doesn't is stopped, or starved, and is listed as silent.
+ * First ask all daemons, some dozens at a time, then give them a moment to answer.  Their managers do nothing else, so
+ * a daemon that does not answer is stopped or starved, and is listed as silent.
  */
 #define ASK_AT_ONCE 64
 #define LIST_NS	    300000000
 
 struct asked {
-	struct link k; /* sock -1: it is dead */
+	struct link k; /* sock -1: the daemon is dead */
 	bool silent; /* it could not even be asked */
 	char name[VENOM_NAME_MAX + 1];
 };
@@ -127,7 +127,7 @@ struct list {
 	struct asked asked[ASK_AT_ONCE];
 };
 
-/* Give one to the user; what can't be looked at by this user does not exist for it. */
+/* Pass one channel to the caller's function.  A channel that this user may not observe is skipped. */
 static int list_answer(struct list *l, struct asked *a, int64_t deadline)
 {
 	struct venom_info info = {.alive = a->silent};
@@ -223,7 +223,7 @@ int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user,
 		return -ENOMEM;
 	*l = (struct list){.fn = fn, .user = user, .count = count};
 	rc = place_each(list_place, l);
-	/* Those asked last; not after the user's own word, but where a folder could not be read. */
+	/* List those asked last, also if a folder could not be read; none are left if fn has ended the list. */
 	last = list_answers(l);
 	rc = last ? last : rc ? rc : l->err;
 	free(l);

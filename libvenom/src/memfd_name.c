@@ -2,15 +2,17 @@
 /*
  * Embedded backend: taking a name, in the place of this user (memfd_path.c).
  *
- *	name_take	see that nobody serves it; lock .NAME.lock; remove what dead daemons left in the place
- *	name_listen	put the listening socket there as NAME, instead of a dead daemon's; look once more
- *	name_restore	put both back where something has removed them, as cleaners of /tmp do
+ *	name_take	check that no daemon serves it; lock .NAME.lock; remove dead daemons' files from the place
+ *	name_listen	put the listening socket there as NAME, instead of a dead daemon's; check once more
+ *	name_restore	put both back if they were removed, as cleaners of /tmp do
  *
- * Two questions decide who has a name.  Between processes of one user: who has the lock, which the kernel drops with the
- * process.  (It is a lock of the open file: another descriptor of it, closed somewhere in the process, does not drop it, and a
- * second copy of this library in the process does not get it.)  Then, for all: does a process that lives listen there?
- * Two users who take a name at the same time each make their socket first and then look at all others', so that at
- * least one of them sees the other, and gives up.
+ * Two checks decide which daemon has a name:
+ *
+ * - Between processes of one user: which process has the lock.  The kernel drops it when the process ends.  It is an
+ *   open file description lock: a close of another descriptor of the file in the process does not drop it, and a second
+ *   copy of this library in the process does not get it.
+ * - Between all users: whether a living process listens on the socket.  If two users take a name at the same time, each
+ *   makes its socket first and then checks all others, so at least one of them sees the other and gives up.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -79,7 +81,7 @@ static int lock_file(const struct place *p, const char *entry, int flags, ino_t 
 	return rc;
 }
 
-/* The epoch is kept in the lock file: that stays when a daemon is killed, and goes when it ends. */
+/* The lock file keeps the epoch: it stays when a daemon is killed, and is removed when a daemon ends normally. */
 static int write_epoch(struct name *n)
 {
 	int rc = venom_file_for("lock file", sizeof(n->epoch));
@@ -89,7 +91,7 @@ static int write_epoch(struct name *n)
 	return rc;
 }
 
-/* ---- who else has the name ---- */
+/* ---- other daemons with the name ---- */
 
 struct others {
 	const struct name *n;
@@ -110,14 +112,14 @@ static int busy_in(const struct place *p, void *user)
 	return venom_fail(-EBUSY, "a living daemon has the name: user %u's, in %s", uid, p->path);
 }
 
-/* A private channel of this user is nobody else's affair, and nobody else can keep its name from him. */
+/* Check other users' places only for a shared channel or in a forced folder: else no other user can block the name. */
 static int busy(const struct name *n)
 {
 	struct others o = {.n = n, .all = n->shared || place_forced()};
 
 	if (place_each(busy_in, &o) == -EBUSY)
 		return -EBUSY;
-	venom_errmsg_clear(); /* a folder that can't be looked through is no obstacle */
+	venom_errmsg_clear(); /* a folder that can't be read does not block the name */
 	return 0;
 }
 
@@ -133,9 +135,9 @@ bool memfd_lives(const char *name)
 	return lives;
 }
 
-/* ---- what the dead leave ---- */
+/* ---- files of dead daemons ---- */
 
-/* The channel that this lock file, .NAME.lock, is of; false if it is none. */
+/* Extract NAME from .NAME.lock; false if the entry is no lock file. */
 static bool lock_of(const char *entry, char name[VENOM_NAME_MAX + 1])
 {
 	size_t len = strlen(entry), tail = strlen(".lock");
@@ -165,7 +167,7 @@ static void remove_dead(const struct place *p, const char *name, const char *loc
 	close_fd(&fd);
 }
 
-/* All but this name's, whose epoch goes on. */
+/* Remove the files of all dead daemons but this name's, whose epoch continues. */
 static void sweep(const struct name *n)
 {
 	char name[VENOM_NAME_MAX + 1];
@@ -180,9 +182,9 @@ static void sweep(const struct name *n)
 	venom_errmsg_clear();
 }
 
-/* ---- taking it ---- */
+/* ---- taking the name ---- */
 
-/* Lock the name, if nobody serves it. */
+/* Lock the name, if no living daemon serves it. */
 static int take_lock(struct name *n)
 {
 	uid_t uid;
@@ -193,7 +195,7 @@ static int take_lock(struct name *n)
 	n->lock_fd = lock_file(&n->place, n->lock, O_CREAT, &n->lock_ino);
 	if (n->lock_fd < 0)
 		return n->lock_fd;
-	/* Its lock file may have been removed, and the daemon live. */
+	/* A living daemon's lock file may have been removed: check its socket, too. */
 	if (!name_lives(&n->place, n->name, &uid))
 		return 0;
 	close_fd(&n->lock_fd);
@@ -217,9 +219,9 @@ int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 	if (!rc)
 		rc = path_join(path, &n->place, n->fresh);
 	/*
-	 * A daemon that has died, or executes something else, is gone only when the kernel has closed all that it had open,
-	 * and its shells may have noticed before; and a create of another name looks at whether this one's lock is a dead
-	 * one's.  So what is taken is looked at again for a moment.
+	 * Retry for a moment if the name is taken.  A daemon that has died or called exec keeps it until the kernel has
+	 * closed all its files, which may be after its shells have noticed.  And a create of another name locks this
+	 * one's file while it checks whether its daemon is dead.
 	 */
 	while (!rc && (rc = take_lock(n)) == -EBUSY && now_ns() - start < BUSY_NS) {
 		usleep(BUSY_NAP);
@@ -242,7 +244,7 @@ int name_take(struct name *n, const char *name, uint32_t mode, uint64_t *epoch)
 	return 0;
 }
 
-/* Only what is ours: where it was removed, another daemon may have its own there by now. */
+/* Remove our own files only: if ours were removed before, another daemon may have its files there by now. */
 void name_hide(struct name *n)
 {
 	if (n->sock_ino && same_file(n->place.fd, n->lock, n->lock_ino) &&
@@ -260,11 +262,11 @@ void name_give_back(struct name *n)
 	close_fd(&n->place.fd);
 }
 
-/* The socket appears under its name only when it listens; what a dead daemon left there is replaced in the same step. */
+/* The socket gets its name only when it listens, by a rename that also replaces a dead daemon's socket. */
 int name_listen(struct name *n, uint32_t mode, int *listener)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	/* To connect takes w on the socket: whoever may do anything gets that, and what he may is asked at HELLO. */
+	/* connect(2) needs w on the socket: a user with any right gets it, and HELLO checks which rights. */
 	mode_t bits = 0600 | (mode & 060 ? 0060 : 0) | (mode & 006 ? 0006 : 0);
 	int dir = n->place.fd, sock, rc;
 	struct stat st;
@@ -276,7 +278,7 @@ int name_listen(struct name *n, uint32_t mode, int *listener)
 	if (sock < 0)
 		return -errno;
 	unlinkat(dir, n->fresh, 0);
-	/* Only bind takes a path.  That it led to our place is seen by the socket being there. */
+	/* bind(2) takes only a path.  fstatat() finds the socket in our place: so the path led there. */
 	if (bind(sock, (struct sockaddr *)&addr, sizeof(addr)) || fchmodat(dir, n->fresh, bits, 0) || listen(sock, 128) ||
 	    fstatat(dir, n->fresh, &st, AT_SYMLINK_NOFOLLOW) || renameat(dir, n->fresh, dir, n->name)) {
 		rc = venom_fail(-errno, "%s/%s can't be made: %s", n->place.path, n->name, venom_reason(errno));
@@ -296,7 +298,7 @@ int name_listen(struct name *n, uint32_t mode, int *listener)
 	return 0;
 }
 
-/* ---- keeping it ---- */
+/* ---- keeping the name ---- */
 
 bool name_is_ours(const struct name *n, const char *entry)
 {

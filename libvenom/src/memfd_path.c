@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: where channels live.
+ * Embedded backend: where the channels' files are.
  *
  * Folders:
  *	$VENOM_RUNTIME_DIR		all channels, where that is set; else
  *	$XDG_RUNTIME_DIR/venom		a user's own (mode without bits for group and others)
- *	/tmp/venom-UID			the same where XDG_RUNTIME_DIR is unset, or not this user's; root's are in
- *	/run/venom			channels that others may see, too.  Root makes it; who may make channels in it is
- *					the administrator's choice, by the folder's owner and mode
+ *	/tmp/venom-UID			the same where XDG_RUNTIME_DIR is unset, or not this user's; for root it is
+ *	/run/venom			channels that others may see, too.  Root makes it; by its owner and mode the
+ *					administrator decides which users may make channels in it
  *
- * A channel NAME is a socket NAME and a lock file .NAME.lock in its daemon's *place*: the folder itself where it belongs
- * to the daemon's user and nobody else can write it, else FOLDER/UID, which does and which nobody else can.  So nobody but
- * the user and root can touch, replace or prepare an entry, and what another user does to FOLDER itself leads nowhere:
- * the daemon's side works relative to the place's open descriptor, and a shell asks the kernel for the user of the
- * process that listens, which has to be the place's owner, or root.
+ * A channel NAME is a socket NAME and a lock file .NAME.lock in its daemon's *place*.  The place is the folder itself
+ * if it belongs to the daemon's user and no other user can write it, else FOLDER/UID, for which both must be true.
+ * So only the user and root can change, replace or prepare an entry.  Another user's changes to FOLDER itself have no
+ * effect: the daemon works relative to the place's open descriptor, and a shell asks the kernel for the user of the
+ * process that listens, which must be the place's owner, or root.
  *
- * A shell looks in its own user's places, then in root's, then in all others'.
+ * A shell searches its own user's places, then root's, then all others'.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -50,7 +50,7 @@ static const char *forced_dir(void)
 	return dir && *dir ? dir : NULL;
 }
 
-/* The user's own folder below XDG_RUNTIME_DIR; that may be another's, after su or sudo -E: 0 then. */
+/* The user's own folder below XDG_RUNTIME_DIR; 0 if that is another user's, as after su or sudo -E. */
 static int xdg_dir(char *dir)
 {
 	const char *xdg = secure_getenv("XDG_RUNTIME_DIR");
@@ -84,7 +84,7 @@ static int folder_for(char *dir, bool shared)
 	return rc ? (rc < 0 ? rc : 0) : tmp_dir(dir);
 }
 
-/* All folders to look in; returns how many. */
+/* All folders to search; returns their number. */
 static int folders(char dirs[3][VENOM_PATH_MAX])
 {
 	int n = 0, rc;
@@ -104,7 +104,7 @@ static int folders(char dirs[3][VENOM_PATH_MAX])
 
 /* ---- the daemon's side ---- */
 
-/* What stands in the way, as venom.h has it: also a file or a link that another user has put there. */
+/* Map errors that deny access to -EACCES, as venom.h has it; also if another user has put a file or a link there. */
 static int access_err(int err)
 {
 	return err == -EROFS || err == -EPERM || err == -ENOTDIR || err == -ELOOP ? -EACCES : err;
@@ -115,7 +115,7 @@ static int bad_folder(int err, const char *path, const char *what)
 	return venom_fail(access_err(err), "%s %s: %s", path, what, venom_reason(-err));
 }
 
-/* Open the folder PATH below `at`; make it if it is missing, with just these bits whatever the umask. */
+/* Open the folder PATH below `at`; make it if it is missing, with exactly these mode bits whatever the umask. */
 static int open_folder(int at, const char *path, mode_t bits, int flags, struct stat *st)
 {
 	bool made = !mkdirat(at, path, 0700);
@@ -159,7 +159,7 @@ int place_make(struct place *p, bool shared)
 		p->fd = folder;
 		return join(p->path, dir, "", "");
 	}
-	/* In /tmp anyone could have made it first. */
+	/* In /tmp another user could have made it first. */
 	if (!forced && !common) {
 		close_fd(&folder);
 		return venom_fail(-EACCES, "%s has to be a folder that only this user can write", dir);
@@ -182,7 +182,7 @@ int place_make(struct place *p, bool shared)
 
 /* ---- the shell's side ---- */
 
-/* The decimal number that this name is all of, or -1. */
+/* The uid, if the whole name is a decimal number, else -1. */
 static int64_t uid_of(const char *name)
 {
 	uint64_t uid = 0;
@@ -195,7 +195,7 @@ static int64_t uid_of(const char *name)
 	return uid < UINT32_MAX ? (int64_t)uid : -1;
 }
 
-/* The place of this user in the folder, or the folder itself (-1), if it is one. */
+/* Call fn for the place of this user in the folder, or for the folder itself (uid -1), if it is a valid place. */
 static int visit_place(const char *dir, int64_t uid, place_fn fn, void *user)
 {
 	struct place p = {.fd = -1};
@@ -216,7 +216,7 @@ static int visit_place(const char *dir, int64_t uid, place_fn fn, void *user)
 	return fn(&p, user);
 }
 
-/* *err: why not all of the folder could be seen. */
+/* Call fn for all places in the folder.  *err: why some of it could not be read. */
 static int visit_folder(const char *dir, place_fn fn, void *user, int *err)
 {
 	char inside[VENOM_PATH_MAX];
@@ -225,7 +225,7 @@ static int visit_folder(const char *dir, place_fn fn, void *user, int *err)
 	DIR *d;
 	int rc;
 
-	/* Without x nothing in it can be reached, and all that follows would say that nothing is there. */
+	/* Check for x first: without it no entry can be reached, and all calls below would find nothing. */
 	rc = join(inside, dir, "/.", "");
 	if (rc)
 		return rc;
@@ -265,7 +265,7 @@ int place_each(place_fn fn, void *user)
 	for (int i = 0; i < n && !rc; i++) {
 		struct stat st;
 
-		/* A folder of one's own that another has taken is not looked into. */
+		/* Skip a folder of this user's that another user has made, or can write. */
 		if (!forced_dir() && strcmp(dirs[i], SHARED_DIR) && !lstat(dirs[i], &st) &&
 		    (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & WRITABLE)))
 			continue;

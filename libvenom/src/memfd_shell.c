@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: the shell's side of what the manager does.
+ * Embedded backend: the shell's side of the manager's protocol.
  *
  *	memfd_connect = link_dial (the socket) -> HELLO -> map the state -> make commands[i] -> ATTACH -> map the rest
  */
@@ -26,7 +26,7 @@ static int open_state(struct venom_shell *s, int fd)
 	if (rc)
 		return rc;
 	s->geo = s->state->geo;
-	compiler_barrier(); /* what is checked is the copy, not the area read again */
+	compiler_barrier(); /* check the copy: the compiler must not read the area again */
 	rc = venom_geometry_check(&s->geo, s->state_map.size);
 	if (!rc && s->id >= s->geo.max_clients)
 		rc = venom_fail(-EPROTO, "the daemon gave id %u, and max_clients is %u", s->id, s->geo.max_clients);
@@ -74,7 +74,7 @@ static int take_bells(struct venom_shell *s)
 	struct stat st;
 	int rc;
 
-	/* What we ring is written to: an eventfd, which has no type, and not a pipe that nobody reads, which would kill us. */
+	/* We write to this fd, so it must have no file type, as an eventfd.  A pipe without readers would kill us. */
 	if (fstat(s->bell, &st) || (st.st_mode & S_IFMT))
 		return venom_fail(-EPROTO, "the daemon gave no bell to ring");
 	rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, s);
@@ -115,7 +115,7 @@ static int connect_once(struct venom_shell *s)
 	rc = open_state(s, fds[FD_STATE]);
 	if (!rc)
 		rc = attach(s);
-	/* The rest while the manager looks at that. */
+	/* Map the rest while the manager checks the commands area. */
 	if (!rc)
 		rc = open_rest(s, fds);
 	close_fd(&fds[FD_STATUS]);
@@ -134,7 +134,7 @@ int memfd_connect(struct venom_shell *s)
 {
 	int rc, tries = 0;
 
-	/* Hung up on half-way: it died, which the next dial tells, or it had to make room among many who came at once. */
+	/* Hung up half-way: the daemon died (the next dial shows it), or it dropped us as too many came at once. */
 	do {
 		rc = connect_once(s);
 	} while (rc == -EPIPE && ++tries < CONNECT_TRIES);
@@ -153,7 +153,7 @@ void memfd_close(struct venom_shell *s)
 	s->sock = s->pidfd = -1;
 }
 
-/* ---- bells and death --------------------------------------------------------------- */
+/* ---- wake-ups, death --------------------------------------------------------------- */
 
 int memfd_shell_fd(struct venom_shell *s)
 {
@@ -188,7 +188,7 @@ int memfd_ask(struct venom_shell *s)
 	return proto_send(s->sock, &head, sizeof(head), PROTO_ROLES, 0, NULL, 0);
 }
 
-/* Whether a message of the manager wakes us, too: its end always does. */
+/* Let messages of the manager wake us as well (EPOLLIN), or not (0); its hang-up always does. */
 static int heed(struct venom_shell *s, uint32_t messages)
 {
 	struct epoll_event ev = {.events = EPOLLRDHUP | messages, .data.ptr = s};

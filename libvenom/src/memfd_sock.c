@@ -35,7 +35,7 @@ int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error
 		control.head.cmsg_len = CMSG_LEN(sizeof(int) * nfds);
 		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * nfds);
 	}
-	/* A peer that doesn't read its few messages is no reason to wait. */
+	/* Never block: a peer that does not read its few messages counts as hung up. */
 	if (sendmsg(sock, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size)
 		return 0;
 	if (errno == EAGAIN || errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
@@ -52,7 +52,7 @@ void proto_close(int *fds, int *nfds)
 		close_fd(&fds[--*nfds]);
 }
 
-/* The descriptors that came with a message, at most as many as there is room for in `control`; the library's own now. */
+/* Take the descriptors of a message, at most as many as fit in `control`, and mark them as the library's own. */
 static int take_fds(struct msghdr *mh, int *fds)
 {
 	int n = 0;
@@ -69,7 +69,7 @@ static int take_fds(struct msghdr *mh, int *fds)
 	return n;
 }
 
-/* Receive whatever comes: its length, and up to PROTO_FDS descriptors. */
+/* Receive any message.  Returns its length, and up to PROTO_FDS descriptors. */
 ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 {
 	struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
@@ -88,7 +88,7 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 	*nfds = 0;
 	venom_fds_begin();
 	n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	/* The other end was closed before it had read all of ours: told once, ahead of what it still said. */
+	/* The peer closed before it had read all our messages.  This is reported once, before its own last messages. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n >= 0)
@@ -122,8 +122,8 @@ ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds)
 }
 
 /*
- * Why a manager may say no, as it says it, as it is told to the caller, and in a sentence.  Any other number is a liar's,
- * and the caller would take it for an errno of this side.
+ * The errors with which a manager may refuse: the number in its message, the errno for the caller, and a sentence.  Any
+ * other number is invalid: the caller would take it for an errno of this side.
  */
 static const struct refusal {
 	int error, rc;
@@ -205,7 +205,7 @@ int peer_pidfd(int sock, const struct venom_cred *cred)
 	venom_fds_begin();
 	if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
 		fd = venom_mark(fd);
-	else if (cred->pid) /* perhaps another process's by now; its life then hides nothing that the socket's end shows */
+	else if (cred->pid) /* the pid may be another process's by now: a hang-up of the socket still shows the death */
 		fd = venom_mark((int)syscall(SYS_pidfd_open, cred->pid, 0));
 	venom_fds_end();
 	return fd;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much memory can be had.
+ * How much memory is available.
  *
- * The kernel promises the pages of an area before it has them: where they are missing, or a memory cgroup's limit is
- * reached, its OOM killer ends a process.  And past the limit on file sizes, which memfds are subject to, it sends
- * SIGXFSZ.  So ask before: an errno is better than a death.
+ * The kernel promises the pages of an area before it has them.  If they are missing, or a memory cgroup's limit is
+ * reached, its OOM killer kills a process.  And past the limit on file sizes, which also holds for memfds, it sends
+ * SIGXFSZ.  So check before: an errno is better than a death.
  */
 #include <stdio.h>
 #include <sys/resource.h>
 #include "internal.h"
 
-#define SMALL	    (256ULL << 10) /* not worth the looks: tens of microseconds each time a shell connects */
-#define SMALL_LIMIT (64ULL << 20) /* nor is this, where no cgroup sets a limit */
+#define SMALL	    (256ULL << 10) /* below this no check: it takes tens of microseconds each time a shell connects */
+#define SMALL_LIMIT (64ULL << 20) /* below this only cgroup limits are checked */
 
 /* Sum of the values of these keys ("KEY VALUE" or "KEY: VALUE kB" in each line); false if the file isn't there. */
 static bool sum_of(const char *path, const char *const *keys, unsigned long long *sum)
@@ -68,7 +68,7 @@ static uint64_t left_in(const char *dir, bool v2)
 	return used < max ? max - used : 0;
 }
 
-/* The least that any of our memory cgroups leaves us. */
+/* The smallest amount that any of our memory cgroups leaves us. */
 static uint64_t left_in_cgroups(void)
 {
 	uint64_t least = UINT64_MAX, left;
@@ -86,7 +86,7 @@ static uint64_t left_in_cgroups(void)
 		if (!v2 && !strstr(controllers, "memory"))
 			continue;
 		path[strcspn(path, "\n")] = 0;
-		/* From ours up to the root; in a container only the last may be in sight. */
+		/* Check from our cgroup up to the root; in a container only the root may be visible. */
 		do {
 			end = strrchr(path, '/');
 			snprintf(dir, sizeof(dir), "/sys/fs/cgroup%s%s", v2 ? "" : "/memory", path);
@@ -112,7 +112,7 @@ int venom_file_for(const char *what, uint64_t size)
 			  what, (unsigned long long)size, (unsigned long long)most.rlim_cur);
 }
 
-/* Whether the pages can be had without somebody's death. */
+/* Check that the pages are available, so that the OOM killer kills no process. */
 static int pages_for(const char *what, uint64_t size)
 {
 	static const char *const free_keys[] = {"MemAvailable:", "SwapFree:", NULL};

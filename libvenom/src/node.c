@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The NUMA node asked for.  Both backends allocate an area by the memory policy of the thread that makes it, so that is
- * what is changed for a while; as libnuma would, without being it.
+ * The NUMA node of the areas.  Both backends allocate an area by the memory policy of the thread that makes it, so this
+ * policy is changed for a while, as libnuma does; but without libnuma.
  */
 #include <linux/mempolicy.h>
 #include <sys/syscall.h>

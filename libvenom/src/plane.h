@@ -11,7 +11,7 @@
 void venom_copy(void *dst, const void *src, size_t len); /* copy.c */
 #define VENOM_COPY_FROM(dst, src, len)	venom_copy(dst, src, len)
 #define VENOM_COPY_TO(dst, src, len)	venom_copy(dst, src, len)
-#include "../plane/barrier.h" /* before the clock, which tests have their own of */
+#include "../plane/barrier.h" /* before the clock, which tests replace */
 
 static inline int64_t now_ns(void)
 {
@@ -28,7 +28,7 @@ static inline int64_t now_ns(void)
 #include "../plane/wake.h"
 #include "../plane/wait.h"
 
-/* Says in the own word where this thread is; true if the other side's says the same: to spin would keep that one waiting. */
+/* Note this thread's CPU in our word; true if the other side's word is the same: a spin would only delay that side. */
 static inline bool on_one_cpu(uint32_t *own, const uint32_t *others)
 {
 	uint32_t cpu = VENOM_CPU_WORD(sched_getcpu());

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the two sides of the embedded backend say to each other, over the daemon's SOCK_SEQPACKET socket.
+ * The messages between the two sides of the embedded backend, over the daemon's SOCK_SEQPACKET socket.
  * One packet is one message; both ends are on one machine, so words are in its byte order.
  *
  *	shell				manager (a thread in the daemon's process)
- *	HELLO		->		who is it (SO_PEERCRED), may it read, is there an id left
+ *	HELLO		->		checks the user (SO_PEERCRED) and its right to read; takes a free id
  *			<-		WELCOME + status, state, responses[i], bell (an epoll), their_bell (an eventfd)
- *	maps and checks the state, for what size all is of; makes, maps and seals commands[i]
+ *	maps and checks the state, which has all sizes; makes, maps and seals commands[i]
  *	ATTACH + commands[i]	->	checks and maps it; serves the lane
  *	maps and checks the rest meanwhile
  *			<-		READY
- *	WATCH		->		the publisher looks at this shell's sleeping word from now on
+ *	WATCH		->		the publisher checks this shell's sleeping word from now on
  *			<-		READY
- *	ROLES		->		looks at the shell's wants, and answers in responses[i].granted
- *	hang-up		->		the shell has gone
+ *	ROLES		->		reads the shell's wants, and answers in responses[i].granted
+ *	hang-up		->		the shell has left or died
  *
- *	LOOK		->		instead of HELLO: what is the channel, who is there
+ *	LOOK		->		instead of HELLO: asks for the channel's data and its shells
  *			<-		LOOKED
  *
- * A message with an error (negative errno) says no, and then the manager hangs up.
+ * A message with an error (negative errno) is a refusal; the manager then hangs up.
  */
 #ifndef VENOM_PROTO_H
 #define VENOM_PROTO_H
@@ -63,7 +63,7 @@ struct proto_look {
 	uint32_t reserved;
 };
 
-/* Who is asked sends what the layout has, and no struct of the library's API, which may grow. */
+/* The manager sends structs of the layout, and no struct of the library's API, which may grow. */
 struct proto_peer {
 	uint32_t id, generation;
 	uint32_t pid, uid, gid;
@@ -82,7 +82,7 @@ struct proto_looked {
 	uint32_t clients;
 	uint32_t reserved;
 	uint32_t npeers;
-	uint32_t next;		/* look again from here; 0: that was all */
+	uint32_t next;		/* `first` of the next LOOK; 0: no more peers */
 	struct proto_peer peers[PROTO_PEERS];
 };
 
@@ -95,11 +95,11 @@ union proto_any {
 
 /* ---- memfd_area.c -------------------------------------------------------------- */
 
-/* Make an area of `size` bytes, map it for writing, then seal it: nobody will map it so again, or resize it. */
+/* Make an area of `size` bytes, map it for writing, then seal it: no process can map it so again, or resize it. */
 int area_make(struct venom_map *map, int *fd, const char *what, uint64_t size, uint64_t huge_size);
 /*
- * Check that fd is such an area, of just this size (0: whatever it has, map->size then tells), without holes, and of
- * huge pages only where they may be; and map it for reading.
+ * Check that fd is such an area, of exactly this size (0: any size, which map->size then has), without holes, and with
+ * huge pages only if may_be_huge; then map it for reading.
  */
 int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bool may_be_huge);
 void area_unmap(struct venom_map *map);
@@ -109,33 +109,33 @@ void area_unmap(struct venom_map *map);
 int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error, const int *fds, int nfds);
 /*
  * Receive one message of exactly `size` bytes and `type` with nfds descriptors.  -EAGAIN: none there;
- * -EPIPE: hung up; -EPROTO: something else came.  An error that it carries is returned, too.
+ * -EPIPE: hung up; -EPROTO: another message came.  An error in the message is returned, too.
  */
 int proto_recv(int sock, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
 ssize_t proto_recv_any(int sock, union proto_any *msg, int *fds, int *nfds);
 void proto_close(int *fds, int *nfds);
-/* What the manager says for this errno of its own. */
+/* The error that the manager sends for this errno of its own. */
 int proto_refusal(int err);
 int peer_cred(int sock, struct venom_cred *cred);
-/* A pidfd of the other end's process, or -1 where that can't be had (it is then its socket alone that tells). */
+/* A pidfd of the other end's process, or -1 if that fails (then only the socket shows its end). */
 int peer_pidfd(int sock, const struct venom_cred *cred);
 
 /* ---- memfd_path.c -------------------------------------------------------------- */
 
 #define VENOM_PATH_MAX 108	/* sockaddr_un.sun_path */
 
-/* Where one user's channels are; see there. */
+/* Where one user's channels are; see memfd_path.c. */
 struct place {
 	char path[VENOM_PATH_MAX];
 	uid_t owner;
 	int fd;			/* place_make()'s: the open folder; else -1 */
 };
 
-/* This user's place for a new channel (shared: for one that others may see), made if need be. */
+/* Open this user's place for a new channel (shared: one that others may see); make it if it is missing. */
 int place_make(struct place *p, bool shared);
 /*
- * All places where channels may be looked for, in this order, until fn gives something other than 0, which is returned.
- * Or, after the last, an errno if not all could be seen.
+ * Call fn for all places where channels may be, in the order of the search.  If fn returns other than 0, stop and
+ * return that.  After the last place, return an errno if not all places could be read.
  */
 typedef int (*place_fn)(const struct place *p, void *user);
 int place_each(place_fn fn, void *user);
@@ -150,8 +150,8 @@ struct name {
 	bool shared;
 	uint64_t epoch;
 	int lock_fd;		/* -1: not taken */
-	ino_t lock_ino, sock_ino;	/* of what is ours in the place */
-	gid_t gid;		/* the socket's: the group that the mode speaks of */
+	ino_t lock_ino, sock_ino;	/* of our files in the place */
+	gid_t gid;		/* the socket's: the group that the mode's group bits are for */
 	char name[VENOM_NAME_MAX + 1];
 	char lock[VENOM_NAME_MAX + 8], fresh[VENOM_NAME_MAX + 8];
 };
@@ -163,7 +163,7 @@ void name_give_back(struct name *n);
 int name_listen(struct name *n, uint32_t mode, int *listener);
 /* Whether this entry of the place is one that we need. */
 bool name_is_ours(const struct name *n, const char *entry);
-/* Put back what has been removed from the place: 0 if nothing was, 1 with another listener, or why the name is lost. */
+/* Put back our files that were removed: 0 if the socket was there, 1 with a new listener, or why the name is lost. */
 int name_restore(struct name *n, uint32_t mode, int *listener);
 
 /* ---- memfd_link.c -------------------------------------------------------------- */
@@ -173,17 +173,17 @@ struct link {
 	struct venom_cred daemon;
 };
 
-/* The channel of this name, wherever it is; in one place: -ENOENT, or -EAGAIN if it was not ready for us in time. */
+/* Connect to the channel of this name, in any place; or in one: -ENOENT, or -EAGAIN if it did not accept in time. */
 int link_dial(struct link *k, const char *name);
 int link_dial_place(struct link *k, const struct place *p, const char *name, int64_t patience_ns);
 void link_close(struct link *k);
-/* Whether the other end is there to stay. */
+/* Whether the other end is alive. */
 bool link_alive(int sock, int pidfd);
 /* Wait for the manager's next message: 1, or 0 when the time is up. */
 int link_wait(int sock, int pidfd, int64_t timeout_ns);
 int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd);
 int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
-/* Whether a process that lives listens under this name in the place: its user in *uid. */
+/* Whether a living process listens under this name in the place; its user is in *uid. */
 bool name_lives(const struct place *p, const char *name, uid_t *uid);
 
 /* ---- memfd_look.c -------------------------------------------------------------- */

@@ -4,21 +4,21 @@
  *
  *	publish = open the next buffer, copy, commit, wake shells that sleep for state
  *
- * The next buffer is the next version's; but where shells hold versions in place or are to miss none (plane/readers.h)
- * open_heeded() finds it, and waits for them if it has to.
+ * The next buffer is the next version's.  But if shells hold versions in place or are lossless (plane/readers.h),
+ * open_heeded() finds a buffer, and waits for lossless shells if it has to.
  */
 #include "internal.h"
 
-#define SHORT_NS  1000000 /* so long a publisher sleeps for half of the buffers; and at a time, without membarrier(2) */
-#define WALKS_MAX 8 /* that find every buffer held, before it is true */
-#define RACES_MAX 64 /* tries for a buffer, beside one for each there is, against readers that get hold of it first */
+#define SHORT_NS  1000000 /* longest sleep for half of the buffers to be free, and longest without membarrier(2) */
+#define WALKS_MAX 8 /* walks in which every buffer was seen held, before we believe it */
+#define RACES_MAX 64 /* tries for a buffer, plus one for each buffer, as a reader may win the race for it each time */
 
 /* ---- waiting for lossless readers ---------------------------------------------- */
 
 struct publish_wait {
 	struct venom_daemon *d;
-	uint64_t needed; /* all must have read this version */
-	bool half; /* armed for more than that */
+	uint64_t needed; /* all lossless shells must have read this version */
+	bool half; /* armed for a later version: until half of the buffers are free */
 	bool slept;
 };
 
@@ -35,8 +35,9 @@ static bool wait_ready(void *p)
 }
 
 /*
- * Those in the way that have not moved for the channel's limit no longer count.  Only up is moving, or one that goes to and
- * fro would stop us for ever; and one that has asked anew has a new floor, with which its time begins again.
+ * Cut off the readers in the way whose cursor has not moved for the channel's limit: they no longer count.  Only upward
+ * counts as moving, else a cursor that goes to and fro would stop us for ever.  A reader that asks for the role again
+ * gets a new floor, so its time begins again.
  */
 static void cut_off(struct venom_daemon *d, uint64_t needed, int64_t now)
 {
@@ -63,7 +64,7 @@ static void cut_off(struct venom_daemon *d, uint64_t needed, int64_t now)
 	walk_end(d);
 }
 
-/* It may be any of several readers. */
+/* Unknown: any of several readers may be the last. */
 static bool wait_one_cpu(void *p)
 {
 	(void)p;
@@ -92,11 +93,11 @@ static void arm_publish(void *p)
 	struct venom_daemon *d = w->d;
 	uint64_t half = d->version - d->ring.versions / 2;
 
-	/* First for a moment until half of the buffers are free: else each version costs a wake. */
+	/* The first sleep, a short one, is until half of the buffers are free: else each version would cost a wake. */
 	w->half = !w->slept && half > w->needed && half < d->version;
 	store_relaxed(&d->state->awaited, w->half ? half : w->needed);
 	venom_arm(&d->state->waiting, d->state->waiting + 1);
-	/* A reader moves its cursor without a fence: a publisher that sleeps, which is rare, pays for both. */
+	/* A reader moves its cursor without a fence: a publisher that sleeps, which is rare, pays for both sides. */
 	d->unfenced = !venom_membarrier_daemons();
 }
 
@@ -129,7 +130,7 @@ static const struct venom_wait_ops publish_wait = {
 	.sleep = wait_sleep,
 };
 
-/* Until all have read `needed`: 0, or -EAGAIN when the time is up. */
+/* Wait until all lossless shells have read `needed`: 0, or -EAGAIN at time-out. */
 static int wait_for_readers(struct venom_daemon *d, uint64_t needed)
 {
 	struct publish_wait w = {.d = d, .needed = needed};
@@ -171,7 +172,7 @@ static __attribute__((noinline)) int open_heeded(struct venom_daemon *d, struct 
 			d->opening = v;
 			return 0;
 		}
-		/* A holder that moved from one buffer to the next while we walked is seen at both: look again. */
+		/* A holder that moved to another buffer during the walk may be seen at both: look again. */
 		if (!v && ++walks >= WALKS_MAX)
 			break;
 		if (!owed)
@@ -187,7 +188,7 @@ static __attribute__((noinline)) int open_heeded(struct venom_daemon *d, struct 
 	return -EAGAIN;
 }
 
-/* The next buffer is free as far as we know, without a look at the readers: none holds a version, and all have read its. */
+/* The next buffer is known to be free without a walk: no shell may hold it, and all lossless shells have read it. */
 static inline bool is_free(const struct venom_daemon *d, uint64_t v)
 {
 	return !d->hot_fence && !load_relaxed(&d->nholders) && v <= d->all_read + d->ring.versions;
@@ -203,7 +204,7 @@ static inline int open_next(struct venom_daemon *d, struct venom_version **b)
 	d->opening = v;
 	*b = venom_ring_begin(&d->ring, v);
 	compiler_barrier(); /* pairs with venom_membarrier in venom_fence_all: "writing" before nholders */
-	/* One may have come just now, and hold that buffer; a lossless one is owed nothing that is there by now. */
+	/* A holder may have come just now, and hold that buffer; a new lossless reader may miss what is in it. */
 	return load_relaxed(&d->nholders) ? open_heeded(d, b) : 0;
 }
 
@@ -276,7 +277,7 @@ static __attribute__((noinline)) int publish(struct venom_daemon *d, const void 
 	return commit_opened(d, b, len);
 }
 
-/* Where the next version goes, for publishes in line. */
+/* Note where the next version goes, for publishes in line. */
 static void point_to_next(struct venom_daemon *d, struct venom_inline_publisher *p)
 {
 	p->version = d->version + 1;
@@ -297,7 +298,7 @@ VENOM_API void venom_inline_publisher_init(struct venom_daemon *d, struct venom_
 		.latest = r->versions > 1 ? (uint64_t *)&r->state->latest : &d->no_latest,
 		.published = &d->version,
 		.open = (void *const *)&d->open,
-		.busy = r->stamped ? &always : &d->heeded, /* a time stamp is the library's */
+		.busy = r->stamped ? &always : &d->heeded, /* only the library writes time stamps */
 		.waiters = &d->status->state_waiters,
 	};
 	point_to_next(d, p);

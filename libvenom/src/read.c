@@ -2,17 +2,17 @@
 /*
  * Reading state.
  *
- *	read		venom_ring_pick the latest, copy, venom_ring_check; again if the writer came round
+ *	read		venom_ring_pick the latest, copy, venom_ring_check; retry if the writer has overwritten it
  *	read_next	the same with the buffer of the next version: absent, there, or overwritten
  *
- * Every read ends: after max_tries spoiled copies, or BUSY_TRIES looks at a buffer that is being written.
+ * Every read ends: after max_tries torn copies, or BUSY_TRIES looks at a buffer that is being written.
  */
 #include "internal.h"
 
 #define BUSY_TRIES  16384
 #define START_TRIES 8
 
-/* Before a reader has settled: nowhere, which is never what it was. */
+/* Until a reader has settled, its pointers lead here: the value never equals next_was or seq_was, so checks fail. */
 static const uint64_t nowhere;
 
 VENOM_API void venom_inline_reader_init(struct venom_inline_reader *r)
@@ -45,18 +45,18 @@ static inline void count_read(struct venom_shell *s, uint64_t tries, uint64_t sp
 		count_up(&c->reads, 1);
 }
 
-/* The writer was in the way every time: does it still write, or did it die there? */
+/* Every try met the writer: -EOWNERDEAD if it died in the only buffer, else -EAGAIN. */
 static int gave_up(struct venom_shell *s)
 {
 	return s->ring.versions == 1 && venom_shell_gone(s) ? -EOWNERDEAD : -EAGAIN;
 }
 
-/* What a read has spent. */
+/* The tries of a read so far: all, those that met the writer, those with a torn copy. */
 struct effort {
 	uint64_t tries, busy, spoiled;
 };
 
-/* Claim the latest version; while it is being written, for a while. */
+/* Claim the latest version; if it is being written, retry up to BUSY_TRIES times. */
 static int claim(struct venom_shell *s, struct venom_claim *c, struct effort *e)
 {
 	for (;;) {
@@ -73,7 +73,7 @@ static int claim(struct venom_shell *s, struct venom_claim *c, struct effort *e)
 	}
 }
 
-/* The writer came round while we looked: 0 to try again. */
+/* The writer has overwritten what we read: 0 to retry. */
 static int spoiled(struct venom_shell *s, struct effort *e)
 {
 	return ++e->spoiled < s->max_tries ? 0 : gave_up(s);
@@ -88,9 +88,9 @@ static void point_at(struct venom_shell *s, struct venom_inline_reader *r, const
 }
 
 /*
- * The claimed version is whole: for reads in line note where it is, and what tells that it is no longer the latest.  The
- * first word of the next one's buffer is an older number's until the writer opens it, then "writing".  (A number that was
- * passed over may still become a version, or not.)
+ * The claimed version is whole: for reads in line, note where it is, and the word that changes when a newer one comes.
+ * That is the seq of the next version's buffer: an older number until the writer opens the buffer, then "writing".  (A
+ * number that was passed over may still become a version, or not.)
  * model: ring
  */
 static void settle(struct venom_shell *s, struct venom_inline_reader *r, const struct venom_claim *c)
@@ -106,7 +106,7 @@ static void settle(struct venom_shell *s, struct venom_inline_reader *r, const s
 	r->next = (const uint64_t *)&next->seq;
 }
 
-/* A version that is read once only is not worth the look at the next one's buffer, whose line the writer wants. */
+/* Settle only at the second read of a version: the look at the next one's buffer takes a line that the writer needs. */
 static ssize_t have_read(struct venom_shell *s, struct venom_inline_reader *r, const struct venom_claim *c)
 {
 	uint64_t v = VENOM_SEQ_VERSION(c->seq);
@@ -119,7 +119,7 @@ static ssize_t have_read(struct venom_shell *s, struct venom_inline_reader *r, c
 	return c->len;
 }
 
-/* The reads that were in line. */
+/* Count the reads that were in line. */
 static void count_steady(struct venom_shell *s, struct venom_inline_reader *r)
 {
 	if (!r->reads)
@@ -129,7 +129,7 @@ static void count_steady(struct venom_shell *s, struct venom_inline_reader *r)
 	r->reads = 0;
 }
 
-/* All but a small whole version at the first try. */
+/* The general read, after `tries` tries: any size, with retries. */
 static __attribute__((noinline)) ssize_t read_again(struct venom_shell *s, struct venom_inline_reader *r, void *buf,
 						    size_t size, uint64_t tries)
 {
@@ -161,7 +161,7 @@ VENOM_API ssize_t venom_inline_read_slow(struct venom_shell *s, struct venom_inl
 	struct venom_claim c;
 
 	count_steady(s, r);
-	/* With nothing to keep over a loop or a call this is half the price for a small version. */
+	/* Fast path: with nothing to keep over a loop or a call, a small version costs half as much. */
 	if (venom_ring_pick(&s->ring, s->seen, &c) != VENOM_PICK_WHOLE || c.len > size || c.len > s->small)
 		return read_again(s, r, buf, size, 0);
 	copy_small_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
@@ -268,7 +268,7 @@ VENOM_API uint64_t venom_shell_version(const struct venom_shell *s)
 	return v > s->seen ? v : s->seen;
 }
 
-/* The writer has gone past the version after *version: move it to just before the oldest that is still there. */
+/* The version after *version was overwritten: move *version to just before the oldest that is still there. */
 static int lapped(struct venom_shell *s, uint64_t *version)
 {
 	uint64_t latest = venom_shell_version(s);
@@ -279,7 +279,7 @@ static int lapped(struct venom_shell *s, uint64_t *version)
 		return -EAGAIN;
 	if (v <= *version)
 		v = *version + 1;
-	/* At most once round the ring, whatever number a hostile daemon gives for its latest. */
+	/* At most one lap of the ring, whatever a hostile daemon says is the latest. */
 	for (uint64_t left = latest - v + 1; left; left--, v++)
 		if (venom_ring_claim(venom_ring_at(&s->ring, v), &c) == VENOM_PICK_WHOLE && c.seq == VENOM_SEQ_WHOLE(v))
 			break;
@@ -292,7 +292,7 @@ static int lapped(struct venom_shell *s, uint64_t *version)
 	return -EOVERFLOW;
 }
 
-/* The numbers from `from` on and before `to` are all passed over, still. */
+/* Whether the numbers `from` to `to` - 1 are all still marked as passed over. */
 static bool all_passed(const struct venom_ring *r, uint64_t from, uint64_t to)
 {
 	for (; from < to; from++)
@@ -311,7 +311,7 @@ static ssize_t read_next(struct venom_shell *s, void *buf, size_t size, uint64_t
 
 	if (!venom_ring_newer(&s->ring, *version) && !venom_shell_idle(s) && !venom_ring_newer(&s->ring, *version))
 		return -EPIPE;
-	/* Past the numbers that the writer has passed over: fewer than there are buffers. */
+	/* Skip the numbers that the writer has passed over: there are fewer of them than buffers. */
 	do {
 		pick = venom_ring_claim(venom_ring_at(&s->ring, ++want), &c);
 	} while (c.seq == VENOM_SEQ_PASSED(want) && want - *version < s->ring.versions);
@@ -319,7 +319,7 @@ static ssize_t read_next(struct venom_shell *s, void *buf, size_t size, uint64_t
 		return lapped(s, version);
 	if (pick != VENOM_PICK_WHOLE || VENOM_SEQ_VERSION(c.seq) < want)
 		return -EAGAIN;
-	/* The writer may have come back to one of them before it committed this one, and not after. */
+	/* The writer may have made a version of one of them after all, but only before it committed this one. */
 	if (!all_passed(&s->ring, *version + 1, want))
 		return -EAGAIN;
 	rc = venom_len_check(s, c.len, size);
@@ -343,7 +343,7 @@ static ssize_t read_from(struct venom_shell *s, void *buf, size_t size, uint64_t
 	bool start = !*version;
 	ssize_t rc = read_next(s, buf, size, version);
 
-	/* A reader that starts has missed nothing: give the oldest there is, as soon as the writer lets us. */
+	/* A reader that starts has missed nothing: give it the oldest version; retry if that is overwritten first. */
 	for (int tries = 0; start && rc == -EOVERFLOW && tries < START_TRIES; tries++)
 		rc = read_next(s, buf, size, version);
 	if (start && rc < 0) {
@@ -358,7 +358,7 @@ VENOM_API ssize_t venom_shell_read_next(struct venom_shell *s, void *buf, size_t
 {
 	ssize_t rc = read_from(s, buf, size, version);
 
-	/* Also where the caller has gone on by itself, or was moved on. */
+	/* Also if the caller has changed *version itself, or lapped() has. */
 	if ((s->roles & VENOM_ROLE_LOSSLESS) && *version > s->cursor_at)
 		venom_cursor_set(s, *version);
 	return rc;

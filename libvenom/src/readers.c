@@ -2,8 +2,8 @@
 /*
  * The manager's side of plane/readers.h: which shells the publisher heeds (roles.c has the shell's side).
  *
- *	venom_readers_serve	a shell has asked: the publisher heeds it, or no longer, and then it gets its answer
- *	venom_readers_drop	it is dead
+ *	venom_readers_serve	a shell has asked: the publisher heeds it now, or no longer; then answer the shell
+ *	venom_readers_drop	a shell is dead
  */
 #include "internal.h"
 
@@ -19,7 +19,7 @@ void venom_readers_add(struct venom_readers *rs, struct venom_reader *rd)
 		store_release(&rs->n, i + 1); /* pairs with the acquire in wake_state */
 }
 
-/* The publisher may still have it, until a walk that was under way has ended: the lane is freed after that. */
+/* The publisher may still use the reader until its current walk has ended: the lane is freed after that. */
 /* model: wake-state */
 void venom_readers_remove(struct venom_readers *rs, const struct venom_reader *rd)
 {
@@ -28,7 +28,7 @@ void venom_readers_remove(struct venom_readers *rs, const struct venom_reader *r
 			store_release(&rs->at[i], NULL);
 }
 
-/* Have the publisher heed these roles of the lane's shell, and no others. (model: hold, lossless) */
+/* Make the publisher heed these roles of the lane's shell, and no others. (model: hold, lossless) */
 static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t roles)
 {
 	struct venom_reader *rd = &l->reader;
@@ -46,13 +46,13 @@ static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t rol
 	else if (!roles)
 		venom_readers_remove(&d->readers, rd);
 	store_relaxed(&d->heeded, d->heeded + !was - !roles);
-	/* A publish that begins after this heeds them; and no walk that does not is still under way at a buffer. */
+	/* From this fence on a publish heeds the roles, or else the shell sees that the buffer is being written. */
 	venom_fence_all(d);
-	/* What is published before that may be missed.  From a daemon before us this shell has had the same right. */
+	/* The shell may miss what was published before this; but not if an earlier daemon had granted it the role. */
 	if (lossless)
 		store_relaxed(&rd->floor, load_relaxed(&l->rsp->granted) & VENOM_ROLE_LOSSLESS
 						  ? 0 : load_acquire(&d->version)); /* set_roles:A pairs with inline_publish:E; and commit */
-	/* A publish that waits for this one need not any more. */
+	/* A publish may wait for this reader: end that wait. */
 	if (was & ~roles & VENOM_ROLE_LOSSLESS)
 		ring(d->publisher.bell);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a shell may ask of the publisher: to heed the version that it holds in place, and to keep the versions that it has
- * not read (plane/readers.h).
+ * The roles that a shell may ask for: the publisher then does not overwrite the version that the shell holds in place,
+ * or the versions that it has not read (plane/readers.h).
  *
  *	shell				manager
  *	cmd->wants = roles, number
- *	be->ask			->	venom_readers_serve adds the shell to, or takes it from, the readers that the publisher heeds
+ *	be->ask			->	venom_readers_serve adds the shell to the readers that are heeded, or removes it
  *	polls		<-		rsp->granted = roles, number
  */
 #include "internal.h"
@@ -44,7 +44,7 @@ int venom_roles_ask(struct venom_shell *s, uint32_t roles)
 	rc = s->be->ask(s);
 	if (!rc)
 		rc = venom_roles_wait(s);
-	/* What failed is not wanted any more: another daemon may see this word. */
+	/* Take back what was not granted: another daemon may read this word. */
 	if (rc)
 		store_relaxed(&s->cmd->wants, VENOM_ROLES_ASK(s->roles, n));
 	return rc;
@@ -52,7 +52,7 @@ int venom_roles_ask(struct venom_shell *s, uint32_t roles)
 
 /* ---- holding ------------------------------------------------------------------ */
 
-/* The latest version, or that one; 0 if it is claimed. */
+/* Claim the latest version (0), or this one: returns 0 if it is claimed. */
 static int claim(struct venom_shell *s, uint64_t version, struct venom_claim *c)
 {
 	if (!version) {
@@ -84,7 +84,7 @@ VENOM_API int venom_shell_hold(struct venom_shell *s, uint64_t version, struct v
 		if (rc)
 			return rc;
 	}
-	/* The writer may be at the buffer that we claim, but not each time: it needs a lap to get there again. */
+	/* The writer may overwrite the buffer that we claim, but not at each retry: it first needs another lap. */
 	do {
 		rc = claim(s, version, &c);
 		if (!rc && venom_ring_hold(&c, &s->cmd->held))

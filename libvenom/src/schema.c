@@ -2,7 +2,7 @@
 /*
  * Schemas: their hash, and the ros2msg text of a C struct.
  *
- *	layout_of()	checks the table of a struct, and that it lies in memory as CDR would have it
+ *	layout_of()	checks the table of a struct, and that its layout in memory is that of CDR
  *	collect()	finds the types nested in it
  *	write_type()	writes the text, one type after the other
  */
@@ -92,7 +92,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* A field's or a package's, as ROS 2 wants it. */
+/* Whether this is a valid name of a field or a package in ROS 2. */
 static bool name_valid(const char *name)
 {
 	char before = '_';
@@ -105,7 +105,7 @@ static bool name_valid(const char *name)
 	return before != '_';
 }
 
-/* "struct book_level": BookLevel. */
+/* Make the message name: "struct book_level" gives BookLevel. */
 static int message_name(char to[VENOM_SCHEMA_NAME_MAX + 1], const struct venom_type *type)
 {
 	const char *p = type->name;
@@ -148,8 +148,8 @@ static const struct {
 
 struct layout {
 	size_t align; /* in C */
-	size_t first; /* alignment of its first scalar: where CDR begins it */
-	size_t end; /* without the padding at its end: where CDR ends it */
+	size_t first; /* alignment of its first scalar: CDR starts it there */
+	size_t end; /* without the padding at its end: CDR ends it there */
 };
 
 static size_t up(size_t n, size_t align)
@@ -181,8 +181,8 @@ static int element_layout(const struct venom_type *t, const struct venom_field *
 }
 
 /*
- * Each field lies where both C and CDR put it after the one before, C after that one's padding too.  As it lies at a
- * multiple of its whole alignment, all inside of it lies right once it does so at 0.
+ * Check that each field lies where both C and CDR put it after the field before; C also after that field's padding.  A
+ * field lies at a multiple of its whole alignment, so its inside is right if it is right at offset 0.
  */
 static int layout_of(const struct venom_type *t, unsigned int depth, struct layout *l)
 {
@@ -268,7 +268,7 @@ static int list_add(struct type_list *list, const struct venom_type *t)
 	return 0;
 }
 
-/* The type and all that are nested in it, each once. */
+/* Add the type and all types nested in it, each once. */
 static int collect(struct type_list *list, const struct venom_type *t)
 {
 	int rc = list_add(list, t);
@@ -302,7 +302,7 @@ static void write_type(FILE *to, const struct type_list *list, const struct veno
 	}
 }
 
-/* The name, a zero and the text, in one allocation. */
+/* Write the name, a zero and the text into one allocation. */
 static int write_schema(struct venom_schema *schema, const struct type_list *list, const char *package)
 {
 	struct venom_schema s = {.encoding = "ros2msg"};
@@ -404,7 +404,7 @@ void schema_block_copy(struct venom_schema_block *to, const struct venom_schema_
 	tame(to->encoding);
 }
 
-/* Read once, checked, and kept: the daemon may write there whatever it likes at any time. */
+/* Copy the schema once, check and keep the copy: the daemon may overwrite the area at any time. */
 static int load_schema(struct venom_shell *s)
 {
 	struct venom_schema_block *b = &s->schema_block;

@@ -5,20 +5,20 @@
  *	send = room, venom_slot_fill in our lane, wake_daemon (once for send_many)
  *	submit = the same with a tag, whose answer slot is free
  *	complete = wait until our answer slot has the tag, copy out
- *	request = submit, complete; and give up when the time is up
+ *	request = submit, complete; give up at time-out
  */
 #include <limits.h>
 #include "internal.h"
 
-#define ARM_NS	    100000000 /* how long venom_shell_arm() waits for the manager, once */
-#define BLOCK_MAX   32 /* commands: more are no faster, and are taken back by the daemon's death as one */
-#define UNFENCED_NS 1000000 /* without membarrier(2): a sleeper in a full lane looks again so often */
-#define CHECK_NS    2000000 /* where death isn't told: a spinning shell asks the kernel so often */
+#define ARM_NS	    100000000 /* how long venom_shell_arm() waits for the manager, the first time only */
+#define BLOCK_MAX   32 /* commands in a block: more are no faster */
+#define UNFENCED_NS 1000000 /* without membarrier(2): a sleeper on a full lane looks again at this interval */
+#define CHECK_NS    2000000 /* if a kill is not marked: a spinning shell asks the kernel at this interval */
 
-/* What this daemon takes; the next one may be of another version. */
+/* Note what this daemon understands; the next one may be of another version. */
 static void know_daemon(struct venom_shell *s)
 {
-	/* With time stamps each command has one. */
+	/* With VENOM_ORDER_ARRIVAL each command needs a time stamp of its own, which a block does not have. */
 	s->blocks = load_relaxed(&s->state->head.features) & VENOM_FEATURE_BLOCKS && !(s->geo.flags & VENOM_ORDER_ARRIVAL);
 }
 
@@ -71,7 +71,7 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 	venom_slots_init(&s->out, s->cmd, s->geo.cmd_slots, venom_command_head(s->geo.flags), s->geo.cmd_size);
 	venom_slots_init(&s->in, (void *)s->rsp, s->geo.cmd_slots, sizeof(struct venom_slot), s->geo.resp_size);
 	know_daemon(s);
-	/* A read may copy some MiB in vain, whatever the size, but always tries a few times. */
+	/* A read gives up after some MiB of torn copies, whatever the size, but tries at least 8 times. */
 	s->max_tries = 8 + (1U << 20) / (1 + s->geo.data_size / 64);
 	s->open = venom_zeroes("table of requests", s->in.mask + 1UL, sizeof(*s->open));
 	if (!s->open) {
@@ -79,7 +79,7 @@ VENOM_API int venom_shell_connect_with(struct venom_shell **out, const char *nam
 		goto close;
 	}
 	rc = how ? venom_shell_expect(s, how->schema) : 0;
-	/* On the module it may be attached before its daemon knows: wait, so that what it sends is received from now on. */
+	/* On the module a shell may be attached before its daemon knows: wait, so that what it sends is received. */
 	if (!rc)
 		rc = venom_roles_wait(s);
 	if (rc == -EPIPE)
@@ -103,7 +103,7 @@ VENOM_API void venom_shell_close(struct venom_shell *s)
 
 	if (!s)
 		return;
-	if (s->forks == venom_forks()) /* else it is our parent's, and nothing of it is here */
+	if (s->forks == venom_forks()) /* else it is our parent's, and not mapped here */
 		s->be->close(s);
 	free(s->schema_text);
 	free(s->open);
@@ -117,13 +117,13 @@ VENOM_API uint32_t venom_shell_id(const struct venom_shell *s)
 
 /* ---- sending ---------------------------------------------------------------- */
 
-/* How many commands the lane takes by what we know. (model: lane) */
+/* How many commands the lane has room for by the cursor that we know. (model: lane) */
 static uint32_t room_known(const struct venom_shell *s)
 {
 	return venom_lane_left(s->pos, s->cursor, s->geo.cmd_slots);
 }
 
-/* And by what the daemon says now. (model: lane) */
+/* The same by the daemon's cursor now. (model: lane) */
 static uint32_t room_now(struct venom_shell *s)
 {
 	s->cursor = venom_lane_taken(&s->rsp->cursor);
@@ -131,15 +131,15 @@ static uint32_t room_now(struct venom_shell *s)
 }
 
 /*
- * A shell that fills each slot of a full lane as soon as it is free takes the cursor's line, and those of the next commands,
- * from the daemon, which then takes a third fewer.  So while the daemon does take some, let it get ahead.
- * (tools/bench/NOTES.md has what it gives.)
+ * A shell that fills each slot of a full lane as soon as it is free steals the cache lines of the cursor and of the
+ * next commands from the daemon, which then takes a third fewer.  So while the daemon takes some, let it get ahead.
+ * (tools/bench/NOTES.md has the figures.)
  */
 #define ROOM_ENOUGH 64 /* or a quarter of the lane */
-#define ROOM_LOOKS  8 /* at most */
-#define ROOM_PAUSES 16 /* between two */
+#define ROOM_LOOKS  8 /* at the cursor, at most */
+#define ROOM_PAUSES 16 /* between two looks */
 
-/* How many commands the lane still takes. (model: lane) */
+/* How many commands the lane has room for; looks at the daemon's cursor only if it seems full. (model: lane) */
 static uint32_t lane_room(struct venom_shell *s)
 {
 	uint32_t room = room_known(s), before = 0;
@@ -176,8 +176,8 @@ static bool answered(struct venom_shell *s, const struct venom_request *r)
 }
 
 /*
- * Another daemon goes on with the channel: what the last one was asked, and has not answered, has failed.  What the new
- * one has passed over already has an answer that says so.  (model: takeover)
+ * Another daemon has taken over: requests that the last one has not answered have failed.  Those that the new daemon
+ * has already passed over have an answer that says so.  (model: takeover)
  */
 static void resumed(struct venom_shell *s, uint64_t epoch)
 {
@@ -196,7 +196,7 @@ static void resumed(struct venom_shell *s, uint64_t epoch)
 	s->be->meet(s);
 }
 
-/* From now on reads give the last version, the same one in every shell, and no wait tells of a newer one. (model: ring) */
+/* From now on reads give the last version, the same in every shell, and no wait reports a newer one. (model: ring) */
 static void has_died(struct venom_shell *s)
 {
 	uint64_t v = venom_ring_last(&s->ring);
@@ -217,7 +217,7 @@ bool venom_shell_gone(struct venom_shell *s)
 	if (!s->dead && s->be->resumes) {
 		epoch = load_acquire(&s->status->epoch); /* pairs with the release in daemon_comes_locked */
 		if (epoch != s->epoch) {
-			/* It may be the last one that was alive just now: this one is if it still says so. */
+			/* The first look may have seen the last daemon alive: look again, now for the new one. */
 			s->dead = !s->be->alive(s);
 			if (!s->dead)
 				resumed(s, epoch);
@@ -240,7 +240,7 @@ static int sendable(struct venom_shell *s, size_t len)
 	return death_told(s) && venom_shell_gone(s) ? -EPIPE : 0;
 }
 
-/* Write a command, that fits, where there is room; wake_daemon() is to follow. (model: lane) */
+/* Write a command whose size and room have been checked; wake_daemon() must follow. (model: lane) */
 static inline void put(struct venom_shell *s, const void *data, size_t len, uint32_t word)
 {
 	venom_slot_fill(&s->out, venom_slots_at(&s->out, s->pos), s->pos + 1, data, len, word,
@@ -274,7 +274,7 @@ VENOM_API int venom_shell_send(struct venom_shell *s, const void *cmd, size_t le
 	return push(s, cmd, len, 0);
 }
 
-/* Commands of one length as a block; how many, 0 if they go one by one.  (model: lane) */
+/* Write commands of one length as a block; returns how many, 0 if they must go one by one.  (model: lane) */
 static unsigned int put_block(struct venom_shell *s, const struct iovec *cmds, unsigned int n, uint32_t room)
 {
 	struct venom_slot *slot = venom_slots_at(&s->out, s->pos);
@@ -288,7 +288,7 @@ static unsigned int put_block(struct venom_shell *s, const struct iovec *cmds, u
 	same = venom_block_fits(&s->out, s->pos, b.len, same, room);
 	if (same < 2)
 		return 0;
-	/* The reader polls the first slot's line: the first message, which is there, comes last. */
+	/* The reader polls the first slot's line, which holds the first message: write that one last. */
 	venom_block_skip(&s->out, &b, venom_block_step(b.len));
 	for (unsigned int i = 1; i < same; i++)
 		venom_block_put(&s->out, &b, cmds[i].iov_base);
@@ -329,7 +329,7 @@ VENOM_API int venom_shell_send_many(struct venom_shell *s, const struct iovec *c
 	return sent;
 }
 
-/* An answer slot that no open request has, looked for from where the tag of the next command leads to. */
+/* Find an answer slot that no open request has; the search starts at the slot of the next command's tag. */
 static struct venom_request *free_request(struct venom_shell *s)
 {
 	uint64_t at = s->pos + 1;
@@ -417,7 +417,7 @@ static inline bool shell_ready(struct shell_wait *w)
 	if (w->what & VENOM_WAIT_STATE) {
 		uint64_t v = venom_ring_await(&s->ring, w->version);
 
-		/* A read that follows must not give an older one, though `latest` may still say so. */
+		/* A read after this must not give an older version, though `latest` may still name one. */
 		if (v > s->seen)
 			s->seen = v;
 		if (v)
@@ -451,10 +451,10 @@ static int wait_beat(void *p, int64_t now)
 	if (death_told(s)) {
 		if (venom_shell_gone(s))
 			return -EPIPE;
-		/* Who waits for an answer will see whether it was his. */
+		/* A wait for an answer ends: its caller finds out whether its own request is lost. */
 		return (w->what & VENOM_WAIT_ANSWER) && s->nlost ? -ECONNRESET : 0;
 	}
-	if (!death_will_be_told(s) && now > s->next_check) { /* a sleep sees it all the same */
+	if (!death_will_be_told(s) && now > s->next_check) { /* a sleep sees a death without this */
 		s->next_check = now + CHECK_NS;
 		count_up(&s->cmd->counts.checks, 1);
 		return venom_shell_gone(s) ? -EPIPE : 0;
@@ -472,7 +472,7 @@ static void shell_arm(struct venom_shell *s, uint32_t what)
 	s->arm += VENOM_ASLEEP_STEP;
 	venom_arm(&s->cmd->sleeping, s->arm | bits);
 	s->unarmed = (what & VENOM_WAIT_STATE) && s->be->arm_state && !s->be->arm_state(s);
-	/* The daemon takes commands without a fence: who waits for room, which is rare, pays for both. */
+	/* The daemon takes commands without a fence: a wait for room, which is rare, pays for both sides. */
 	if (what & VENOM_WAIT_ROOM)
 		s->unfenced = !venom_membarrier_daemons();
 }
@@ -503,7 +503,7 @@ static void wait_disarm(void *p)
 	shell_disarm(((struct shell_wait *)p)->s);
 }
 
-/* Sleep, and disarm should the thread be cancelled meanwhile.  (On its own: with the cleanup comes a setjmp.) */
+/* Sleep; if the thread is cancelled in there, disarm.  (A function of its own: the cleanup handler costs a setjmp.) */
 static __attribute__((noinline)) int sleep_cancelled(struct shell_wait *w, int64_t ns)
 {
 	int rc;
@@ -521,7 +521,7 @@ static int wait_sleep(void *p, int64_t ns)
 	int rc;
 
 	if (s->unarmed)
-		return 1; /* its end is told by the next beat, or another has come, who would not wake us */
+		return 1; /* the next beat sees the daemon's death; or another one is here, which would not wake us */
 	count_up(&s->cmd->counts.sleeps, 1);
 	if ((w->what & VENOM_WAIT_ROOM) && s->unfenced && (ns < 0 || ns > UNFENCED_NS))
 		ns = UNFENCED_NS;
@@ -541,7 +541,7 @@ static const struct venom_wait_ops shell_wait_ops = {
 	.sleep = wait_sleep,
 };
 
-/* See that the publisher looks at our sleeping word; the first time only.  1, or 0 when the time is up. */
+/* Make the publisher check our sleeping word; only the first time costs anything.  1, or 0 at time-out. */
 static int watch_state(struct venom_shell *s, int64_t timeout_ns)
 {
 	NO_CANCEL;
@@ -549,12 +549,12 @@ static int watch_state(struct venom_shell *s, int64_t timeout_ns)
 
 	if (rc == 1)
 		s->watching = true;
-	else if (rc == -EPIPE) /* all calls know of it from now on, also where the kernel marks no owner's death */
+	else if (rc == -EPIPE) /* make it known to all calls, also if the kernel marks no owner's death */
 		venom_shell_gone(s);
 	return rc;
 }
 
-/* Disarm what venom_shell_arm() armed, and clear the descriptor, so that the user's next poll of it sleeps. */
+/* Undo venom_shell_arm(): disarm, and clear the descriptor, so that the user's next poll of it sleeps. */
 /* model: wake */
 static void user_disarm(struct venom_shell *s)
 {
@@ -610,7 +610,7 @@ VENOM_API int venom_shell_room(struct venom_shell *s, int64_t timeout_ns)
 
 /* ---- answers ---------------------------------------------------------------- */
 
-/* Copy the answer of r, which is there. (model: takeover) */
+/* Copy the answer to r, which is there. (model: takeover) */
 static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *resp, size_t size)
 {
 	struct venom_slot *slot = venom_slots_at(&s->in, slot_of(s, r));
@@ -634,7 +634,7 @@ static ssize_t collect(struct venom_shell *s, struct venom_request *r, void *res
 	return len;
 }
 
-/* One that a daemon before this one was asked, or NULL. */
+/* A request to an earlier daemon, which has failed, or NULL. */
 static struct venom_request *find_lost(struct venom_shell *s, struct venom_request *one)
 {
 	if (one || !s->nlost)
@@ -644,11 +644,11 @@ static struct venom_request *find_lost(struct venom_shell *s, struct venom_reque
 			return &s->open[i];
 }
 
-/* The daemon has gone without an answer to r: had it taken the command? (model: takeover) */
+/* The daemon has died without an answer to r: tell whether it had taken the command. (model: takeover) */
 static int abandoned(struct venom_shell *s, struct venom_request *r)
 {
 	bool moved = venom_lane_taken(&s->rsp->cursor) >= r->tag;
-	bool taken = moved && !answered(s, r); /* else one that came meanwhile has passed it over */
+	bool taken = moved && !answered(s, r); /* else another daemon, come meanwhile, has passed it over */
 
 	end_request(s, r);
 	return taken ? -ECONNRESET : -EPIPE;
@@ -730,7 +730,7 @@ VENOM_API ssize_t venom_shell_request(struct venom_shell *s, const void *cmd, si
 	if (rc)
 		return rc;
 	s->last_tag = tag;
-	s->held = true; /* and stays so if we are cancelled in there */
+	s->held = true; /* and stays true if we are cancelled in there */
 	rc = venom_shell_complete(s, &tag, resp, size, left);
 	s->held = rc == -EMSGSIZE;
 	if (rc == -ETIMEDOUT) {
@@ -777,7 +777,7 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 		return 1;
 	if (shell_ready(&w))
 		return 1;
-	/* The first time, the manager notes that we wait.  If it doesn't soon (it may be stopped), the descriptor tells us when. */
+	/* The first time, the manager notes that we wait; if it is slow (maybe stopped), it signals the descriptor. */
 	if ((what & VENOM_WAIT_STATE) || s->watch_asked) {
 		rc = watch_state(s, s->watch_asked ? 0 : ARM_NS);
 		if (rc < 0)
@@ -790,7 +790,7 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 		ready = shell_ready(&w);
 		if (!ready && !venom_shell_alive(s))
 			return -EPIPE;
-		/* If another daemon has come just now, the last one's end may have rung before user_disarm. */
+		/* If another daemon has come just now, user_disarm may have cleared the last one's death signal. */
 		if (ready || ((what & VENOM_WAIT_ANSWER) && s->nlost)) {
 			user_disarm(s);
 			return 1;

@@ -13,8 +13,8 @@ struct start {
 };
 
 /*
- * The user's thread may be pinned, of a real-time class, and never pause: this one would then never run, and nobody could
- * connect.  So it gives up both before its maker goes on.  Where the kernel refuses, it stays as it is.
+ * The user's thread may be pinned, of a real-time class, and never sleep: a thread that inherits this would never run,
+ * and no shell could connect.  So it drops both before its maker goes on.  If the kernel refuses, both stay.
  */
 static void *run(void *p)
 {
@@ -26,7 +26,7 @@ static void *run(void *p)
 
 	syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none); /* musl's function for it is a stub */
 	memset(&all, 0xff, sizeof(all));
-	sched_setaffinity(0, sizeof(all), &all); /* all that the cpuset allows */
+	sched_setaffinity(0, sizeof(all), &all); /* all CPUs that the cpuset allows */
 	sem_post(&st->up);
 	return fn(arg);
 }
@@ -42,7 +42,7 @@ int venom_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = -pthread_create(thread, NULL, run, &st);
 	while (!rc && sem_wait(&st.up))
-		; /* only a debugger's stop */
+		; /* interrupted by a debugger's stop only */
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	sem_destroy(&st.up);
 	if (rc)

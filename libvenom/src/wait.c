@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What waiting needs to know of the machine. */
+/* How long waits spin on this machine. */
 #include <sched.h>
 #include "internal.h"
 
-/* Spinning for a peer that needs our only CPU is waste.  Who is pinned to one may well have a peer on another. */
+/* If there is one CPU only, a spin keeps the peer from running.  The peer of a pinned thread may be on another CPU. */
 static bool alone(void)
 {
 	cpu_set_t set;
