@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * venom bench: runs venom-bench, a program of its own (tools/bench/), that is linked with what it compares venom to.
+ * venom bench: runs venom-bench, a separate program (tools/bench/), linked with the libraries it compares venom to.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 static int run(int argc, char **argv)
 {
-	/* beside this program, as built; or where it is installed */
+	/* beside this program in a build tree; else where it is installed */
 	static const char *const places[] = {"venom-bench", "../lib/venom/venom-bench"};
 	char self[4096], path[sizeof(self) + 64];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);

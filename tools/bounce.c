@@ -7,11 +7,11 @@
 #include "bounce.h"
 #include "tool.h"
 
-#define WARM_UP 200 /* round trips before any is counted: the other one's start, page faults */
-#define LOOKS	(1u << 20) /* looks before the clock is asked how long it has been */
-#define OVER	(UINT64_C(1) << 63) /* set in the ball's number: no more of this game */
+#define WARM_UP 200 /* round trips that are not counted: the other side starts, pages fault */
+#define LOOKS	(1u << 20) /* polls before the clock is read for the time-out */
+#define OVER	(UINT64_C(1) << 63) /* bit in the ball's number: the game has ended */
 
-/* Spin till the ball has another number than `old`; that number, or 0 when it has been too long. */
+/* Spin until the ball has another number than `old`. Return that number, or 0 after a time-out. */
 static uint64_t expect(struct court *c, uint64_t old)
 {
 	uint64_t deadline = 0;
@@ -57,7 +57,7 @@ bool bounce_serve(struct court *c, uint64_t time_ns, uint64_t clock_ns, struct h
 			end = now_ns() + time_ns;
 	}
 	hit(c, c->served | OVER);
-	/* The other side clears the mark, so that the next game can't begin before it has seen it. */
+	/* The other side clears OVER, so the next game can't begin before it has seen the end of this one. */
 	return expect(c, c->served | OVER) == c->served;
 }
 
@@ -65,7 +65,7 @@ bool bounce_return(struct court *c)
 {
 	uint64_t ball = atomic_load(&c->ball);
 
-	/* Unless the serve was faster than we. */
+	/* Wait for the serve, unless it is already there. */
 	if (!(ball & 1))
 		ball = expect(c, ball);
 	while (ball && !(ball & OVER)) {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a cache line's round trip between two CPUs takes: the least that any request and its
- * answer can take on this machine.
+ * The round trip of a cache line between two CPUs: the least time of any request and its answer on this machine.
  *
- * Two processes, each on its CPU, pass a count to and fro in one word of a shared page: the
- * serving side writes the odd numbers, the other one the even ones, and each spins till the
- * other's is there.  Plain loads and stores, no read-modify-write, no pause between looks.
+ * Two processes, each on its own CPU, pass a count back and forth in one word of a shared page: the serving side writes
+ * the odd numbers, the other side the even ones, and each spins until the other's number is there.  Plain loads and
+ * stores, no read-modify-write, no pause between polls.
  */
 #ifndef BOUNCE_H
 #define BOUNCE_H
@@ -16,17 +15,17 @@
 
 #include "hist.h"
 
-struct court { /* in shared memory, starts as zeros; one game after the other, score it in between */
+struct court { /* in shared memory, zeros at first; for one game after the other */
 	_Alignas(128) _Atomic uint64_t ball;
-	_Alignas(128) uint64_t served; /* by the serving side alone */
+	_Alignas(128) uint64_t served; /* written by the serving side alone */
 };
 
-/* Serve for time_ns, and add each round trip, less clock_ns, to h.  false: nobody hits back. */
+/* Serve for time_ns, and add each round trip, less clock_ns, to h.  Return false if the other does not hit back. */
 bool bounce_serve(struct court *c, uint64_t time_ns, uint64_t clock_ns, struct hist *h);
-/* Hit back till the serving side is done.  false: it has died. */
+/* Hit back until the serving side has finished.  Return false if that side has died. */
 bool bounce_return(struct court *c);
 
-/* What reading the clock adds to each figure: two looks, one right after the other, differ by it. */
+/* What reading the clock adds to each figure: the difference of two reads, one right after the other. */
 uint64_t clock_cost(void);
 
 #endif /* BOUNCE_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Child processes that die with their parent, and a parent that never waits for ever for them.
+ * Child processes that die with their parent, and a parent that waits for them with a time-out.
  */
 #include <errno.h>
 #include <sched.h>
@@ -12,20 +12,20 @@
 
 #include "tool.h"
 
-/* Run fn in a child, which exits with what it returns. */
+/* Run fn in a child process; its return value is the exit status. */
 pid_t child(int (*fn)(void *), void *arg)
 {
 	pid_t parent = getpid();
 	pid_t pid;
 
-	flush_out(); /* or the child would print our unprinted text a second time */
+	flush_out(); /* else the child would print our buffered text a second time */
 	pid = fork();
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent) /* it died before the line above */
+	if (getppid() != parent) /* the parent died before prctl() */
 		_exit(1);
-	/* Control-C goes to the whole group; the parent takes it, and ends us in its own order. */
+	/* Control-C signals the whole process group.  The parent handles it and ends us in its own order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	_exit(fn(arg));
@@ -36,7 +36,7 @@ bool child_gone(pid_t pid, int *status)
 	return waitpid(pid, status, WNOHANG) == pid;
 }
 
-/* Whether it ended as it should; if not, say how it did. */
+/* Whether the child ended without an error; if not, print how it ended. */
 bool child_well(const char *who, int status)
 {
 	if (WIFSIGNALED(status))
@@ -48,7 +48,7 @@ bool child_well(const char *who, int status)
 	return false;
 }
 
-/* Wait for its end, at most so long: then it is killed. */
+/* Wait for the child's end; kill it after the time-out. */
 bool child_end(const char *who, pid_t pid, uint64_t within_ns)
 {
 	uint64_t deadline = now_ns() + within_ns;

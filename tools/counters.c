@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counters of a daemon and of a shell, by name: one list for all that print them, so that
- * text, JSON and the answer to `stats` can't differ.
+ * The counters of a daemon and of a shell, by name.  Text, JSON and the answer to `stats` are all printed from this one
+ * list, so they can't differ.
  */
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every verb with a daemon needs: the options that shape a channel, a beat to publish to,
- * and a second thread that serves commands while the first publishes.
+ * What every verb with a daemon needs: the options of a channel, a pace to publish at, and a second thread that serves
+ * commands while the first one publishes.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 #include "tool.h"
 
-/* Whether c was one of CONFIG_OPTIONS; if so it is in cfg now. */
+/* Whether c is one of CONFIG_OPTIONS; if so, its value is now in cfg. */
 bool config_option(int c, struct venom_config *cfg)
 {
 	static const char *const huge[] = {
@@ -50,7 +50,10 @@ bool config_option(int c, struct venom_config *cfg)
 	}
 }
 
-/* Create the channel; who preferred huge pages is told if there were none.  0, or 1 after it has said what was wrong. */
+/*
+ * Create the channel.  If huge pages were preferred but not available, print a note.  Return 0, or 1 after an error
+ * message.
+ */
 int daemon_create(struct venom_daemon **d, const char *name, const struct venom_config *cfg)
 {
 	struct venom_info info;
@@ -64,19 +67,22 @@ int daemon_create(struct venom_daemon **d, const char *name, const struct venom_
 	return 0;
 }
 
-/* A beat of so many a second, beginning now. */
+/* A pace of `rate` beats a second; the first beat is now. */
 struct pace pace_start(double rate)
 {
 	return (struct pace){.next = now_ns(), .period = NSEC_PER_SEC / rate};
 }
 
-/* Sleep to the next beat; false when it is time to stop. */
+/* Sleep until the next beat; false when it is time to stop. */
 bool pace_wait(struct pace *p)
 {
 	uint64_t now = now_ns();
 
 	p->next += p->period;
-	/* A beat missed by little is made up for; after a long halt we don't race through all of them. */
+	/*
+	 * A delay of up to 100 ms is made up for.  After a longer halt, the missed beats are skipped, not published in
+	 * a burst.
+	 */
 	if (now > p->next + NSEC_PER_SEC / 10)
 		p->next = now;
 	return nap(p->next > now ? p->next - now : 0);
@@ -95,7 +101,7 @@ static void *serve(void *arg)
 	struct service *sv = arg;
 
 	sv->rc = venom_daemon_run(sv->d, sv->fn, sv->user);
-	/* Without a server there is no use in publishing: end the main thread's nap. */
+	/* Without a server it is useless to publish: end the main thread's nap. */
 	if (sv->rc) {
 		stopped = 1;
 		pthread_kill(sv->main, SIGTERM);
@@ -103,7 +109,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* Serve commands with fn in a thread of its own.  0, or 1 after it has said what was wrong. */
+/* Serve commands with fn in a thread of its own.  Return 0, or 1 after an error message. */
 int service_start(struct service **out, struct venom_daemon *d, venom_handler fn, void *user)
 {
 	struct service *sv = calloc(1, sizeof(*sv));
@@ -124,7 +130,7 @@ int service_start(struct service **out, struct venom_daemon *d, venom_handler fn
 	return 0;
 }
 
-/* Stop it.  0, or 1 after it has said what had ended it before. */
+/* Stop the thread.  Return 0, or 1 after printing the error that had ended it before. */
 int service_end(struct service *sv)
 {
 	int rc;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * venom demo: the main job, live.  A daemon process publishes this machine's own figures, shell
- * processes read them and send requests, and all of it is checked (demo_cast.c).  This process
- * starts them, shows a line of what goes on, read from the channel like anybody's, and notices
- * if one of them dies.  At the end it adds up, and shows what a request takes when both sides
- * spin, beside a cache line's round trip between the same two CPUs (duet.c).
+ * venom demo: the main use of venom, live.  A daemon process publishes this machine's own figures; shell processes read
+ * them and send requests, and all of it is checked (demo_cast.c).  This process starts them, prints a status line,
+ * which it reads from the channel like any other shell, and notices if one of them dies.  At the end it adds up the
+ * results, and shows the time of a request when both sides spin, beside a cache line's round trip between the same two
+ * CPUs (duet.c).
  */
 #include <errno.h>
 #include <sched.h>
@@ -22,7 +22,7 @@ struct demo {
 	double seconds;
 	bool json;
 	int cpu_daemon, cpu_shell; /* of the duet; -1: none */
-	const char *no_duet; /* why there is none */
+	const char *no_duet; /* why there is no duet */
 	pid_t daemon, shell[DEMO_SHELLS_MAX];
 	struct part part[DEMO_SHELLS_MAX];
 	double ran; /* seconds from the first shell's start to the stop */
@@ -31,7 +31,7 @@ struct demo {
 	struct duet duet;
 };
 
-struct tally { /* of all shells, while they run */
+struct tally { /* sums over all shells, while they run */
 	uint64_t time_ns, versions, reads, requests;
 };
 
@@ -40,7 +40,7 @@ static void who(char name[24], unsigned int nr)
 	snprintf(name, 24, "shell %u", nr + 1);
 }
 
-/* Whether all still run; whoever does not has failed, and is named. */
+/* Whether all children still run.  A child that has ended has failed; its name is printed. */
 static bool all_there(struct demo *d)
 {
 	char name[24];
@@ -92,7 +92,7 @@ static bool start(struct demo *d)
 	return true;
 }
 
-/* Shells first, or the daemon's end would fail them. */
+/* End the shells first: they would fail if the daemon ended before them. */
 static bool stop(struct demo *d)
 {
 	bool well = true;
@@ -121,7 +121,7 @@ static struct tally count(const struct demo *d, struct venom_shell *s)
 	return t;
 }
 
-/* One line of what goes on: the state as any shell reads it, and how fast all of it is since the last line. */
+/* Print one line: the state, read as by any other shell, and the rates since the last line. */
 static void live(struct demo *d, struct venom_shell *s, double at, const struct tally *was, const struct tally *now)
 {
 	FILE *out = d->json ? stderr : stdout;
@@ -161,7 +161,7 @@ static bool watch(struct demo *d)
 		well = all_there(d);
 		now = count(d, s);
 		more = well && !stopped && (now.time_ns - begin) / 1e9 < d->seconds;
-		/* The last line may come a little early. */
+		/* The last line may come early, after half a step. */
 		if (well && now.time_ns - was.time_ns >= (more ? step : step / 2)) {
 			live(d, s, (now.time_ns - begin) / 1e9, &was, &now);
 			was = now;
@@ -286,7 +286,7 @@ static void json(const struct demo *d, bool well)
 	printf("}\n");
 }
 
-/* The first two CPUs that we may run on, unless the user named two. */
+/* Take the first two CPUs that we may run on, unless the user named two. */
 static void choose_cpus(struct demo *d)
 {
 	cpu_set_t set;
@@ -347,7 +347,7 @@ static int perform(struct demo *d)
 	return 0;
 }
 
-/* "0,1" */
+/* Parse "0,1". */
 static bool two_cpus(const char *text, int cpus[2])
 {
 	for (int i = 0; i < 2; i++) {

@@ -2,10 +2,10 @@
 /*
  * The daemon and the shells of `venom demo`, each a process.
  *
- * The daemon publishes this machine's figures as text that ends in a checksum over all before
- * it, written right into the version's buffer; a second thread answers.  A shell waits for a
- * new version, reads it many times over while the next one is being written, and sends an
- * order whose answer can only be right if it is the answer to this very order.
+ * The daemon publishes this machine's figures as text, written in place into the version's buffer.  The text ends in a
+ * checksum over all before it.  A second thread answers.  A shell waits for a new version, reads it many times while
+ * the next one is being written, and sends an order.  The answer can be right only if it is the answer to this very
+ * order.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,9 +17,9 @@
 
 #define SUM_LINE "sum %016llx\n"
 #define SUM_LEN	 21
-#define READS	 64 /* of each version: a shell that only waits would never meet the writer */
+#define READS	 64 /* of each version: a shell that only waits would never read during a write */
 
-struct order { /* also the answer, in which word and client are changed */
+struct order { /* also the answer, as changed by obey() */
 	uint64_t number, word;
 	uint32_t shell, client;
 	uint64_t fill[5];
@@ -55,12 +55,12 @@ bool demo_state_good(const char *text, size_t len, uint64_t version)
 	return !memcmp(text + len - SUM_LEN, sum, SUM_LEN);
 }
 
-static void bump(_Atomic uint64_t *count) /* by its only writer */
+static void bump(_Atomic uint64_t *count) /* called by its only writer */
 {
 	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-/* What the daemon makes of an order. */
+/* Change an order into its answer. */
 static void obey(struct order *o, uint32_t client)
 {
 	o->client = client;
@@ -75,10 +75,10 @@ static int answer(struct venom_daemon *d, const struct venom_command *cmd, void 
 
 	(void)user;
 	if (cmd->len != sizeof(o))
-		return venom_daemon_respond(d, cmd, "?", 1); /* the shell will find it wrong */
+		return venom_daemon_respond(d, cmd, "?", 1); /* the shell counts this as a wrong answer */
 	memcpy(&o, cmd->data, sizeof(o));
 	obey(&o, cmd->client_id);
-	/* If it can't be given, the shell counts a lost answer. */
+	/* If this fails, the shell counts a lost answer. */
 	venom_daemon_respond(d, cmd, &o, sizeof(o));
 	return 0;
 }
@@ -95,7 +95,7 @@ int demo_daemon(void *arg)
 
 	cfg.data_size = DEMO_STATE;
 	cfg.cmd_size = cfg.resp_size = DEMO_ORDER;
-	cfg.max_clients = DEMO_SHELLS_MAX + 8; /* whoever likes may watch */
+	cfg.max_clients = DEMO_SHELLS_MAX + 8; /* 8 more, for observers */
 	cfg.flags |= VENOM_STAMP;
 	rc = figures_open(&figures);
 	if (rc)
@@ -123,14 +123,14 @@ int demo_daemon(void *arg)
 	return rc ? complain(b->name, "no version can be published: %s", strerror(-rc)) : end;
 }
 
-/* Read the latest and see that it is whole, and not older than what we know. */
+/* Read the latest version; check that it is whole and not older than *seen. */
 static int look(struct venom_shell *s, struct party *me, uint64_t *seen)
 {
 	char text[DEMO_STATE + 1];
 	uint64_t version;
 	ssize_t len = venom_shell_read(s, text, DEMO_STATE, &version);
 
-	if (len == -EAGAIN) /* the writer was in the way at every try; the shell's own counters tell how often */
+	if (len == -EAGAIN) /* each try met a write; the shell's own counters tell how often */
 		return 0;
 	if (len < 0)
 		return len;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See duet.h.  The same two processes take turns: a slice of passing a cache line to and fro, a
- * slice of requests, and so on.  A machine's speed, and on a virtual one the place of its CPUs,
- * changes from one second to the next; two things measured one after the other can't be
- * compared, slices in turn can.
+ * See duet.h.  The same two processes take turns: a slice of cache line round trips, a slice of requests, and so on.  A
+ * machine's speed, and on a virtual machine the place of its CPUs, changes from one second to the next.  So two things
+ * measured one after the other can't be compared; slices in turn can.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,10 +21,10 @@ struct stage { /* shared by parent, daemon and shell */
 	char name[VENOM_NAME_MAX + 1];
 	uint64_t slice_ns;
 	atomic_int ready; /* the channel is there */
-	struct duet du; /* the shell's */
+	struct duet du; /* parameters; the shell writes the results */
 };
 
-/* A request of which the first byte is 0 ends the slice, 1 is one like any other, 2 ends it all. */
+/* The first byte of a request: 0 ends the slice, 1 is an ordinary request, 2 ends the run. */
 enum { END_SLICE, MORE, END_ALL };
 
 static int daemon_part(void *arg)
@@ -96,7 +95,7 @@ static int shell_part(void *arg)
 	if (rc)
 		return complain(NULL, "no process can be put on CPU %d: %s", du->cpu_shell, strerror(-rc));
 	while (!st->ready)
-		nap(1000000); /* the parent ends us should this never come */
+		nap(1000000); /* if it never comes, the parent kills us */
 	rc = venom_shell_connect(&s, st->name);
 	if (rc)
 		return fail(st->name, rc);
@@ -145,7 +144,7 @@ int duet_run(struct duet *du, uint64_t time_ns)
 	d = child(daemon_part, st);
 	s = child(shell_part, st);
 	well = d > 0 && s > 0;
-	/* The shell can't get on without the daemon, and ends by itself when that is gone. */
+	/* Wait for the daemon first: the shell can't continue without it, and ends by itself when it has gone. */
 	if (d > 0)
 		well &= child_end("the duet's daemon", d, patience);
 	if (s > 0)

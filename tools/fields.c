@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A payload by its fields: a ros2msg text is made into a table of offsets, and the payload is printed by it.
+ * Print a payload by its fields: a ros2msg text is parsed into a table of offsets, by which the payload is printed.
  *
  *	fields_parse()	splits the text into types and their fields, then lays them out as a C compiler does
  *	fields_json()	{"bid": 1.5, "from": {"x": 1, "y": 2}, "symbol": "ABC", "px": [1, 2]}
  *	fields_text()	bid=1.5 from={x=1 y=2} symbol="ABC" px=[1 2]
  *
- * The text comes from another process, and may be anything.  Types, fields and depth are bounded; a name has only
- * letters, digits and '_'; sizes are checked for overflow; each type is laid out once.  No type is empty, so there is
- * no more to print than the payload has bytes.
+ * The text comes from another process, so it may be anything.  Types, fields and depth are bounded; a name has only
+ * letters, digits and '_'; sizes are checked for overflow; each type is laid out once.  No type is empty, so at most
+ * one value is printed for each byte of the payload.
  *
- * What a flat struct does not have is an error: string, wstring, sequences.  Constants, default values and comments are
- * passed over.
+ * What a flat struct can't have is an error: string, wstring, sequences.  Constants, default values and comments are
+ * skipped.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -96,7 +96,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* The name at the front of *s, which is moved behind it; with slashes where it is a type's.  Empty: none is there. */
+/* Take the name at the front of *s and move *s behind it; with `slashes` for a type's name.  Empty if there is none. */
 static struct slice take_word(struct slice *s, bool slashes)
 {
 	struct slice w = {s->p, 0};
@@ -122,7 +122,7 @@ static struct slice take_line(struct slice *s)
 	return line;
 }
 
-/* "[N]" at the front of *s, if there is one. */
+/* Take "[N]" from the front of *s, if it is there. */
 static const char *take_array(struct slice *s, struct field *f)
 {
 	f->array = false;
@@ -155,7 +155,7 @@ static const char *parse_field(struct fields *t, struct slice line)
 	if (!f.type.len)
 		return "neither a field nor a comment";
 	if (string)
-		for (; line.len && !is_blank(*line.p); line.len--) /* its bound */
+		for (; line.len && !is_blank(*line.p); line.len--) /* skip its bound */
 			line.p++;
 	why = take_array(&line, &f);
 	if (why)
@@ -234,7 +234,7 @@ static const char *parse_lines(struct fields *t, struct slice text, size_t *n)
 
 /* ---- types ---- */
 
-/* "pkg/msg/Name" or "pkg/Name": its parts. */
+/* Split "pkg/msg/Name" or "pkg/Name" into package and name. */
 static void split(struct slice full, struct slice *package, struct slice *name)
 {
 	const char *slash = memchr(full.p, '/', full.len), *last = memrchr(full.p, '/', full.len);
@@ -243,7 +243,7 @@ static void split(struct slice full, struct slice *package, struct slice *name)
 	*name = slash ? (struct slice){last + 1, (size_t)(full.p + full.len - last - 1)} : full;
 }
 
-/* The type of this name, as a field of `in` says it: a name alone is in the same package. */
+/* Find the type `wanted`, as named by a field of `in`: a name without a package is in the same package. */
 static struct type *find_type(struct fields *t, const struct type *in, struct slice wanted)
 {
 	struct slice package, name, p, n;
@@ -295,7 +295,7 @@ static const char *resolve(struct fields *t, struct type *in, struct field *f, s
 	return why;
 }
 
-/* *at: the field that is in the way. */
+/* On an error, *at is the field that caused it. */
 static const char *lay_out(struct fields *t, struct type *type, unsigned int depth, struct slice *at)
 {
 	size_t align, bytes;
@@ -348,7 +348,7 @@ struct fields *fields_parse(const struct venom_schema *schema, char why[FIELDS_W
 	for (const char *p = text.p; (p = memchr(p, '\n', (size_t)(text.p + text.len - p))); p++)
 		lines += lines < FIELDS_MAX;
 	t = calloc(1, sizeof(*t) + lines * sizeof(t->field[0]));
-	/* The table points into its own copy. */
+	/* The table points into its own copy of the text. */
 	if (t)
 		t->text = malloc(text.len + strlen(message) + 1);
 	if (!t || !t->text) {
@@ -389,15 +389,15 @@ size_t fields_size(const struct fields *t)
 
 /* ---- payloads ---- */
 
-/* How the two forms differ. */
+/* The punctuation of the two forms. */
 struct form {
 	const char *open, *close, *list_open, *list_close, *between, *name_end, *quote;
 };
 static const struct form json = {"{", "}", "[", "]", ", ", ": ", "\""}, plain = {"{", "}", "[", "]", " ", "=", ""};
 
 /*
- * As few of 15 to 17 digits (of a float: 6 to 9) as give the same number again.  JSON has no number for infinity and
- * NaN: they are strings.
+ * Print the fewest of 15 to 17 digits (for a float: 6 to 9) that give the same number again.  JSON has no number for
+ * infinity and NaN, so they are printed as strings.
  */
 static void print_real(double v, bool single)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * This machine's live figures: a few files of /proc, kept open and read anew for each version,
- * turned into 'name value' lines.
+ * This machine's live figures: a few files of /proc, kept open, read again for each version, and turned into 'name
+ * value' lines.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ enum { LOADAVG, UPTIME, MEMINFO, STAT, FILES };
 static const char *const paths[FILES] = {
 	[LOADAVG] = "/proc/loadavg", [UPTIME] = "/proc/uptime", [MEMINFO] = "/proc/meminfo", [STAT] = "/proc/stat"};
 
-/* Lines of "KEY VALUE ..." that are taken as they are. */
+/* Lines of "KEY VALUE ..." whose value is used unchanged. */
 static const struct {
 	int file;
 	const char *key, *name;
@@ -44,13 +44,13 @@ static const char *const cpu_names[] = {"user", "nice", "system", "idle", "iowai
 #define CPU_IDLE   3
 #define CPU_IOWAIT 4
 
-/* Ticks come every few milliseconds: over less than this a share of them says nothing. */
+/* A tick is a few milliseconds long, so a share of the ticks in a shorter window than this says nothing. */
 #define WINDOW_NS (NSEC_PER_SEC / 2)
 
 struct figures {
 	int fd[FILES];
 	uint64_t since, busy, all; /* ticks at the start of the window */
-	double percent; /* of the window before */
+	double percent; /* of the previous window */
 	char text[FILES][65536]; /* /proc/stat has a line for each CPU and a number for each interrupt */
 };
 
@@ -99,7 +99,7 @@ void figures_close(struct figures *f)
 	free(f);
 }
 
-/* What follows `key` at the start of a line, or NULL. */
+/* The text behind `key` at the start of a line, or NULL. */
 static const char *after(const char *text, const char *key)
 {
 	size_t len = strlen(key);

@@ -12,14 +12,14 @@
 
 struct figures;
 
-/* -errno if /proc can't be read. */
+/* Return -errno if /proc can't be read. */
 int figures_open(struct figures **f);
 void figures_close(struct figures *f);
 
-/* Write 'name value' lines, the first of them 'seq SEQ'; returns their length. No terminating zero. */
+/* Write 'name value' lines, the first of them 'seq SEQ'.  Return their length.  No terminating zero. */
 size_t figures_text(struct figures *f, uint64_t seq, char *buf, size_t size);
 
-/* The value of a name in such a text, which ends in a zero; 0 if it has none. */
+/* The value of a name in such a text, which must end in a zero; 0 if the name is not in it. */
 double figure(const char *text, const char *name);
 
 #endif /* FIGURES_H */

@@ -4,7 +4,7 @@
  */
 #include "hist.h"
 
-/* 64 << o .. (128 << o) - 1 share the shift o; bucket numbers run on from one doubling to the next. */
+/* Values from 64 << o to (128 << o) - 1 have the shift o; bucket numbers continue from one doubling to the next. */
 static unsigned int bucket_of(uint64_t v)
 {
 	unsigned int shift;

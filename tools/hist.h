@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define HIST_BITS    6 /* 64 parts to a doubling */
-#define HIST_TOP     42 /* values below 2^42 are told apart */
+#define HIST_TOP     42 /* values of 2^42 and more share a bucket */
 #define HIST_BUCKETS ((HIST_TOP - HIST_BITS + 1) << HIST_BITS)
 
 struct hist { /* starts as zeros */
@@ -31,8 +31,8 @@ void hist_add_n(struct hist *h, uint64_t value, uint64_t n);
 void hist_merge(struct hist *to, const struct hist *from);
 
 /*
- * The value that a share q (0 to 1) of all do not exceed: the top of its bucket, or the
- * maximum if that is less.  0 if there are none.
+ * The quantile q (0 to 1): a share q of all values do not exceed it.  It is the top of its bucket, or the maximum if
+ * that is less; 0 if there are no values.
  */
 uint64_t hist_quantile(const struct hist *h, double q);
 

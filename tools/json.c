@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The little JSON that --json needs.  Payloads may be any bytes, JSON may not: what is not
- * printable UTF-8 goes out as base64, under another key, so that no reader has to guess.
+ * The small JSON writer for --json.  A payload may be any bytes, JSON may not: a payload that is not printable UTF-8 is
+ * written as base64, under another key, so that no reader has to guess.
  */
 #include <string.h>
 
 #include "tool.h"
 
-/* A quoted string.  A byte that is not UTF-8 becomes U+FFFD: names may have such.  No character of it controls a terminal. */
+/*
+ * Print a quoted string.  A byte that is not UTF-8, which names may have, becomes U+FFFD.  Characters that control a
+ * terminal are escaped.
+ */
 void json_string(const void *text, size_t len)
 {
 	const unsigned char *p = text;
@@ -36,7 +39,7 @@ void json_name(const char *name)
 	json_string(name, strlen(name));
 }
 
-/* The same of a text that ends with a zero, or else with the `size` bytes that it has room in. */
+/* The same for a text that ends with a zero, or else fills its `size` bytes. */
 void json_field(const char *text, size_t size)
 {
 	json_string(text, strnlen(text, size));

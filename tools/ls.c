@@ -2,7 +2,7 @@
 /*
  * venom ls: the channels that this user can see.
  *
- * Each daemon is asked once; the rows are printed when all of them are known, as the width of the table is only then.
+ * Each daemon is asked once.  The rows are printed after the last answer, since only then the table's width is known.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -35,7 +35,7 @@ static int keep(const struct venom_info *info, void *user)
 	return 0;
 }
 
-/* A daemon that lives but did not answer at once: only what the kernel knows of it is known. */
+/* A daemon that lives but did not answer at once: only what the kernel knows about it is known. */
 static bool silent(const struct venom_info *info)
 {
 	return info->alive && !info->abi;
@@ -133,7 +133,7 @@ static int run(int argc, char **argv)
 	if (optind < argc)
 		usage("'%s' is too much; ls takes no names", argv[optind]);
 
-	/* After an error, too, for instance in one folder of several: what could be seen is shown. */
+	/* Show the channels that were found even after an error, for instance in one of several folders. */
 	rc = venom_list(keep, &ls);
 	if (as_json) {
 		for (size_t i = 0; i < ls.n; i++)

@@ -2,8 +2,8 @@
 /*
  * venom pub: publish standard input, each line or each frame of fixed size a version.
  *
- * Nothing is cut or dropped in silence: a line that doesn't fit and a frame that isn't whole
- * are errors that say where.  Commands are answered, so that nobody waits in vain.
+ * No input is cut or dropped silently: a line that does not fit and a frame that is not whole are errors that name the
+ * place.  Commands are answered, so that no shell waits in vain.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,13 +18,13 @@
 struct pub {
 	const char *name;
 	struct venom_daemon *d;
-	size_t size; /* of a frame, or the longest line */
+	size_t size; /* of a frame, or of the longest line */
 	double rate;
 	struct pace pace;
 	uint64_t count; /* of lines or frames published */
 };
 
-/* As read(0), but a signal ends it, and it ends in 0 then. */
+/* Like read(0), but a signal ends the wait, and the result is then 0. */
 static ssize_t input(void *buf, size_t size)
 {
 	for (;;) {
@@ -49,18 +49,18 @@ static int pub_failed(struct pub *p, int err)
 			strerror(-err));
 }
 
-/* Before each version but the first; false when it is time to stop. */
+/* Wait for the next beat, except before the first version; false when it is time to stop. */
 static bool beat(struct pub *p)
 {
 	if (p->rate <= 0)
-		return true; /* signals come in while we await input */
+		return true; /* signals are let in while we wait for input */
 	if (p->count)
 		return pace_wait(&p->pace);
 	p->pace = pace_start(p->rate);
 	return true;
 }
 
-/* Publish one line; 0, 1 after saying what is wrong, or -1 when it is time to stop. */
+/* Publish one line.  Return 0, 1 after an error message, or -1 when it is time to stop. */
 static int pub_line(struct pub *p, const char *line, size_t len)
 {
 	int rc;
@@ -76,7 +76,7 @@ static int pub_line(struct pub *p, const char *line, size_t len)
 
 static int pub_lines(struct pub *p)
 {
-	/* A line and its newline always fit, the input comes in larger pieces if it can. */
+	/* A line and its newline always fit; more room lets the input come in larger pieces. */
 	size_t room = p->size + 1 < 65536 ? 65536 : p->size + 1;
 	char *buf = malloc(room);
 	size_t have = 0;
@@ -119,7 +119,10 @@ static int pub_frames(struct pub *p)
 		char first, *buf;
 		int rc;
 
-		/* Begin only when there is something to put there: it takes the oldest version from the readers. */
+		/*
+		 * Read one byte before write_begin(): that takes the oldest version from the readers, so do it only for
+		 * real input.
+		 */
 		have = beat(p) ? input(&first, 1) : 0;
 		if (have < 0)
 			return input_failed(p);
@@ -150,7 +153,7 @@ static int refuse(struct venom_daemon *d, const struct venom_command *cmd, void 
 	static const char text[] = "error: this daemon only publishes";
 
 	(void)user;
-	/* It may have gone, or no longer wait; else nothing can be wrong with an answer that fits. */
+	/* Ignore the error: the shell may have gone or stopped waiting.  An answer that fits has no other error. */
 	if (cmd->flags & VENOM_CMD_REQUEST)
 		venom_daemon_respond(d, cmd, text, sizeof(text) - 1);
 	return 0;
@@ -164,7 +167,7 @@ static void await_shells(struct venom_daemon *d, uint64_t wanted)
 		;
 }
 
-/* A ros2msg definition; its type's name is that of the file, if it isn't given. */
+/* Load a ros2msg definition; the name of its type is that of the file, unless it is given. */
 static int load_schema(struct venom_schema *schema, const char *file, const char *type)
 {
 	static char name[VENOM_SCHEMA_NAME_MAX + 1];
@@ -242,7 +245,7 @@ static int run(int argc, char **argv)
 	if (frame || line)
 		cfg.data_size = frame ? frame : line;
 	p.size = cfg.data_size;
-	if (!cfg.versions) /* of small ones many, as --every is the faster for it */
+	if (!cfg.versions) /* many small versions, since that makes --every faster */
 		cfg.versions = p.size <= 4096 ? 64 : 4;
 
 	cfg.flags |= VENOM_STAMP | VENOM_LOSSLESS;

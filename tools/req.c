@@ -39,7 +39,7 @@ static int req_request(struct req *r)
 		if (!n || r->answer[n - 1] != '\n')
 			putchar('\n');
 	}
-	return !out_good(); /* finish() says why */
+	return !out_good(); /* finish() prints the reason */
 }
 
 static int req_send(struct req *r)
@@ -67,7 +67,10 @@ static void summary(const struct req *r)
 		t[0], t[1], t[2], t[3], t[4]);
 }
 
-/* All words, with a space between two; or all of standard input for "-". Up to `max` bytes, and one to tell more. */
+/*
+ * Join all words with spaces; for "-", read all of standard input.  At most max + 1 bytes: the last one tells that the
+ * command is too long.
+ */
 static char *command(int argc, char **argv, size_t max, size_t *len)
 {
 	char *cmd = malloc(max + 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * venom serve: a daemon to look at and to try things with.  One thread publishes this machine's
- * live figures, the other answers commands.
+ * venom serve: a daemon for demonstrations and experiments.  One thread publishes this machine's live figures, the
+ * other one answers commands.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static int reply(struct venom_daemon *d, const struct venom_command *cmd, const 
 {
 	int rc = venom_daemon_respond(d, cmd, text, len);
 
-	/* A shell that has gone, or no longer waits, is its own affair; `stale` counts it. */
+	/* It is no error of the daemon if the shell has gone or no longer waits; `stale` counts it. */
 	return rc == -EPIPE || rc == -ESTALE ? 0 : rc;
 }
 
@@ -43,7 +43,7 @@ static int answer(struct venom_daemon *d, const struct venom_command *cmd, void 
 	size_t len = 0;
 
 	(void)user;
-	if (!(cmd->flags & VENOM_CMD_REQUEST)) /* received and counted; nobody awaits an answer */
+	if (!(cmd->flags & VENOM_CMD_REQUEST)) /* received and counted; no shell waits for an answer */
 		return 0;
 #define IS(word) (verb_len == strlen(word) && !memcmp(words, word, verb_len))
 	if (IS("ping")) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * venom stat: what a channel is and what it has done, in all and for each shell; with --interval
- * again and again, and how fast.
+ * venom stat: what a channel is and what it has done, in total and for each shell; with --interval repeatedly, with
+ * rates.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,9 +14,9 @@ struct look { /* one look at the channel */
 	uint64_t time_ns;
 	struct venom_info info;
 	struct venom_daemon_stats daemon;
-	struct fields *fields; /* with its schema; NULL: none that can be printed */
-	void *state; /* the latest version then */
-	ssize_t len; /* its length, or an errno */
+	struct fields *fields; /* of its schema; NULL: none that can be printed */
+	void *state; /* the latest version at that time */
+	ssize_t len; /* its length, or -errno */
 	unsigned int peers;
 	struct venom_peer peer[VENOM_CLIENTS_MAX];
 };
@@ -30,7 +30,7 @@ static int keep(const struct venom_peer *peer, void *user)
 	return 0;
 }
 
-/* What the latest version says, by its fields' names: for this alone we attach. */
+/* Read the latest version, to print it by its fields' names: only for this do we attach. */
 static void look_state(struct look *l, const char *name)
 {
 	struct venom_schema schema;
@@ -57,7 +57,7 @@ static bool has_state(const struct look *l)
 	return l->state && l->len >= 0 && (size_t)l->len >= fields_size(l->fields);
 }
 
-/* The same shell in an earlier look, NULL if it is new since. */
+/* The same shell in an earlier look; NULL if it has connected since then. */
 static const struct venom_peer *same(const struct look *was, const struct venom_peer *peer)
 {
 	for (unsigned int i = 0; was && i < was->peers; i++)
@@ -218,7 +218,7 @@ static int run(int argc, char **argv)
 		look_state(l, name);
 		(as_json ? json : text)(l, was);
 		if (++n == count || !flush_out())
-			return 0; /* finish() says why it failed */
+			return 0; /* finish() prints why a write failed */
 		nap(interval);
 		if (!as_json)
 			putchar('\n');

@@ -2,8 +2,8 @@
 /*
  * venom sub: print a channel's state: whenever it changes, or every version in its order.
  *
- * For scripts, status 0 means: you got what you asked for.  So with --every a gap makes it 1,
- * and the daemon's end is a success; without, there is no end to follow to, and it is 1.
+ * For scripts, status 0 means that the caller got what it asked for.  With --every, a gap makes it 1, and the daemon's
+ * end is a success.  Without --every, the state has no end to be followed to, so the daemon's end makes it 1.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include <venom_schema.h>
 #include "tool.h"
 
-#define AWAIT_NS 2000000000 /* --every: how long a daemon that is not there is waited for */
+#define AWAIT_NS 2000000000 /* --every: how long to wait for a daemon that is not there */
 
 enum form { TEXT, RAW, JSON };
 
@@ -20,7 +20,7 @@ struct sub {
 	const char *name;
 	struct venom_shell *s;
 	enum form form;
-	bool every, news; /* news: nothing was published before we came */
+	bool every, news; /* news: nothing was published before we connected */
 	int64_t timeout;
 	uint64_t count; /* to print; 0 is no limit */
 	uint64_t printed, missed;
@@ -30,7 +30,7 @@ struct sub {
 	struct fields *fields; /* of the channel's schema; NULL: the payload is shown as bytes */
 };
 
-/* The stamp is told of the latest version only; an older one has it no more. */
+/* The library gives the stamp of the latest version only, not of an older one. */
 static uint64_t stamp(struct sub *s)
 {
 	struct venom_view view;
@@ -74,20 +74,20 @@ static void missed(struct sub *s, uint64_t from, uint64_t to)
 		 to == from ? "" : "s", (unsigned long long)from, (unsigned long long)to);
 }
 
-/* Read what there is to read now; 1 if something was printed, 0 if there is nothing new, or an error. */
+/* Read and print one version.  Return 1 if one was printed, 0 if there is nothing new, or an error. */
 static int take(struct sub *s)
 {
 	uint64_t version = s->version;
 	ssize_t n = s->every ? venom_shell_read_next(s->s, s->buf, s->size, &version)
 			     : venom_shell_read(s->s, s->buf, s->size, &version);
 
-	if (n == -EOVERFLOW) /* counted below, by the next version's number; go on from there */
+	if (n == -EOVERFLOW) /* a gap, counted below by the next version's number; continue from there */
 		n = venom_shell_read_next(s->s, s->buf, s->size, &version);
 	if (n == -EAGAIN || n == -ENODATA || n == -EOVERFLOW || (n >= 0 && version == s->version))
 		return 0;
 	if (n < 0)
 		return n;
-	/* What went before we came is not missed. */
+	/* Versions from before we connected are not missed. */
 	if (s->every && version != s->version + 1 && (s->version || s->news))
 		missed(s, s->version + 1, version - 1);
 	s->version = version;
@@ -103,14 +103,17 @@ static int follow(struct sub *s)
 		if (rc == 1 && s->count && s->printed >= s->count)
 			return s->missed > 0;
 		if (rc == 1 && !out_good())
-			return 1; /* finish() says why */
-		if (rc == 1 && s->every) /* perhaps there is more, without a look at the clock */
+			return 1; /* finish() prints the reason */
+		if (rc == 1 && s->every) /* there may be more: read on, without reading the clock */
 			continue;
 		if (rc >= 0) {
-			/* Who reads us shall have all of it before we sleep. */
+			/* Flush before we sleep, so that the reader of our output has all of it. */
 			if (!flush_out())
 				return 1;
-			/* Told that there is news, and yet nothing could be read: a writer is long at its one buffer. */
+			/*
+			 * The wait reported a new version, but it could not be read: the publisher takes long to fill
+			 * its only buffer.
+			 */
 			if (told && !rc)
 				nap(100000);
 			rc = venom_shell_wait(s->s, s->version, s->timeout);
@@ -128,7 +131,7 @@ static int follow(struct sub *s)
 	}
 }
 
-/* The table of the channel's schema, if it has one that can be printed by name. */
+/* The table of the channel's schema; NULL if there is no schema that can be printed by name. */
 static struct fields *find_fields(const char *name, struct venom_shell *s)
 {
 	struct venom_schema schema;
@@ -197,13 +200,13 @@ static int run(int argc, char **argv)
 	}
 	s.name = take_name(argc, argv, false);
 
-	/* With --every nothing is to be missed: a daemon that is just being started is waited for. */
+	/* --every must miss nothing, so we wait for a daemon that is just being started. */
 	if (s.every && !awaited)
 		deadline = now_ns() + AWAIT_NS;
 	how.flags = s.every ? VENOM_CONNECT_LOSSLESS : 0;
 	do {
 		rc = venom_shell_connect_with(&s.s, s.name, &how);
-		if (rc == -EPERM && how.flags) { /* the channel is not made for it: gaps are reported */
+		if (rc == -EPERM && how.flags) { /* the channel does not allow it: gaps are reported */
 			how.flags = 0;
 			rc = venom_shell_connect_with(&s.s, s.name, &how);
 		}

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Text that others have made: the names of channels, what a daemon says of itself, a path in an error.  Control characters
- * in it would move the cursor, set colours or answer in the user's place, so they are shown, not sent, to a terminal.
+ * Text from other processes: the names of channels, what a daemon says of itself, a path in an error.  Control
+ * characters in it could move the cursor, set colours or answer in the user's place, so they are escaped before a
+ * terminal gets them.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "tool.h"
 
-/* Length of the UTF-8 sequence at p, 0 if it is none: overlong forms and surrogates aren't. */
+/* Length of the UTF-8 sequence at p; 0 if it is invalid, as are overlong forms and surrogates. */
 size_t utf8(const unsigned char *p, size_t len)
 {
 	size_t n = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
@@ -25,8 +26,9 @@ size_t utf8(const unsigned char *p, size_t len)
 }
 
 /*
- * Whether the character in the n bytes of UTF-8 at p, *code, controls how others are shown: that of ASCII (C0, DEL) and of
- * Latin-1 (C1), the separators of lines and paragraphs, and the marks that change the direction of writing.
+ * Whether the character in the n bytes of UTF-8 at p changes how others are shown; *code is set to its number.  These
+ * are the control characters of ASCII (C0, DEL) and of Latin-1 (C1), the separators of lines and paragraphs, and the
+ * marks that change the direction of writing.
  */
 bool control(const unsigned char *p, size_t n, unsigned int *code)
 {
@@ -39,7 +41,10 @@ bool control(const unsigned char *p, size_t n, unsigned int *code)
 	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Write text, which ends with a zero or after `len` bytes, to `to`, ESCAPED(len) bytes; returns the characters shown. */
+/*
+ * Escape text, which ends with a zero or after `len` bytes, into the ESCAPED(len) bytes at `to`.  Return the number of
+ * characters shown.
+ */
 size_t escape(char *to, const char *text, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)text, *end;

@@ -31,7 +31,7 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 extern const struct verb verb_serve, verb_pub, verb_sub, verb_req, verb_ls, verb_stat, verb_demo, verb_bench;
-extern const struct verb *verb; /* the one that runs; messages begin with its name */
+extern const struct verb *verb; /* the verb that runs; messages begin with its name */
 
 /* util.c: options.  opt_*() read the argument of the option that option() gave last. */
 int option(int argc, char **argv, const struct option *opts);
@@ -51,7 +51,7 @@ bool flush_out(void);
 int finish(int status);
 
 /* util.c: time and signals. */
-extern atomic_int stopped; /* SIGINT or SIGTERM came, after hold_signals() */
+extern atomic_int stopped; /* SIGINT or SIGTERM has arrived since hold_signals() */
 uint64_t now_ns(void);
 void hold_signals(void);
 bool nap(uint64_t ns);
@@ -119,11 +119,12 @@ void json_field(const char *text, size_t size);
 void json_data(const void *data, size_t len);
 
 /*
- * fields.c: a payload by the names of its fields, on one line without its end; what both print goes to standard output.
+ * fields.c: print a payload by the names of its fields to standard output, on one line, without a newline.
  *
- * fields_parse() returns NULL and says in `why` why a payload of this schema can't be printed so: show it as bytes.  The
- * sentence has nothing in it that controls a terminal.  It keeps nothing of `schema`.  fields_json() and fields_text()
- * return false, and print nothing, if the payload is shorter than fields_size(); what is longer is not looked at.
+ * fields_parse() returns NULL, and the reason in `why`, if a payload of this schema can't be printed so: show it as
+ * bytes.  The reason has no characters that control a terminal.  fields_parse() keeps no reference to `schema`.
+ * fields_json() and fields_text() return false, and print nothing, if the payload is shorter than fields_size(); they
+ * ignore bytes after that.
  */
 #define FIELDS_WHY 256
 struct fields;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Options, messages, time and signals: what all verbs do alike, so that they look alike.
+ * Options, messages, time and signals: shared by all verbs, so that they behave alike.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,9 +15,9 @@ static const char *opt_name; /* the long option that option() gave last */
 
 /* ---- standard output ---------------------------------------------------- */
 
-static int out_errno; /* why it failed first; 0: it has not */
+static int out_errno; /* errno of the first failed write; 0: none has failed */
 
-/* Whether all that was printed could be written; to be called right after printing, while errno is the print's. */
+/* Whether all output could be written so far.  Call it right after printing, while errno is that of the print. */
 bool out_good(void)
 {
 	if (!out_errno && ferror(stdout))
@@ -25,17 +25,17 @@ bool out_good(void)
 	return !out_errno;
 }
 
-/* Write what is still in our buffer; the same answer. */
+/* Flush the buffer of stdout; same result as out_good(). */
 bool flush_out(void)
 {
-	errno = EIO; /* if a print has failed unseen */
+	errno = EIO; /* reported if an earlier print has failed unnoticed */
 	fflush(stdout);
 	return out_good();
 }
 
 /* ---- messages ----------------------------------------------------------- */
 
-/* "venom VERB: NAME: text", in one piece: processes that share a terminal must not speak into one another. */
+/* Print "venom VERB: NAME: text" in one piece: the messages of processes that share a terminal must not mix. */
 static void say(const char *name, const char *fmt, va_list ap)
 {
 	char *text, *line, *shown;
@@ -51,7 +51,7 @@ static void say(const char *name, const char *fmt, va_list ap)
 	shown = malloc(ESCAPED(len));
 	if (shown) {
 		escape(shown, line, len);
-		flush_out(); /* so that the two streams keep their order on a terminal */
+		flush_out(); /* keeps the order of the two streams on a terminal */
 		fprintf(stderr, "%s\n", shown);
 	}
 	free(shown);
@@ -84,7 +84,7 @@ int complain(const char *name, const char *fmt, ...)
 	return 1;
 }
 
-/* Say why a channel can't be created, attached to or looked at: the library has the sentence. */
+/* Print why a channel can't be created, attached to or inspected: the library has the sentence. */
 int fail(const char *name, int err)
 {
 	const char *msg = venom_errmsg();
@@ -92,7 +92,7 @@ int fail(const char *name, int err)
 	return complain(name, "%s", *msg ? msg : strerror(-err));
 }
 
-/* Say why a read or a command of an attached shell failed.  venom_errmsg() may be of an earlier call here. */
+/* Print why a read or a command of an attached shell failed.  venom_errmsg() may be of an earlier call here. */
 int fail_attached(const char *name, int err)
 {
 	switch (-err) {
@@ -117,7 +117,7 @@ int fail_attached(const char *name, int err)
 	}
 }
 
-/* The last word on stdout: a full disk must not look like success. */
+/* Called last: report a failed write to stdout, since a full disk must not look like success. */
 int finish(int status)
 {
 	if (!flush_out())
@@ -138,12 +138,12 @@ __attribute__((noreturn)) static void bad_option(int c, const char *arg)
 	usage("there is no option '%s', or it is short for several", arg);
 }
 
-/* The next option, -1 after the last.  --help prints and exits here, and so does a wrong one. */
+/* Return the next option, or -1 after the last.  --help and an invalid option print and exit here. */
 int option(int argc, char **argv, const struct option *opts)
 {
 	int i = 0, c;
 
-	opterr = 0; /* getopt would print the argument as it is */
+	opterr = 0; /* getopt would print the argument unescaped */
 	c = getopt_long(argc, argv, ":h", opts, &i);
 	if (c == ':' || c == '?')
 		bad_option(c, argv[optind - 1]);
@@ -155,7 +155,7 @@ int option(int argc, char **argv, const struct option *opts)
 	return c;
 }
 
-/* The channel's name, after the options; unless `more`, nothing may follow it. */
+/* Take the channel's name, which follows the options; unless `more`, nothing may follow it. */
 const char *take_name(int argc, char **argv, bool more)
 {
 	if (optind == argc)
@@ -184,7 +184,7 @@ uint64_t opt_number(uint64_t min, uint64_t max)
 		v <<= shift;
 		end++;
 	}
-	/* strtoull would take a sign and turn -1 into a very large number. */
+	/* strtoull() accepts a sign and would turn -1 into a very large number. */
 	if (errno || *end || *optarg < '0' || *optarg > '9' || v < min || v > max)
 		usage("--%s: '%s' is not a number from %llu to %llu", opt_name, optarg, (unsigned long long)min,
 		      (unsigned long long)max);
@@ -223,7 +223,7 @@ int64_t opt_spin(void)
 /* ---- time and signals --------------------------------------------------- */
 
 atomic_int stopped;
-static sigset_t open_mask, *napping; /* the signals let in while we nap; NULL before hold_signals() */
+static sigset_t open_mask, *napping; /* the signal mask while we nap; NULL before hold_signals() */
 
 uint64_t now_ns(void)
 {
@@ -240,9 +240,9 @@ static void on_signal(int sig)
 }
 
 /*
- * From here on SIGINT and SIGTERM only set `stopped`, and only while the main thread naps or
- * awaits input.  Were they let in anywhere, one that comes between a look at `stopped` and the
- * sleep after it would be slept over.  Threads started later have them blocked for good.
+ * From here on SIGINT and SIGTERM only set `stopped`, and they arrive only while the main thread naps or waits for
+ * input.  If they were never blocked, a signal between the check of `stopped` and the sleep after it would not end that
+ * sleep.  Threads started later always have them blocked.
  */
 void hold_signals(void)
 {
@@ -260,7 +260,7 @@ void hold_signals(void)
 	napping = &open_mask;
 }
 
-/* A sleep that fails, as under a seccomp filter, must not become a spin. */
+/* A sleep that fails, as under a seccomp filter, must not become a busy loop. */
 static int slept(int rc)
 {
 	if (rc < 0 && errno != EINTR)
@@ -288,7 +288,7 @@ bool await_input(int fd)
 	return !stopped;
 }
 
-/* Whether to try again after rc: no daemon has the name yet, and there is time left.  Sleeps a bit before it says so. */
+/* Whether to try again after rc: no daemon has the name yet, and there is time left.  If so, sleep 10 ms first. */
 bool await_daemon(int rc, uint64_t deadline)
 {
 	return rc == -ENOENT && now_ns() < deadline && nap(NSEC_PER_SEC / 100);

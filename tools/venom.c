@@ -27,8 +27,8 @@ static int help(void)
 }
 
 /*
- * Descriptors 0 to 2 that the parent has closed would go to the next files that are opened: a socket or a lock would be
- * standard output.  An O_PATH descriptor keeps the number, and reads and writes of it fail with EBADF as before.
+ * If the parent has closed descriptors 0 to 2, the next opened files would get these numbers: a socket or a lock would
+ * be standard output.  An O_PATH descriptor takes the number, and reads and writes of it fail with EBADF as before.
  */
 static int reserve_stdio(void)
 {
@@ -39,12 +39,12 @@ static int reserve_stdio(void)
 	return 0;
 }
 
-/* The signals as we need them, whatever the parent has made of them. */
+/* Set the signals as we need them, whatever the parent has set. */
 static void reset_signals(void)
 {
 	signal(SIGPIPE, SIG_DFL); /* a closed standard output ends us, as it does every filter */
-	signal(SIGCHLD, SIG_DFL); /* ignored, the demo could not learn how its children ended */
-	signal(SIGXFSZ, SIG_IGN); /* a file over `ulimit -f` is then EFBIG, an error with a sentence */
+	signal(SIGCHLD, SIG_DFL); /* if ignored, the demo could not learn how its children ended */
+	signal(SIGXFSZ, SIG_IGN); /* a file over `ulimit -f` then gives EFBIG, which has an error message */
 }
 
 int main(int argc, char **argv)

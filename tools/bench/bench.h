@@ -9,10 +9,10 @@
  *	row_*.c		the rows; each says what it measures and what it must reach
  *	transport.h	a way to get a message from one process to the other: venom's, the limits', the peers'
  *
- * A row is run for some rounds.  Each round measures everything in the row once, one after the other, each in a pair of
- * processes of its own, between two bounces of a bare cache line.  A ratio is taken within its round, and its median
- * over the rounds is what is shown.  On a virtual machine the distance of two CPUs changes while one looks: a round
- * whose two bounces differ by more than a fifth is done again.
+ * A row runs for some rounds.  Each round measures everything in the row once, one after the other, each in a pair of
+ * processes of its own.  Before and after that it measures the bounces of a bare cache line.  A ratio is taken within
+ * its round, and the median over the rounds is shown.  On a virtual machine the distance of two CPUs changes during a
+ * run: a round whose two bounces differ by more than a fifth is repeated.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -26,7 +26,7 @@
 #include "../hist.h"
 #include "../tool.h"
 
-#define PATIENCE_S 5 /* with whoever does not answer */
+#define PATIENCE_S 5 /* time-out for a side that does not answer */
 #define PATIENCE   (PATIENCE_S * (int64_t)NSEC_PER_SEC)
 
 #define ROUNDS_MAX  15
@@ -47,14 +47,14 @@ struct figure {
 	char name[48];
 	enum who who;
 	enum unit unit;
-	bool latency; /* quantiles, of hist; else one value, in [P50] */
-	char skipped[96]; /* why there is none; "" if there is one */
+	bool latency; /* it has quantiles; else one value, in [P50] */
+	char skipped[96]; /* why it was not measured; "" if it was */
 	unsigned int rounds;
 	double value[QUANTILES][ROUNDS_MAX];
 	uint64_t samples[ROUNDS_MAX];
 };
 
-/* What one figure must reach beside another: a ratio of two of their quantiles, at most or at least so much. */
+/* A goal of a figure beside another one: the ratio of two of their quantiles is at most or at least `bound`. */
 struct goal {
 	char row[24];
 	char figure[48], beside[48];
@@ -63,20 +63,20 @@ struct goal {
 	double bound;
 };
 
-/* Shared by all processes of the run; only the one at the top writes. */
+/* Shared by all processes of the run; only the top process writes. */
 struct bench {
 	int cpu[2]; /* of the two sides */
 	int ncpus, cpus[64]; /* all that we may use */
 	unsigned int rounds, round;
 	bool quick;
 	uint64_t slice_ns; /* how long each thing is measured */
-	uint64_t clock_ns; /* what reading the clock costs, taken off latencies */
+	uint64_t clock_ns; /* cost of reading the clock, subtracted from latencies */
 	unsigned int clock_step; /* ns */
 	const struct row *row;
 	unsigned int nfigures, ngoals;
 	struct figure figure[FIGURES_MAX];
 	struct goal goal[GOALS_MAX];
-	unsigned int moved[64]; /* by row: rounds that were done again */
+	unsigned int moved[64]; /* by row: rounds that were repeated */
 	double bounce[64]; /* by row: p50, ns */
 };
 extern struct bench *bench;
@@ -89,7 +89,7 @@ struct row {
 	bool line; /* the bounces themselves are a figure: LINE */
 	bool one_cpu; /* both sides on the first CPU */
 	bool no_halt; /* with /dev/cpu_dma_latency held at 0: an idle CPU does not halt */
-	size_t size; /* of what it is about */
+	size_t size; /* of the payload */
 };
 extern const struct row *const rows[];
 extern const unsigned int nrows;
@@ -105,22 +105,22 @@ struct way {
 	int huge;
 };
 extern const struct way ways[];
-extern unsigned int nways; /* that can be had here: without the module the first two */
+extern unsigned int nways; /* available here: without the module, the first two */
 void find_ways(void);
 
-/* Shared by the two sides; zeros, but for what the caller of pair() sets. */
+/* Shared by the two sides; zeros, except for what the caller of pair() sets. */
 struct stage {
 	const struct transport *via;
 	const struct way *way;
 	char name[64]; /* of the channel */
 	size_t size;
 	uint64_t slice_ns, clock_ns;
-	unsigned int n; /* of shells, of versions: what the row wants */
+	unsigned int n; /* of shells, of versions: as the row needs */
 	bool stream; /* messages go one way */
 	bool latest; /* one way, and only the newest counts */
 	int64_t pause_ns;
 	bool one_cpu; /* both sides on the first CPU */
-	pid_t helper; /* that make() started: it lives as long as both sides do */
+	pid_t helper; /* process started by make(); it lives as long as both sides do */
 
 	struct court court;
 	_Alignas(128) atomic_int ready, go, done;
@@ -129,39 +129,41 @@ struct stage {
 	_Alignas(128) struct hist hist;
 	_Alignas(128) double value[8];
 	uint64_t count;
-	double each[64]; /* of many sides */
+	double each[64]; /* one for each of many sides */
 	uint64_t scratch_size;
-	char *scratch; /* memory that all sides share, zeros; of scratch_size */
+	char *scratch; /* memory shared by all sides, zeros; scratch_size bytes */
 };
 
 typedef int side_fn(struct stage *st);
 
-/* A clean stage; its memory is used again by the next one. */
+/* A clean stage; the next call frees it. */
 struct stage *stage_new(const struct way *w, size_t scratch);
 /*
- * Run both, each in a process on its CPU, until they end; and before them `make`, unless NULL, in the parent of both.
- * 0, or 1 after saying what went wrong.
+ * Run both sides, each in a process on its CPU, until they end.  Before that, run `make`, unless NULL, in their parent.
+ * Return 0, or 1 after an error message.
  */
 int pair(struct stage *st, int (*make)(struct stage *st), side_fn *a, side_fn *b);
-/* The same for n + 1 of them: `first` on the first CPU, `other` n times on the others in turn; `nth` says which one it is. */
+/*
+ * The same for n + 1 sides: `first` on the first CPU, `other` n times on the others in turn; `nth` is its number.
+ */
 int crowd(struct stage *st, side_fn *first, side_fn *other, unsigned int n);
 extern unsigned int nth;
-/* One process, on the first CPU. */
+/* Run one process, on the first CPU. */
 int alone(struct stage *st, side_fn *fn);
 
 int bad(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-int bad_rc(const char *what, long rc); /* rc as libvenom gives */
-bool wait_flag(atomic_int *flag, int value); /* sleeps; false when it takes too long */
+int bad_rc(const char *what, long rc); /* rc is what libvenom returned */
+bool wait_flag(atomic_int *flag, int value); /* sleeps; false after a time-out */
 bool spin_flag(atomic_int *flag, int value);
-/* Keep the compiler from leaving out what makes this value. */
+/* Keep the compiler from removing the code that makes this value. */
 static inline void keep(uint64_t v)
 {
 	__asm__ __volatile__("" : : "r"(v) : "memory");
 }
 
 /*
- * Message number n.  One of a line is its number eight times, written and looked at as a compiler would a struct, 16
- * bytes at a time.
+ * Message number n.  A message of one cache line is its number eight times, written and read as a compiler would do
+ * with a struct, 16 bytes at a time.
  */
 typedef uint64_t two_words __attribute__((vector_size(16), aligned(8)));
 
@@ -189,7 +191,7 @@ static inline bool payload_is(const void *buf, size_t size, uint64_t n)
 	return !(diff[0] | diff[1]);
 }
 
-void many_files(void); /* as many as are allowed: a shell needs some, on both sides (row_many.c) */
+void many_files(void); /* raises the limit to its maximum: a shell needs some files, on both sides (row_many.c) */
 
 #define LINE "a cache line, there and back"
 
@@ -198,7 +200,7 @@ void many_files(void); /* as many as are allowed: a shell needs some, on both si
 void put_hist(const char *name, enum who who, const struct hist *h); /* latencies in ns */
 void put_value(const char *name, enum who who, enum unit unit, double value);
 void put_skipped(const char *name, enum who who, const char *why);
-/* The median over rounds of figure / beside; of figure itself if beside is "". */
+/* The goal is for the median over rounds of figure / beside, or of figure itself if beside is "". */
 void goal(const char *figure, const char *beside, bool at_least, double bound);
 void goal_at(const char *figure, int q, const char *beside, int beside_q, bool at_least, double bound);
 #define AT_MOST	 false

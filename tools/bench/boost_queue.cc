@@ -19,7 +19,7 @@ const char *boost_make(int way, const char *name, size_t slots, size_t size)
 
 	try {
 		queue[way] = new message_queue(create_only, name, slots, size, permissions(0600));
-		/* Who is forked has the mapping; nothing is left behind. */
+		/* Forked processes inherit the mapping, so the name can go: nothing is left behind. */
 		message_queue::remove(name);
 		return nullptr;
 	} catch (const std::exception &e) {

@@ -21,7 +21,7 @@ static void copy_movsb(void *dst, const void *src, size_t len)
 	__asm__ __volatile__("rep movsb" : "+D"(dst), "+S"(src), "+c"(len) : : "memory");
 }
 
-/* Aligned to 32 bytes, and a multiple of 128 long, as all that is measured here is. */
+/* All buffers measured here are aligned to 32 bytes, and a multiple of 128 bytes long. */
 __attribute__((target("avx"))) static void copy_nt(void *dst, const void *src, size_t len)
 {
 	const char *s = src;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was measured, and how it is shown.
+ * The figures: how they are kept and shown.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ const struct figure *figure_find(const char *row, const char *name)
 	return NULL;
 }
 
-/* This row's figure of this name; made when first asked for. */
+/* This row's figure of this name; it is created at the first call. */
 static struct figure *figure(const char *name, enum who who, enum unit unit)
 {
 	struct figure *f = (struct figure *)figure_find(bench->row->name, name);
@@ -55,8 +55,8 @@ static struct figure *figure(const char *name, enum who who, enum unit unit)
 }
 
 /*
- * A clock may tick in steps of 10 ns or more.  What it gives as v was anything around v, so each sample is spread over a
- * step: the quantiles of many are then finer than the clock.
+ * A clock may tick in steps of 10 ns or more.  A reading of v stands for any value around v, so each sample is spread
+ * over one step.  The quantiles of many samples are then finer than the clock.
  */
 static void spread(struct hist *to, const struct hist *from)
 {
@@ -125,7 +125,7 @@ void goal_at(const char *name, int q, const char *beside, int beside_q, bool at_
 		g = &bench->goal[i];
 		if (!strcmp(g->row, bench->row->name) && !strcmp(g->figure, name) && !strcmp(g->beside, beside) &&
 		    g->quantile == q && g->beside_quantile == beside_q)
-			return; /* the round is done again */
+			return; /* the round is repeated */
 	}
 	g = &bench->goal[bench->ngoals++];
 	*g = (struct goal){.quantile = q, .beside_quantile = beside_q, .at_least = at_least, .bound = bound};

@@ -23,7 +23,7 @@ static popo::UntypedSubscriber *subscriber;
 
 static void say_less()
 {
-	/* How much memory it reserves, and that RouDi is ready. */
+	/* Silence the messages on how much memory is reserved, and that RouDi is ready. */
 	std::clog.rdbuf(nullptr);
 	std::cout.rdbuf(nullptr);
 	log::LogManager::GetLogManager().SetDefaultLogLevel(log::LogLevel::kError, log::LogLevelOutput::kHideLogLevel);

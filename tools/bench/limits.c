@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least that a message there and one back can take: written by hand for just that, one slot each way in shared
- * memory.  Only for asking and answering, where the slot is free again when its turn comes; one way, a message would
- * overwrite the one before it.
+ * The lower limit of a message there and one back: hand-written for this only, with one slot each way in shared memory.
+ * Only for requests and answers, where the slot is free again when its turn comes; one way, a message would overwrite
+ * the one before it.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,7 +20,7 @@ struct slot {
 static struct slot *out, *in; /* this side's */
 static uint64_t sent, taken;
 
-/* Not in one page, for the slots not to be prefetched with each other. */
+/* The slots are in different pages, so that they are not prefetched with each other. */
 static size_t slot_size(size_t size)
 {
 	return (sizeof(struct slot) + size + 4095) / 4096 * 4096;
@@ -39,7 +39,7 @@ static int open_slots(struct stage *st, int side)
 	return 0;
 }
 
-/* By hand one would know the size: the usual one is no call. */
+/* Hand-written code would know the size, so the usual size is copied without a call. */
 static inline void copy(void *to, const void *from, size_t size)
 {
 	if (size == 64)
@@ -87,12 +87,12 @@ static int mailbox_serve(struct stage *st, void *msg)
 	.ask = mailbox_ask, .serve = mailbox_serve
 
 const struct transport via_mailbox = {.name = "mailbox", MAILBOX};
-/* The least with one writer for each line, and so for each page: the number is all there is. */
+/* The limit with one writer for each cache line, and so for each page: the message is only the number. */
 const struct transport via_lines = {.name = "a line each way, 8 bytes", MAILBOX};
 
 /* ---- both sleep ----------------------------------------------------------------- */
 
-static int event[2]; /* a side writes its own, and reads the other's */
+static int event[2]; /* each side signals its own and reads the other side's */
 static int event_out, event_in;
 
 static int eventfd_make(struct stage *st)
@@ -147,12 +147,12 @@ const struct transport via_eventfd = {
 /* ---- lines, one way --------------------------------------------------------------- */
 
 /*
- * The most that one CPU hands to another: lines are filled and looked at, a batch at a time, and nothing else is done.
- * The writer asks for a line `ahead` of the one that it fills.  What is best differs from machine to machine.
+ * The most that one CPU can hand to another: cache lines are filled and read, in batches, and nothing else is done.
+ * The writer prefetches the line `ahead` of the one that it fills.  The best values differ from machine to machine.
  */
 const struct line_limit line_limits[] = {{512, 64, 0}, {512, 64, 8}, {8192, 256, 0}, {8192, 256, 8}, {0, 0, 0}};
 
-#define LAST_LINE (UINT64_C(1) << 63) /* in `filled`: there is no more */
+#define LAST_LINE (UINT64_C(1) << 63) /* bit in `filled`: there are no more lines */
 
 struct belt {
 	_Alignas(128) atomic_ullong filled; /* lines, by the writer */
@@ -178,7 +178,7 @@ int fill_lines(struct stage *st)
 
 	do {
 		for (int i = 0; i < 64; i++) {
-			/* acquire: the lines have been looked at, take_lines() */
+			/* acquire: the lines have been read, take_lines() */
 			while (n + l.batch - done > l.ring) {
 				done = atomic_load_explicit(&b->taken, memory_order_acquire);
 				if (!spin_on(&s))
@@ -226,7 +226,7 @@ int take_lines(struct stage *st)
 		}
 		if (diff[0] | diff[1])
 			return bad("lines: one before line %llu has other bytes", (unsigned long long)n);
-		/* release: the lines have been looked at; fill_lines() */
+		/* release: the lines have been read; fill_lines() */
 		atomic_store_explicit(&b->taken, n, memory_order_release);
 		if (!start && n >= l.ring) {
 			start = now_ns();

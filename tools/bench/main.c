@@ -14,7 +14,7 @@
 
 #include "bench.h"
 
-#define AGAIN_MAX 5 /* times that a round is done again */
+#define AGAIN_MAX 5 /* repeated rounds of a row, at most */
 #define MOVED	  1.2
 
 static const char help[] =
@@ -54,7 +54,7 @@ static int hit_back(struct stage *st)
 	return !bounce_return(&st->court) && bad("the serving side has gone");
 }
 
-/* A cache line's round trip now, p50 in ns; 0 if that went wrong.  Added to `all`. */
+/* A cache line's round trip now, p50 in ns; 0 after an error.  The samples are added to `all`. */
 static double bounce_now(struct hist *all)
 {
 	struct stage *st = stage_new(NULL, 0);
@@ -83,7 +83,7 @@ static void progress(unsigned int row, const char *what)
 		fprintf(stderr, "%s\n", rows[row]->name);
 }
 
-/* Keeps the CPUs from halting for as long as it is open; -1 with errno. */
+/* Keep the CPUs from halting for as long as the returned file is open; -1 with errno. */
 static int hold_awake(void)
 {
 	int fd = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
@@ -174,7 +174,7 @@ static int list(void)
 	return finish(0);
 }
 
-/* The clock's step in ns: the differences of two looks are multiples of it, but for rounding. */
+/* The clock's step in ns: differences of two readings are multiples of it, except for rounding. */
 static unsigned int clock_step(void)
 {
 	static unsigned int seen[256];
@@ -210,7 +210,7 @@ static void find_cpus(void)
 	bench->cpu[1] = bench->cpus[bench->ncpus - 1];
 }
 
-/* As crowd() wants them: the first side's CPU first, the second's last. */
+/* Order the CPUs as crowd() needs them: the first side's CPU first, the second side's last. */
 static void place_cpu(int cpu, int at)
 {
 	for (int i = 0; i < bench->ncpus; i++) {
@@ -283,7 +283,7 @@ static void parse(int argc, char **argv)
 	bench->slice_ns = slice ? slice : bench->quick ? 20000000 : 200000000;
 }
 
-/* All rows; in a process of its own. */
+/* Measure all rows; this runs in a process of its own. */
 static int measure(void *arg)
 {
 	bool any = false;
@@ -311,7 +311,7 @@ static int measure(void *arg)
 	return finish(status);
 }
 
-/* The channels are in a folder of our own, unless the user has one; nothing of it stays, whatever ends us but kill -9. */
+/* Put the channels in a folder of our own, unless the user set one.  It is removed however we end, but for kill -9. */
 static char *own_folder(void)
 {
 	static char path[] = "/tmp/venom-bench.XXXXXX";
@@ -355,7 +355,7 @@ int main(int argc, char **argv)
 	while (pid > 0 && !child_gone(pid, &status) && nap(100000000))
 		;
 	if (pid > 0 && stopped) {
-		kill(pid, SIGKILL); /* and with it all that it has started */
+		kill(pid, SIGKILL); /* this also kills all processes that it has started */
 		waitpid(pid, &status, 0);
 	}
 	if (own)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that measure: forked for one thing, pinned, and never waited for without end.
+ * Processes that measure: each is forked for one task, pinned to a CPU, and waited for with a time-out.
  */
 #include <errno.h>
 #include <sched.h>
@@ -127,7 +127,7 @@ static int play(void *arg)
 	int rc;
 
 	nth = p->nth;
-	if (nth > 1) /* from the second side's CPU down; the first one's is nobody else's */
+	if (nth > 1) /* from the second side's CPU downwards; no other side is on the first side's CPU */
 		cpu = bench->cpus[bench->ncpus - 1 - (nth - 1) % (bench->ncpus - 1)];
 	rc = pin_to_cpu(cpu);
 	if (rc)
@@ -137,7 +137,7 @@ static int play(void *arg)
 	return p->fn(p->st);
 }
 
-/* The parent of both sides: what make() opens is closed again with it, whatever happens. */
+/* The parent of both sides: what make() opens is closed when this process ends, whatever happens. */
 static int stage_manager(void *arg)
 {
 	struct cast *c = arg;
@@ -168,7 +168,7 @@ static int stage_manager(void *arg)
 				    strsignal(WTERMSIG(status)));
 			well &= !status;
 			if (!well)
-				break; /* the others would wait for it; they die with us */
+				break; /* the other sides would wait for this one; they die with us */
 			continue;
 		}
 		if (now_ns() > deadline)
@@ -218,7 +218,7 @@ int alone(struct stage *st, side_fn *fn)
 
 /* ---- payloads ------------------------------------------------------------------- */
 
-/* Large ones: the first word, the last, and one in each page. */
+/* Large payloads: the number is in the first word, in the last word, and in one word of each page. */
 void payload_make_large(void *buf, size_t size, uint64_t n)
 {
 	char *p = buf;

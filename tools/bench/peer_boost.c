@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Boost.Interprocess: a message_queue each way.  Its send and receive sleep; here who waits spins, trying.
+ * Boost.Interprocess: a message_queue each way.  Its send and receive sleep; here a side that waits spins, trying.
  */
 #include <unistd.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What of Boost.Interprocess is used, for C.  `way` is 0 or 1: there are two queues.
+ * The part of Boost.Interprocess that is used, for C.  `way` is 0 or 1: there are two queues.
  */
 #ifndef PEER_BOOST_H
 #define PEER_BOOST_H
@@ -11,9 +11,9 @@
 extern "C" {
 #endif
 
-/* NULL, or what went wrong. */
+/* Return NULL, or an error message. */
 const char *boost_make(int way, const char *name, size_t slots, size_t size);
-/* 1, 0 when it is full or empty, or -1 */
+/* Return 1, 0 if the queue is full or empty, or -1 on an error. */
 int boost_send(int way, const void *msg, size_t size);
 int boost_take(int way, void *msg, size_t size);
 

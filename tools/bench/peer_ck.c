@@ -6,7 +6,7 @@
 
 #include "transport.h"
 
-#define SIZE 64 /* the ring wants to know it when it is compiled */
+#define SIZE 64 /* the ring needs the size at compile time */
 
 #if __has_include(<ck_ring.h>)
 #include <ck_pr.h>

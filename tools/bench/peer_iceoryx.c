@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Eclipse iceoryx: chunks of shared memory, published and taken; iceoryx copies nothing, and a side that waits spins,
- * trying.  The copy into the chunk and the one out of it are the user's: venom's rows do both too.
+ * Eclipse iceoryx: chunks of shared memory are published and taken.  iceoryx copies nothing, and a side that waits
+ * spins on the try calls.  The copy into the chunk and the copy out of it are the user's: venom's rows do both too.
  *
- * iceoryx has a daemon, RouDi, and fixed names in /dev/shm and /tmp.  Both folders are mounted anew, empty, for the
- * processes of one measurement.  So a RouDi that the machine runs is not disturbed, and nothing stays: the mounts and what
- * is in them go with the last of these processes, and RouDi dies with its parent.
+ * iceoryx has a daemon, RouDi, and fixed names in /dev/shm and /tmp.  For the processes of one measurement both folders
+ * are mounted anew, empty.  So a RouDi of this machine is not disturbed, and nothing is left behind: the mounts and
+ * their contents go with the last of these processes, and RouDi dies with its parent.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ static bool write_text(const char *path, const char *text)
 	return done;
 }
 
-/* A user other than root needs a user namespace to mount; there he is the same user. */
+/* A user other than root needs a user namespace to mount; the ids in it are the same. */
 static bool own_users(void)
 {
 	unsigned int uid = geteuid(), gid = getegid();
@@ -86,7 +86,7 @@ static unsigned int queue_of(const struct stage *st)
 	return st->latest ? 1 : st->size > 4096 ? 2 : 64;
 }
 
-/* What is in the queue, one that each side holds, and one that iceoryx keeps for the next publish; and one more. */
+/* Chunks: those in the queue, one held by each side, one that iceoryx keeps for the next publish, and one more. */
 static unsigned int chunks_of(const struct stage *st)
 {
 	return queue_of(st) + 4;
@@ -108,7 +108,7 @@ static int make(struct stage *st)
 	return st->helper < 0 ? bad("fork: %s", strerror(errno)) : 0;
 }
 
-/* One way, only side 0 sends. */
+/* One way: only side 0 sends. */
 static int open_side(struct stage *st, int side)
 {
 	static const char *const topic[] = {"from-0", "from-1"}, *const name[] = {"side-0", "side-1"};
@@ -126,7 +126,7 @@ static int open_side(struct stage *st, int side)
 	return 0;
 }
 
-/* Side 0 is first: it has its answer, while side 1 may not have gone from there yet. */
+/* Side 0 closes first: it has its answer, while side 1 may still be in the call that sent it. */
 static void close_side(struct stage *st, int side)
 {
 	if (side == 0)
@@ -148,7 +148,7 @@ static int send(struct stage *st, const void *msg)
 	return 0;
 }
 
-/* The next one; for the latest value the newest one, which may be the one that was looked at before. */
+/* The next message; for the latest value the newest one, which may be the one of the previous call. */
 static const void *look(struct stage *st)
 {
 	const void *next;

@@ -19,20 +19,20 @@ static int bad_nng(const char *what, int rc)
 	return bad("nng: %s: %s", what, nng_strerror(rc));
 }
 
-/* After the fork, which nng's threads don't survive. */
+/* Called after the fork, which nng's threads do not survive. */
 static int open_side(struct stage *st, int side)
 {
 	char url[96];
 	int rc;
 
-	/* In the abstract namespace, no file is left behind. */
+	/* The abstract namespace leaves no file behind. */
 	snprintf(url, sizeof(url), "abstract://venom-%s", st->name);
 	rc = nng_pair0_open(&sock);
 	if (rc)
 		return bad_nng("socket", rc);
 	nng_socket_set_ms(sock, NNG_OPT_RECVTIMEO, PATIENCE_S * 1000);
 	nng_socket_set_ms(sock, NNG_OPT_SENDTIMEO, PATIENCE_S * 1000);
-	/* None is the default, and a stream is slow then. */
+	/* By default there is no buffer, and a stream is slow then. */
 	nng_socket_set_int(sock, NNG_OPT_SENDBUF, BUFFER);
 	nng_socket_set_int(sock, NNG_OPT_RECVBUF, BUFFER);
 	if (side == 0) {
@@ -48,7 +48,7 @@ static int open_side(struct stage *st, int side)
 	return 0;
 }
 
-/* Side 0 is first: it has what it wanted, while side 1's last answer may still be on its way. */
+/* Side 0 closes first: it has its answer, while side 1's last answer may still be on its way. */
 static void close_side(struct stage *st, int side)
 {
 	if (side == 0)
@@ -60,7 +60,7 @@ static void close_side(struct stage *st, int side)
 
 static int send(struct stage *st, const void *msg)
 {
-	int rc = nng_send(sock, (void *)msg, st->size, 0); /* only reads it */
+	int rc = nng_send(sock, (void *)msg, st->size, 0); /* nng only reads it */
 
 	return rc ? bad_nng("send", rc) : 0;
 }

@@ -21,7 +21,7 @@ static int open_side(struct stage *st, int side)
 	int patience_ms = PATIENCE_S * 1000, linger = 0;
 	char url[96];
 
-	/* @: in the abstract namespace, no file is left behind */
+	/* @: the abstract namespace leaves no file behind */
 	snprintf(url, sizeof(url), "ipc://@venom-%s", st->name);
 	ctx = zmq_ctx_new();
 	sock = ctx ? zmq_socket(ctx, ZMQ_PAIR) : NULL;
@@ -41,7 +41,7 @@ static int open_side(struct stage *st, int side)
 	return 0;
 }
 
-/* Side 0 is first: it has what it wanted, while side 1's last answer may still be on its way. */
+/* Side 0 closes first: it has its answer, while side 1's last answer may still be on its way. */
 static void close_side(struct stage *st, int side)
 {
 	if (side == 0)

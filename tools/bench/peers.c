@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The peers, and those of them that the kernel brings along.
+ * The peers, and the transports of those that the kernel provides.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ bool can_have(const struct transport *t)
 static int fd[2][2]; /* pipe: {read, write} of each way; socket: [0]; message queue: [0], one for each way */
 static int in, out; /* this side's */
 
-/* 0 if that is the whole message. */
+/* Return 0 if n is the size of a whole message. */
 static int whole(struct stage *st, ssize_t n)
 {
 	if (n == (ssize_t)st->size)
@@ -157,7 +157,7 @@ static int mq_open_side(struct stage *st, int side)
 	return 0;
 }
 
-/* By the seconds, as that clock costs next to nothing. */
+/* From the clock of whole seconds, since it costs next to nothing. */
 static struct timespec mq_patience(void)
 {
 	return (struct timespec){.tv_sec = time(NULL) + PATIENCE_S};
@@ -192,7 +192,7 @@ const struct transport via_mq = {
 
 #define SLOTS 256 /* a power of two */
 
-/* Each word counts messages in steps of two; its lowest bit says that who waits for it to change sleeps. */
+/* Each word counts messages in steps of two; its lowest bit says that the side that waits for a change sleeps. */
 #define SLEEPS 1u
 #define ONE    2u
 
@@ -232,7 +232,10 @@ static int sleep_on(atomic_uint *word, unsigned int seen)
 {
 	struct timespec patience = {.tv_sec = PATIENCE_S};
 
-	/* Said in the word itself: who changes it can't miss that, and we don't sleep on another one. */
+	/*
+	 * The bit is in the word itself, so a side that changes the word can't miss it, and we don't sleep on another
+	 * value.
+	 */
 	if (!(seen & SLEEPS) && !atomic_compare_exchange_strong(word, &seen, seen | SLEEPS))
 		return 0;
 	if (syscall(SYS_futex, word, FUTEX_WAIT, seen | SLEEPS, &patience, NULL, 0) && errno == ETIMEDOUT)
@@ -252,7 +255,7 @@ static int futex_send(struct stage *st, const void *msg)
 {
 	unsigned int taken;
 
-	/* acquire: the slot has been read, futex_take() */
+	/* acquire: futex_take() has read the slot */
 	while (taken = atomic_load_explicit(&ring_out->taken, memory_order_acquire),
 	       next_out - (taken & ~SLEEPS) == SLOTS * ONE)
 		if (sleep_on(&ring_out->taken, taken))
@@ -267,13 +270,13 @@ static int futex_take(struct stage *st, void *msg)
 {
 	unsigned int sent;
 
-	/* acquire: the slot has been filled, futex_send() */
+	/* acquire: futex_send() has filled the slot */
 	while (sent = atomic_load_explicit(&ring_in->sent, memory_order_acquire), (sent & ~SLEEPS) == next_in)
 		if (sleep_on(&ring_in->sent, sent))
 			return 1;
 	memcpy(msg, slot(st, ring_in, next_in), st->size);
 	next_in += ONE;
-	/* A sender that found it full sleeps till it is half empty: one wake for many messages. */
+	/* A sender that found all slots taken sleeps until half of them are free: one wake for many messages. */
 	step(&ring_in->taken, (sent & ~SLEEPS) - next_in <= SLOTS / 2 * ONE);
 	return 0;
 }

@@ -31,7 +31,7 @@ static int end(void)
 	return status ? complain(NULL, "gnuplot failed (apt-get install gnuplot-nox)") : 0;
 }
 
-/* One data block and one line for each series that has points; they are drawn together at the end. */
+/* Each series that has points is one data block and one curve; all of them are drawn together at the end. */
 static char curves[8192];
 static unsigned int blocks;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of large state: copied, looked at in place, handed over, and read beside a writer that never pauses.  Bytes are
+ * Rows of large state: copied, read in place, handed over, and read beside a writer that never pauses.  Bytes are
  * counted once: a copy of 1 MiB is 1 MiB.
  */
 #include <errno.h>
@@ -12,9 +12,9 @@
 #include "transport.h"
 
 #define RING 4 /* versions */
-#define WARM (4 * RING) /* a peer's writes before it counts: each of its buffers has been written twice */
+#define WARM (4 * RING) /* a peer's writes before the measurement: each of its buffers has been written twice */
 
-/* Private memory; huge pages where the kernel gives them: the limit must not be lower for want of them. */
+/* Private memory, on huge pages where the kernel gives them, so that base pages do not make the limit lower. */
 static void *memory(size_t size)
 {
 	void *p = aligned_alloc(2 << 20, (size + (2 << 20) - 1) & ~((size_t)(2 << 20) - 1));
@@ -26,7 +26,7 @@ static void *memory(size_t size)
 	return p;
 }
 
-/* One with all bytes the same; its number is in each word. */
+/* A word of payload n, in which all bytes are the same. */
 static uint64_t word_of(uint64_t n)
 {
 	return n * 0x0101010101010101;
@@ -42,16 +42,16 @@ static bool whole(const void *p, size_t size, uint64_t n)
 	return !diff;
 }
 
-#define TURNS 4 /* what is compared takes turns in a round: what changes meanwhile, changes for all */
+#define TURNS 4 /* the things compared take turns in a round, so a change of the machine changes all of them */
 
 struct rate {
 	double bytes, ns;
 };
 
 /*
- * Repeat one thing that moves st->size bytes, for a turn.  With cold, `a` and `b` are out of the caches each time; else
- * small things are done some times between two looks at the clock.  Before it counts it is done once round the ring, and
- * for a third of the turn: the one whose turn was before has left the buffers elsewhere in the caches, or in none.
+ * Repeat an operation of st->size bytes for one turn.  With `cold`, a and b are flushed from the caches each time; else
+ * small operations are repeated between two readings of the clock.  One run for each version and a third of the turn do
+ * not count: the previous turn has left the buffers elsewhere in the caches, or in none.
  */
 #define MEASURE(rate, st, a, b, cold, operation)                                  \
 	do {                                                                      \
@@ -77,7 +77,9 @@ struct rate {
 		} while (start_ - begin_ < turn_);                                \
 	} while (0)
 
-/* value[]: of a copy, of a look in place, each warm and cold; by venom, and by hand.  each[]: by each copier. */
+/*
+ * value[]: rates of a copy and of a look in place, each warm and cold; by venom, and by hand.  each[]: of each copier.
+ */
 enum { READ, READ_COLD, LOOK, LOOK_COLD, COPY, COPY_COLD, SUM, SUM_COLD, RATES };
 
 static double gb_s(const struct rate *r)
@@ -96,7 +98,10 @@ static double best_of(struct stage *st, const struct rate *by, int step)
 	return best;
 }
 
-/* Who goes past the caches copies to `past`: else whoever is next is slow there, for up to 70 ms (tools/bench/NOTES.md). */
+/*
+ * A copier that bypasses the caches copies to `past`: else the next copier is slow at `dst`, for up to 70 ms
+ * (tools/bench/NOTES.md).
+ */
 static void copiers_turn(struct stage *st, struct rate *by, void *dst, void *past, const void *src, bool cold)
 {
 	for (int i = 0; copiers[i].name; i++) {
@@ -245,7 +250,7 @@ static int publisher(struct stage *st)
 		memcpy(at[i], src, st->size);
 		rc |= venom_daemon_write_commit(d, st->size);
 	}
-	/* A virtual machine's pages may be slow not only when first written, but once more. */
+	/* A virtual machine's pages may be slow not only at the first write, but at the second, too. */
 	for (int i = 0; i < 2 * RING; i++)
 		rc |= venom_daemon_publish(d, src, st->size);
 	for (int turn = 0; turn < TURNS; turn++) {
@@ -294,7 +299,7 @@ const struct row row_publish_64m = {
 
 /* ---- handed over: copied in by one CPU, copied out by the other, again and again ------ */
 
-/* Told by hand: `told` counts what is there, `seen` what has been taken. */
+/* Notified by hand: `told` counts the versions that are there, `seen` those that have been taken. */
 static bool await(atomic_ullong *count, uint64_t n)
 {
 	uint64_t looks = 0;
@@ -467,7 +472,7 @@ static int hand_over(void)
 			return 1;
 		put_hist(ways[i].name, VENOM, &st->hist);
 	}
-	/* Its pool's fresh memory would be all that a short slice of larger ones sees. */
+	/* A short slice of larger sizes would see nothing but the fresh memory of iceoryx's pool. */
 	if (bench->row->size <= 64 << 10 && can_have(&via_iceoryx)) {
 		st = stage_new(NULL, 0);
 		st->via = &via_iceoryx;
@@ -508,7 +513,7 @@ static int copy_alone(struct stage *st)
 	atomic_fetch_add(&st->ready, 1);
 	if (!spin_flag(&st->ready, 2))
 		return 1;
-	/* Both copy all the time: the other side must not have the memory to itself. */
+	/* Both sides copy all the time, so that neither has the memory to itself. */
 	for (int turn = 0; turn < TURNS; turn++)
 		copiers_turn(st, by, dst, past, src, false);
 	st->value[nth] = best_of(st, by, 0);
@@ -516,8 +521,8 @@ static int copy_alone(struct stage *st)
 }
 
 /*
- * What the same traffic comes to without venom: one fills its four buffers in turn, the other copies the last one that
- * was filled; nobody checks anything.  What one has just written comes out of the other's cache.
+ * The same traffic without venom: one side fills its four buffers in turn, the other copies the last one that was
+ * filled; nothing is checked.  What one side has just written comes from its cache.
  */
 static int write_by_hand(struct stage *st)
 {
@@ -635,7 +640,10 @@ static int reads_beside(struct stage *st)
 
 /* ---- the same by peers: each write and each read is one memcpy ---- */
 
-/* Those that passed for whole; count: those that the reader gave up; seen: those that were torn all the same. */
+/*
+ * value[1]: reads that passed and were whole; count: reads that the reader gave up; seen: reads that passed but were
+ * torn.
+ */
 static void count_read(struct stage *st, const void *dst, bool passed)
 {
 	uint64_t n;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Row of a publisher whose versions are held: what it costs that it passes over the buffers that shells look at in place.
+ * Row of a publisher whose versions are held: what it costs to skip the buffers that shells look at in place.
  *
- * The publisher has two channels that are alike, and publishes in them by turns.  All shells are at the second.  They are
- * in one other process, on the other CPU: as with 16 processes, each has a page of its own that the publisher looks at,
- * and on two CPUs 16 processes would measure the scheduler.
+ * The publisher has two equal channels, and publishes in them by turns.  All shells are connected to the second one.
+ * They are in one other process, on the other CPU: as with 16 processes, each has a page of its own that the publisher
+ * reads, but on two CPUs 16 processes would measure the scheduler.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +14,20 @@
 #define HOLDERS	 16
 #define VERSIONS 20
 #define FREE	 (VERSIONS - HOLDERS)
-#define TURNS	 4 /* of each in a round */
+#define TURNS	 4 /* of each measurement in a round */
 #define MOVE_NS	 100000
 
 enum { NO_HOLDER, HELD, MOVING, BY_HAND, BY_HAND_FREE, RATES };
-enum { STAY = 2, MOVE }; /* st->go, when all hold a version; what the holders do */
+enum { STAY = 2, MOVE }; /* st->go, once all hold a version: what the holders do */
 
 struct state {
 	void *src;
-	struct venom_daemon *d[2]; /* nobody is at the first */
-	void *at[VERSIONS]; /* its buffers */
+	struct venom_daemon *d[2]; /* no shell is connected to the first */
+	void *at[VERSIONS]; /* the buffers of the first channel */
 	uint64_t n; /* the last payload's number */
 };
 
-/* 0, or what publish gave. */
+/* Return 0, or the error of the publish. */
 static int publish(struct stage *st, struct state *p, unsigned int what)
 {
 	payload_make(p->src, st->size, ++p->n);
@@ -38,8 +38,8 @@ static int publish(struct stage *st, struct state *p, unsigned int what)
 }
 
 /*
- * For a turn.  The first third does not count: the turn before has left other buffers in the caches.  The rate is in
- * bytes a ns.
+ * Run one turn.  Its first third does not count, since the turn before has left other buffers in the caches.  The rate
+ * is in bytes per ns.
  */
 static int take_turn(struct stage *st, struct state *p, unsigned int what, double *rate)
 {
@@ -123,7 +123,10 @@ static int let_go(struct holder *h)
 	return venom_shell_release(h->s);
 }
 
-/* Each holds a version of its own from first to last, or lets go of it and holds the latest, one each 100 us. */
+/*
+ * Each holder keeps a version of its own from first to last.  With MOVE, every 100 us one of them holds the latest
+ * instead.
+ */
 static int holders(struct stage *st)
 {
 	struct holder all[HOLDERS] = {0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of a channel's life: made, met, idle, and long.
+ * Rows of a channel's life: create, connect, idle, and a long run.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -13,13 +13,13 @@
 
 /* ---- made and met ------------------------------------------------------------------ */
 
-/* How many come before it counts: the first few hundred take 20 to 30 us more, on huge pages and on base ones. */
+/* Connects before the measurement: the first few hundred take 20 to 30 us more, on huge pages and on base pages. */
 #define WARM	 500
 #define CONNECTS 500
-#define IN_A_ROW 400 /* that stay */
+#define IN_A_ROW 400 /* shells that stay */
 
 enum { CREATE, CONNECT, FIRST, COLD, LANE, RSS, STATE };
-enum { ROW, SLOWEST, INDEX }; /* in each[] */
+enum { ROW, SLOWEST, INDEX }; /* indices of each[] */
 
 static double resident(void)
 {
@@ -33,7 +33,7 @@ static double resident(void)
 	return (double)rss * sysconf(_SC_PAGESIZE);
 }
 
-/* Makes channels, and leaves the last one to the shells. */
+/* Create channels, and leave the last one to the shells. */
 static int maker(struct stage *st)
 {
 	struct venom_config cfg = VENOM_CONFIG_INIT;
@@ -113,8 +113,8 @@ static int comer(struct stage *st)
 }
 
 /*
- * The same, but each stays: so the table of descriptors grows in this process and in the daemon's, and where a process
- * has threads, the kernel makes it wait then.  Which connect was the slowest tells whether that was it.
+ * The same, but each shell stays, so the tables of descriptors in this process and in the daemon grow.  Where a process
+ * has threads, the kernel makes it wait for that.  The number of the slowest connect tells whether this was the cause.
  */
 static int comers_stay(struct stage *st)
 {
@@ -149,7 +149,7 @@ static int comers_stay(struct stage *st)
 	return 0;
 }
 
-/* What the same bytes would take without venom. */
+/* The same number of bytes without venom. */
 static int memfd_alone(struct stage *st)
 {
 	size_t size = 5 << 20; /* 4 versions of 1 MiB and their headers, in whole 2 MiB pages or not */
@@ -257,7 +257,7 @@ static int adapt_server(struct stage *st)
 	}
 	venom_daemon_stats(d, &after);
 	st->value[0] = after.sleeps + after.wakes - before.sleeps - before.wakes;
-	/* Nobody asks. */
+	/* The daemon is idle: no request comes. */
 	cpu = cpu_ns();
 	rc = venom_daemon_receive(d, &cmd, st->slice_ns * 5);
 	st->value[2] = 100 * (cpu_ns() - cpu) / (st->slice_ns * 5);
@@ -310,7 +310,10 @@ static int adaptive(void)
 			continue;
 		if (pair(st, NULL, adapt_server, adapt_asker))
 			return 1;
-		/* An answer that takes longer than the budget is up to four: two sleeps, two wakes.  No other is any. */
+		/*
+		 * A request that takes longer than the budget costs up to four calls: two sleeps, two wakes.  Any other
+		 * costs none.
+		 */
 		snprintf(name, sizeof(name), "%s: over the budget / M", ways[w].name);
 		put_value(name, VENOM, COUNT, 1e6 * st->value[3] / st->count);
 		snprintf(name, sizeof(name), "%s: system calls / M", ways[w].name);
@@ -330,11 +333,11 @@ const struct row row_adaptive = {.name = "adaptive",
 /* ---- long ------------------------------------------------------------------------------ */
 
 #define WINDOWS 10
-#define LOOK_NS 100000 /* between two reads: who reads without pause has the line now more, now less */
+#define LOOK_NS 100000 /* between two reads: a reader without pause takes the line at a varying rate */
 
 /*
- * Publishes without pause, each window's rate apart.  By turns it makes the payload only: how fast that goes changes with
- * the CPU, which others may have, too.
+ * Publish without pause, with a rate for each window.  By turns, only make the payload: the rate of that changes with
+ * the speed of the CPU, which other processes may use, too.
  */
 static int marathon(struct stage *st)
 {
@@ -405,7 +408,7 @@ static int steady(void)
 {
 	struct stage *st = stage_new(ways, 0);
 
-	/* Ten windows of 2 seconds; with `--only steady --slice 6` of a minute. */
+	/* Ten windows of 2 seconds each; with `--only steady --slice 6`, of a minute each. */
 	st->slice_ns = bench->slice_ns * 10;
 	if (pair(st, NULL, marathon, follower))
 		return 1;

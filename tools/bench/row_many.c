@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of many shells: producers side by side, silent ones, sleeping ones.
+ * Rows of many shells: producers side by side, silent shells, shells that come and go, sleeping shells.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -34,7 +34,7 @@ static const char *numbered(const char *name, unsigned int n, const char *what)
 
 /* ---- producers --------------------------------------------------------------------- */
 
-/* each[i]: commands of the i-th; value[0]: millions a second, of all. */
+/* each[i]: commands of producer i; value[0]: millions of commands a second, of all producers. */
 static int consumer(struct stage *st)
 {
 	struct venom_config cfg = VENOM_CONFIG_INIT;
@@ -57,7 +57,10 @@ static int consumer(struct stage *st)
 		if (!payload_is(cmd.data, SIZE, ++next[cmd.client_id]))
 			return bad("shell %u: command %llu is not the next", cmd.client_id,
 				   (unsigned long long)next[cmd.client_id]);
-		/* From the first command that comes once all are there. */
+		/*
+		 * Read the clock once in 256 commands.  Commands count from the first such point at which all producers
+		 * are there.
+		 */
 		if (++all % 256)
 			continue;
 		if (start) {
@@ -73,7 +76,7 @@ static int consumer(struct stage *st)
 		st->each[i] = next[i] - st->each[i];
 	st->value[0] = 1e3 * all / (end - start);
 	atomic_store(&st->done, 1);
-	/* Who waits for room must not find us dead before it has seen that. */
+	/* A producer that waits for room must see `done` before the daemon dies. */
 	while (atomic_load(&st->seen) < st->n)
 		venom_daemon_receive(d, &cmd, 1000000);
 	venom_daemon_destroy(d);
@@ -111,7 +114,7 @@ static int producers_by(const struct way *w, unsigned int n)
 	double least = 1e300, most = 0;
 
 	st->n = n;
-	/* Where they share CPUs each gets some turns. */
+	/* Producers that share CPUs get a longer slice, so that each gets some turns. */
 	if (n >= (unsigned int)bench->ncpus)
 		st->slice_ns *= 4;
 	if (crowd(st, consumer, producer, n))
@@ -126,7 +129,10 @@ static int producers_by(const struct way *w, unsigned int n)
 	return 0;
 }
 
-/* After n: twice as many, at last one for each CPU that the consumer leaves, 16 at most; 0: these were the last. */
+/*
+ * The number of producers after n: twice as many; the last is one for each CPU that the consumer leaves, 16 at most;
+ * then 0.
+ */
 static unsigned int more_producers(unsigned int n)
 {
 	unsigned int most = bench->ncpus < 3 ? 2 : bench->ncpus > 16 ? 16 : (unsigned int)bench->ncpus - 1;
@@ -191,7 +197,7 @@ static int asker(struct stage *st)
 	uint64_t n = 0, start, took, end;
 	ssize_t rc;
 
-	if (!wait_flag(&st->go, 1)) /* the silent ones are there */
+	if (!wait_flag(&st->go, 1)) /* the silent shells are there */
 		return 1;
 	s = shell_open(st);
 	if (!s)
@@ -216,7 +222,7 @@ static int asker(struct stage *st)
 	while (atomic_load(&st->seen)) /* churner() still needs the server */
 		nap(100000);
 	atomic_store(&st->done, 1);
-	venom_shell_request(s, data, SIZE, answer, SIZE, PATIENCE); /* wakes the server's look at `done` */
+	venom_shell_request(s, data, SIZE, answer, SIZE, PATIENCE); /* makes the server look at `done` */
 	venom_shell_close(s);
 	return 0;
 }
@@ -241,7 +247,7 @@ static int silent(void)
 	static const unsigned int counts[] = {1, 100, 1000};
 
 	for (unsigned int w = 0; w < nways; w++) {
-		/* A lane's pages are small ones anyway. */
+		/* A lane has base pages in any case. */
 		if (ways[w].huge == VENOM_HUGE_NEVER)
 			continue;
 		for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
@@ -263,11 +269,11 @@ const struct row row_silent = {
 
 /* ---- shells that come and go ------------------------------------------------------------ */
 
-#define CHURN_NS 1000000 /* from one to the next */
+#define CHURN_NS 1000000 /* from one process to the next */
 
 enum { CONNECT, NO_CONNECT }; /* st->n */
 
-/* Every other one says goodbye. */
+/* Every other shell closes; the rest just exit. */
 static int short_life(void *arg)
 {
 	struct stage *st = arg;
@@ -281,7 +287,7 @@ static int short_life(void *arg)
 	return !s;
 }
 
-/* value[0]: lives a second. */
+/* value[0]: short lives a second. */
 static int churner(struct stage *st)
 {
 	uint64_t start = now_ns(), next = start;
@@ -344,8 +350,8 @@ const struct row row_churn = {
 /* ---- sleepers ---------------------------------------------------------------------------- */
 
 /*
- * n threads sleep; one publish, or n writes to n eventfds, wakes them all.  What is measured is how long the waker is
- * held up.
+ * n threads sleep; one publish, or n writes to n eventfds, wakes them all.  The figure is how long this delays the
+ * waker.
  */
 struct sleeper {
 	struct stage *st;
@@ -409,7 +415,7 @@ static int sleepers(struct stage *st)
 	return 0;
 }
 
-/* All have woken, and have had the time to fall asleep again. */
+/* Wait until all have woken, and have had the time to fall asleep again. */
 static bool rest(struct stage *st, uint64_t woken)
 {
 	uint64_t deadline = now_ns() + PATIENCE;

@@ -10,7 +10,7 @@
 #define SIZE_MAX_ 4096
 #define WARM_UP	  1000
 
-/* What a way of venom's is called. */
+/* The name of the figure: that of the way, else that of the transport; always that for adaptive waits. */
 static const char *label(const struct transport *t, const struct way *w)
 {
 	return w && t != &via_venom_adaptive ? w->name : t->name;
@@ -88,7 +88,7 @@ static int ask_by_venom(const struct transport *t, size_t size, int64_t pause_ns
 	return 0;
 }
 
-/* All peers, or those that sleep, or those that don't. */
+/* All peers that take messages of this size. */
 static int ask_by_peers(size_t size)
 {
 	for (const struct transport *const *t = peers; *t; t++) {
@@ -109,7 +109,7 @@ static int request_64(void)
 	return 0;
 }
 
-/* What fits in its slot's first line: one line each way, as in the limit. */
+/* A message that fits in the first line of its slot: one line each way, as in the limit. */
 static int request_line(void)
 {
 	if (ask_by(&via_lines, NULL, 8, 0) || ask_by_venom(&via_venom, bench->row->size, 0))
@@ -137,7 +137,7 @@ static int request_4k(void)
 	return request_copied(4096);
 }
 
-/* One a millisecond: what the caches and the predictors have forgotten meanwhile. */
+/* One request a millisecond: what the caches and the predictors have forgotten in between. */
 static int request_cold(void)
 {
 	return ask_by(&via_mailbox, NULL, 64, 1000000) || ask_by_venom(&via_venom, 64, 1000000);
@@ -302,7 +302,7 @@ static int stream(void)
 const struct row row_stream = {
 	.name = "stream-64", .what = "64-byte commands one way, through one lane", .round = stream};
 
-/* The other way: versions that a daemon publishes; st->n is how many the ring has. */
+/* The other direction: versions that a daemon publishes; st->n is the number of versions in the ring. */
 static int stream_lossless(void)
 {
 	if (stream_limit() || stream_by(&via_venom, ways, SLOTS, "venom's lane"))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of what the kernel's ways to sleep cost: a round trip between two processes by each, and the calls of which they
- * are made.  They say what a blocking request could cost at best.
+ * Rows of the kernel's ways to sleep: a round trip between two processes by each of them, and the system calls of which
+ * they are made.  They show what a blocking request could cost at best.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -17,14 +17,14 @@
 
 #define WARM_UP 20
 
-static int event[2]; /* each side sleeps on its own; nobody writes to the quiet ones */
+static int event[2]; /* each side sleeps on its own; no side writes to the quiet ones */
 static int quiet[2];
 static int pipes[2][2];
 static int mine, others; /* this side's and the other's */
 static int from, to;     /* the same, pipes */
 static int epoll;
 
-/* How often each side has been woken, in a line of its own: a wait that ends without a wake is seen. */
+/* How often each side has been woken, in a cache line of its own: it shows a wait that ends without a wake. */
 struct count {
 	_Alignas(128) atomic_uint n;
 };
@@ -95,7 +95,7 @@ static bool wait_read(void)
 	return read(mine, &n, sizeof(n)) == sizeof(n);
 }
 
-/* A pipe tells of the other side's death, too, if only that has the end to write to: by an end of file. */
+/* A pipe also reports the other side's death, by an end of file, if only that side has the end to write to. */
 static bool wake_pipe(void)
 {
 	return write(to, "", 1) == 1;
@@ -139,7 +139,7 @@ static bool wake_futex(void)
 	return syscall(SYS_futex, &out->n, FUTEX_WAKE, 1, NULL, NULL, 0) >= 0;
 }
 
-static unsigned int seen; /* of in->n, before this wait */
+static unsigned int seen; /* value of in->n before this wait */
 
 static bool wait_futex(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of small state: what a publish and a read of 64 bytes cost, and how soon one sees the other.
+ * Rows of small state: what a publish and a read of 64 bytes cost, and how soon a reader sees a publish.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,9 +9,9 @@
 #include "venom_inline.h"
 
 #define SIZE  64
-#define BATCH 1024 /* operations between two looks at the clock */
+#define BATCH 1024 /* operations between two readings of the clock */
 
-/* A bare seqlock, in line: one writer, one line of payload, its sequence before and after. */
+/* A bare seqlock, in line: one writer, one line of payload, the sequence before and after it. */
 struct seqlock {
 	_Alignas(128) atomic_ullong seq;
 	_Alignas(64) char data[SIZE];
@@ -36,8 +36,8 @@ static bool seqlock_load(struct seqlock *l, void *data, uint64_t *n)
 }
 
 /*
- * The same with what else venom keeps: the length beside the sequence, a count of versions or reads, the look whether
- * somebody sleeps; in a call, which learns the length only there.
+ * The same with what else venom keeps: the length beside the sequence, a count of versions or reads, the check for
+ * sleepers.  It is in a call, which learns the length only there.
  */
 struct words {
 	_Alignas(128) atomic_ullong seq, len, time_ns;
@@ -78,7 +78,7 @@ static __attribute__((noinline)) ssize_t words_load(struct words *w, void *data,
 	return (ssize_t)len;
 }
 
-/* value[0]: ns for one. */
+/* value[0]: ns for one operation. */
 #define TIMED(st, operation)                                     \
 	do {                                                     \
 		uint64_t ops_ = 0, start_ = now_ns(), now_;      \
@@ -279,7 +279,7 @@ static int nobody(struct stage *st)
 	return 0;
 }
 
-/* On the CPU where venom's reader is: the two may differ in speed by half. */
+/* Run on the CPU of venom's reader: the two CPUs may differ in speed by half. */
 static int read_by_hand(const char *name, side_fn *fn)
 {
 	struct stage *st = stage_new(NULL, 4096);
@@ -311,9 +311,9 @@ const struct row row_read_64 = {.name = "read-64", .what = "64 bytes read, nobod
 
 /* ---- freshness ------------------------------------------------------------------- */
 
-#define PAUSE_NS 1500 /* between two versions: the reader is back at its look by then */
+#define PAUSE_NS 1500 /* between two versions, so that the reader is polling again by then */
 
-/* When it was published is the payload's second word; LAST says that it was the last one. */
+/* The second word of the payload is the time of the publish; n is UINT64_MAX in the last payload. */
 struct stamped {
 	uint64_t n, time_ns;
 	char rest[SIZE - 16];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 8K video: frames of 7680 x 4320 in P010 (two bytes for each sample, 4:2:0), written in place by one process and looked
- * at in place by another.  Each word of a frame is known by the frame's number, and all are checked by their sum.
+ * 8K video: frames of 7680 x 4320 in P010 (two bytes for each sample, 4:2:0), written in place by one process and read
+ * in place by another.  Each word of a frame is made from the frame's number, and all words are checked by their sum.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +63,7 @@ static int capture(struct stage *st)
 	d = daemon_open(st, &cfg);
 	if (!d)
 		return 1;
-	for (int i = 0; i < RING; i++) { /* the pages are there */
+	for (int i = 0; i < RING; i++) { /* touches all pages */
 		fill_words(venom_daemon_write_begin(d, NULL), FRAME, word_of(++n));
 		rc |= venom_daemon_write_commit(d, FRAME);
 	}
@@ -85,7 +85,9 @@ static int capture(struct stage *st)
 	return rc ? bad_rc("commit", rc) : 0;
 }
 
-/* value[1]: frames a second seen whole; [2]: missed, [3]: overwritten while looked at; both are told, and counted. */
+/*
+ * value[1]: frames a second seen whole; [2]: missed, [3]: overwritten during the read; both are detected and counted.
+ */
 static int display(struct stage *st)
 {
 	struct venom_shell *s = shell_open(st);
@@ -99,7 +101,7 @@ static int display(struct stage *st)
 	rc = venom_shell_read_begin(s, &view);
 	if (rc)
 		return bad_rc("read", rc);
-	keep(plain_sum(view.data, view.len)); /* the pages are mapped */
+	keep(plain_sum(view.data, view.len)); /* maps all pages */
 	seen = last = view.version;
 	atomic_store(&st->go, 1);
 	start = now_ns();

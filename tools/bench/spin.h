@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * To spin, but not for ever: for (struct spin s = {0}; !there();) if (!spin_on(&s)) it has been too long.
+ * Spin with a time-out: for (struct spin s = {0}; !there();) if (!spin_on(&s)) the time is over.
  */
 #ifndef SPIN_H
 #define SPIN_H
@@ -12,7 +12,7 @@ struct spin {
 	uint64_t deadline;
 };
 
-/* Looks at the clock now and then, not to be held up by it. */
+/* Reads the clock only now and then, so that it does not delay the loop. */
 static inline bool spin_for(struct spin *s, uint64_t ns)
 {
 	if (++s->tries % (1 << 16))

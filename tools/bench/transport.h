@@ -2,11 +2,11 @@
 /*
  * A way to get a message from one process to another.
  *
- * make() runs before the two processes are forked and opens what both inherit; open() runs in each.  What a transport
- * has to remember it keeps in variables of its own file: a process uses one.  Side 0 asks and takes the answers, side 1
- * answers; one way, side 0 sends and side 1 takes.
+ * make() runs before the two processes are forked and opens what both inherit; open() runs in each.  A transport keeps
+ * its state in variables of its own file, since a process uses only one.  Side 0 sends requests and takes the answers,
+ * side 1 answers; one way, side 0 sends and side 1 takes.
  *
- * All return 0, or 1 after bad() has said what went wrong.  Messages are st->size bytes.  A take or an ask waits as the
+ * All return 0, or 1 after an error message by bad().  Messages are st->size bytes.  A take or an ask waits as the
  * transport's users would, spinning or in the kernel (`blocks`), and at most some seconds.
  */
 #ifndef TRANSPORT_H
@@ -17,17 +17,17 @@
 struct transport {
 	const char *name;
 	enum who who;
-	bool blocks; /* who waits sleeps in the kernel */
+	bool blocks; /* a side that waits sleeps in the kernel */
 	bool socket; /* the kernel copies each message */
 	size_t most; /* largest message; 0: any */
-	const char *missing; /* why it isn't in this program; NULL if it is */
+	const char *missing; /* why it is not built in; NULL if it is */
 	const char *(*cannot)(void); /* why it can't run here, or NULL */
 	size_t (*scratch)(size_t size); /* shared memory wanted, or NULL */
 	int (*make)(struct stage *st); /* or NULL */
 	int (*open)(struct stage *st, int side); /* or NULL */
 	int (*send)(struct stage *st, const void *msg);
 	int (*take)(struct stage *st, void *msg);
-	const void *(*look)(struct stage *st); /* instead of take: where the message is, until the next one; NULL: failed */
+	const void *(*look)(struct stage *st); /* instead of take: the message, until the next call; NULL: failed */
 	/* send and take in one; NULL: one after the other */
 	int (*ask)(struct stage *st, const void *msg, void *answer);
 	/* take one, and send the same bytes back; NULL: one after the other.  The message is left in *msg. */
@@ -35,9 +35,9 @@ struct transport {
 	void (*close)(struct stage *st, int side); /* or NULL */
 };
 
-#define LAST UINT64_MAX /* the number of the last message one way: what is gathered goes with it */
+#define LAST UINT64_MAX /* number of the last message one way; batched messages are sent with it */
 
-/* Lines of 64 bytes handed over, one way (limits.c); st->n says by which of the ways, the last has ring 0. */
+/* Lines of 64 bytes handed over, one way (limits.c); st->n is the index of the variant, the last one has ring 0. */
 struct line_limit {
 	unsigned int ring, batch; /* lines; powers of two */
 	unsigned int ahead;
@@ -54,7 +54,7 @@ extern const struct transport via_venom_batch, via_venom_take_batch;
 extern const struct transport via_lossless; /* the daemon publishes, a shell misses none (via_lossless.c) */
 extern const struct transport via_pipe, via_seqpacket, via_mq, via_futex, via_zmq, via_nng, via_boost, via_ck, via_iceoryx;
 extern const struct transport *const peers[]; /* ends with NULL */
-/* Whether it is in this program and runs here; if not, the row says why. */
+/* Whether it is built in and runs here; if not, the row says why. */
 bool can_have(const struct transport *t);
 
 #endif /* TRANSPORT_H */

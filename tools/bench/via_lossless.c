@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * venom's versions as a transport, one way: the daemon publishes each message, and a shell misses none.
+ * venom's versions as a transport, one way: the daemon publishes each message, and the shell misses none.
  */
 #include <errno.h>
 
@@ -8,7 +8,7 @@
 
 static struct venom_daemon *d;
 static struct venom_shell *s;
-static uint64_t version; /* that the shell has read */
+static uint64_t version; /* the last one that the shell has read */
 
 static int open_daemon(struct stage *st)
 {
@@ -21,7 +21,7 @@ static int open_daemon(struct stage *st)
 	cfg.full_ns = -1;
 	d = daemon_open(st, &cfg);
 	atomic_store(&st->ready, 1);
-	return !d || !wait_flag(&st->go, 1); /* versions from before the shell is there are not owed to it */
+	return !d || !wait_flag(&st->go, 1); /* a shell does not get versions from before its connect, so wait for it */
 }
 
 static int open_shell(struct stage *st)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * venom as a transport: a shell asks, a daemon answers; through the public calls, as a user would.
+ * venom as a transport: a shell sends requests, a daemon answers; through the public calls, as a user would.
  */
 #include <errno.h>
 #include <string.h>
@@ -145,7 +145,7 @@ const struct transport via_venom_batch = {
 	.look = look_batch,
 	.close = close_side,
 };
-/* Sent one by one. */
+/* Messages are sent one by one, and taken in batches. */
 const struct transport via_venom_take_batch = {
 	.name = "venom, taken by 32",
 	.who = VENOM,
