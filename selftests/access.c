@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may: a channel's mode says who may read it and who may command, by user, by group (first or supplementary)
- * and for others; without a right there is -EACCES and no trace; and two users' private channels don't meet.
- * Needs root, to become others.
+ * Attacks the access rights of a channel.  The mode says which users may read and command it: by user, by
+ * group (first or supplementary), and for others.  Without a right each call must give -EACCES and leave no trace.  Two
+ * users' private channels of one name must not meet.  Needs root, to become other users.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -37,7 +37,7 @@ FIXTURE_SETUP(access)
 {
 	if (geteuid())
 		SKIP(return, "needs root, to become other users");
-	/* A folder for all, as an administrator would make it: root's tests share it with nobody. */
+	/* The folder is open to all, as an administrator would make it: the default one of root's tests is private. */
 	self->dir = vt_dir(0, 0, 01777);
 	setenv("VENOM_RUNTIME_DIR", self->dir, 1);
 	self->cfg = vt_config();
@@ -77,7 +77,7 @@ FIXTURE_TEARDOWN(access)
 		ASSERT_EQ(0, vt_call(&(self)->dm, pd_publish, 9, 20));                   \
 	} while (0)
 
-/* One way to be refused: nothing given, somebody counted. */
+/* A refused connect gives no handle, leaks no descriptor and names the mode; venom_stat() is refused, too. */
 static long connect_poisoned(long name, long b, long c)
 {
 	struct venom_shell *s = (struct venom_shell *)0x5a5a5a;
@@ -91,7 +91,7 @@ static long connect_poisoned(long name, long b, long c)
 	return b + c;
 }
 
-/* May read, and nothing else. */
+/* The shell may read, and nothing else. */
 static long reads_only(long v, long b, long c)
 {
 	struct venom_shell_stats st;
@@ -110,7 +110,7 @@ static long reads_only(long v, long b, long c)
 	return b + c;
 }
 
-/* May all: read, and get an answer under its own name. */
+/* The shell may do all: read, and get an answer under its own name. */
 #define ALLOWED(self, uid_, gid_)                                                          \
 	do {                                                                               \
 		ASSERT_EQ(0, vt_call(&(self)->sh, ps_connect, (self)->name))               \
@@ -196,7 +196,7 @@ TEST_F(access, a_supplementary_group_counts)
 	ALLOWED(self, STRANGER, OTHERS);
 }
 
-/* More than a buffer of a fixed size holds; the kernel sorts them, and the one that counts is the last. */
+/* More groups than a fixed-size buffer holds.  The kernel sorts them, and the group that counts is the last. */
 static long become_one_of_many(long uid, long gid, long group)
 {
 	static gid_t groups[300];
@@ -212,7 +212,7 @@ static long become_one_of_many(long uid, long gid, long group)
 	return 0;
 }
 
-/* Does the kernel say how many groups a peer has, where they are too many for a buffer?  (Not every emulator does.) */
+/* Does the kernel say how many groups a peer has if they do not fit into the buffer?  (Not every emulator does.) */
 static bool groups_are_counted(void)
 {
 	gid_t one, groups[2] = {1000, 1001};
@@ -280,7 +280,7 @@ TEST_F(access, a_stranger_can_t_take_a_living_name)
 
 /* ---- no user but the owner may keep all others out ---- */
 
-/* As many shells of one process as are let in; the errno of the next is in vt_box. */
+/* Connects shells of one process until one is refused; returns how many were let in, and the next errno in vt_box. */
 static long connect_many(long name, long n, long c)
 {
 	static struct venom_shell *s[32];
@@ -301,7 +301,7 @@ TEST_F(access, a_stranger_gets_half_of_the_places)
 	} cases[] = {{8, 4}, {5, 3}, {2, 1}, {1, 1}};
 	struct vt_peer stranger, owner;
 
-	embedded_only(); /* the module's own tests have it there */
+	embedded_only(); /* the module's own tests cover it there */
 	ASSERT_EQ(0, vt_call(&self->dm, vt_become, OWNER, GROUP, 0));
 	self->cfg->mode = 0666;
 	for (int i = 0; i < 4; i++) {
@@ -313,11 +313,11 @@ TEST_F(access, a_stranger_gets_half_of_the_places)
 		ASSERT_EQ(0, vt_call(&owner, vt_become, OWNER, GROUP, 0));
 		EXPECT_EQ(cases[i].half, vt_call(&stranger, connect_many, self->name, 32)) TH_LOG("of %u", cases[i].all);
 		EXPECT_EQ(-EUSERS, *(int *)vt_box) TH_LOG("of %u", cases[i].all);
-		/* The rest is the owner's. */
+		/* The owner gets the remaining places. */
 		EXPECT_EQ(cases[i].all - cases[i].half, vt_call(&owner, connect_many, self->name, 32))
 		TH_LOG("of %u", cases[i].all);
 		EXPECT_EQ(-EUSERS, *(int *)vt_box) TH_LOG("of %u", cases[i].all);
-		/* It may have all, and so may root. */
+		/* The owner may have all places, and so may root. */
 		vt_kill(&stranger, SIGKILL);
 		EXPECT_TRUE(VT_UNTIL(vt_call(&owner, connect_many, self->name, 1) == 1 || *(int *)vt_box != -EUSERS));
 		vt_kill(&owner, SIGKILL);
@@ -338,7 +338,7 @@ TEST_F(access, no_place_for_a_channel)
 	EXPECT_NE(0, strlen(vt_errmsg));
 }
 
-/* ---- everybody's own place ---- */
+/* ---- each user's own place ---- */
 
 static long own_xdg(long uid, long gid, long dir)
 {
@@ -371,13 +371,13 @@ TEST_F(access, private_channels_of_two_users_don_t_meet)
 {
 	char *dir = vt_box + 100;
 
-	embedded_only(); /* there a name is one user's in its whole IPC namespace */
+	embedded_only(); /* on the module a name is one user's in its whole IPC namespace */
 	strcpy(dir, self->dir);
 	ASSERT_EQ(0, vt_call(&self->dm, own_xdg, OWNER, GROUP, dir));
 	ASSERT_EQ(0, vt_call(&self->sh, own_xdg, STRANGER, GROUP, dir));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, 20));
-	/* The stranger neither sees nor finds it; under the same name it has its own. */
+	/* The stranger neither sees nor finds the channel, and has its own channel under the same name. */
 	EXPECT_EQ(1, vt_call(&self->dm, list));
 	EXPECT_EQ(0, vt_call(&self->sh, list));
 	EXPECT_EQ(-ENOENT, vt_call(&self->sh, ps_connect, self->name));
@@ -390,7 +390,7 @@ TEST_F(access, private_channels_of_two_users_don_t_meet)
 	EXPECT_EQ(2, vt_call(&self->sh, ps_read));
 }
 
-/* Without XDG_RUNTIME_DIR it is a folder in /tmp, where anyone could have made it first. */
+/* Without XDG_RUNTIME_DIR the place is a folder in /tmp, which anyone could have made first. */
 static long without_xdg(long uid, long gid, long squatter)
 {
 	char path[40];
@@ -422,13 +422,13 @@ TEST_F(access, a_folder_taken_by_another_is_not_used)
 	vt_remove_tree(path);
 }
 
-/* ---- a set-uid program believes nothing of its caller's environment ---- */
+/* ---- a set-uid program trusts nothing in its caller's environment ---- */
 
 #define PROBE "VENOM_TEST_PROBE"
 
 /*
- * This very program, set-uid, run by another user: it creates and destroys a channel, and ends with 0, its errno, or
- * 200: it is not root.
+ * This program itself, set-uid and run by another user: it creates and destroys a channel, and exits with 0, with its
+ * errno, or with 200 if it is not root.
  */
 __attribute__((constructor)) static void probe(void)
 {
@@ -511,7 +511,7 @@ TEST(a_set_uid_program_s_environment)
 	embedded_only();
 	if (geteuid())
 		SKIP(return, "needs root, for a set-uid program");
-	/* Its channel goes to /run/venom: one that nobody else has. */
+	/* The channel is made in /run/venom: mount a private /run. */
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
 		SKIP(return, "no mount namespace to be had here");
@@ -527,7 +527,7 @@ TEST(a_set_uid_program_s_environment)
 	EXPECT_EQ(0, probe_with(&p, "XDG_RUNTIME_DIR", "/run/evil"));
 	EXPECT_TRUE(is_empty("/run/evil")) TH_LOG("XDG_RUNTIME_DIR");
 	EXPECT_EQ(0, probe_with(&p, "VENOM_BACKEND", "abacus"));
-	/* There are no huge pages for it, which would be worth a line. */
+	/* There are no huge pages for the channel: outside of set-uid programs, that would be logged. */
 	EXPECT_EQ(0, probe_with(&p, "VENOM_LOG", "1"));
 	EXPECT_STREQ("", p.said);
 }

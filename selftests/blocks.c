@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands that are sent many at a time: of one length they go as a block, which shares one sequence (plane/lane.h).  In any
- * lengths, numbers and lanes they arrive as they were sent, however many the daemon takes at a time; and a block that is
- * none has its shell thrown out.
+ * Attacks commands that are sent many at a time.  Commands of one length go as a block, which shares one sequence
+ * (plane/lane.h).  With any lengths, numbers and lanes, and however many the daemon takes at a time, they must arrive
+ * as they were sent.  An invalid block must get its shell evicted.
  */
 #include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
@@ -64,7 +64,7 @@ static uint32_t up_to(FIXTURE_DATA(blocks) * self, uint32_t n)
 	return (uint32_t)(vt_rand(&self->rng) % n);
 }
 
-/* What command n says. */
+/* The content of command n. */
 static void fill(char *data, size_t len, uint32_t n)
 {
 	for (size_t i = 0; i < len; i++)
@@ -81,7 +81,7 @@ static bool is(const char *data, size_t len, uint32_t n)
 
 static uint32_t lens[1 << 16];
 
-/* Some commands, most of one length; how many went. */
+/* Sends some commands, most of them of one length; returns how many were sent. */
 static int send_some(FIXTURE_DATA(blocks) * self)
 {
 	uint32_t size = self->cfg.cmd_size, n = 1 + up_to(self, MANY), len = up_to(self, 3) ? size : up_to(self, size + 1);
@@ -122,7 +122,7 @@ TEST_F(blocks, arrive_as_they_were_sent)
 	uint32_t full = 0;
 
 	for (int round = 0; round < 20000; round++) {
-		/* Now the one, now the other is ahead. */
+		/* The sender and the receiver are ahead by turns. */
 		if (up_to(self, 100) < (round / 500 % 2 ? 70U : 30U)) {
 			full += send_some(self) == -EAGAIN;
 		} else {
@@ -152,7 +152,7 @@ TEST_F(blocks, are_smaller)
 	while ((rc = venom_shell_send_many(self->s, iov, MANY)) > 0)
 		n += (uint32_t)rc;
 	ASSERT_EQ(-EAGAIN, rc);
-	/* 16 bytes each, of 48 behind the header of a slot at least; with time stamps there are no blocks. */
+	/* A command takes 16 bytes, a slot has at least 48 behind its header.  With time stamps there are no blocks. */
 	EXPECT_LE(variant->flags & VENOM_ORDER_ARRIVAL ? variant->cmd_slots : 2 * (variant->cmd_slots - 1), n);
 	while (n) {
 		ASSERT_EQ(1, venom_daemon_receive(self->d, self->cmd, 0));
@@ -163,7 +163,7 @@ TEST_F(blocks, are_smaller)
 	ASSERT_EQ(1, venom_shell_room(self->s, 0));
 }
 
-/* What is no block is nobody's command. */
+/* An invalid block gives no command. */
 TEST_F(blocks, that_are_none)
 {
 	static const struct {

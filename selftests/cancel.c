@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pthread_cancel(): it ends a thread that waits in the library, and the handle stays good: the next one that waits is woken.
- * Anywhere else it takes effect only after the call, which leaks nothing and leaves nothing half done.
+ * Attacks with pthread_cancel().  It must end a thread that waits in the library, and leave the handle usable: the next
+ * waiter is woken.  Anywhere else it must take effect only after the call, which leaks nothing and leaves nothing half
+ * done.
  */
 #include <pthread.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static long both_end(long a, long b, long c)
 	return pd_destroy(a, b, c);
 }
 
-/* The test's own process has one end, the peer the other one. */
+/* The test's own process has one end, the peer has the other. */
 FIXTURE_SETUP(cancel)
 {
 	self->cfg = vt_config();
@@ -54,7 +55,7 @@ FIXTURE_TEARDOWN(cancel)
 	EXPECT_EQ(0, vt_stop(&self->p));
 }
 
-/* A thread's end within our patience: what it gave, or &hangs. */
+/* Joins a thread for VT_PATIENCE_S at most: returns the thread's result, or &hangs. */
 static char hangs;
 
 static void *end_of(pthread_t t)
@@ -69,11 +70,11 @@ static void *end_of(pthread_t t)
 
 #define CANCELLED(t) (pthread_cancel(t) ? &hangs : end_of(t))
 
-/* A wait that nobody ended finds at its time-out what it should have been woken for. */
+/* A wait that is not woken ends at its time-out only: WOKEN says that the wait ended well before that. */
 static uint64_t started;
 #define WOKEN (vt_now() - started < (uint64_t)VT_PATIENCE_S * VT_S / 2)
 
-/* Enough for a thread to be in its wait; where it isn't yet, cancellation is pending when it comes there. */
+/* Long enough for a thread to enter its wait.  If it has not yet, the cancellation is pending when it gets there. */
 static void let_it_wait(void)
 {
 	vt_sleep_ms(20);
@@ -99,7 +100,7 @@ static long echo_later(long ms, long b, long c)
 	return pd_echo(1, b, c);
 }
 
-/* Take all that is there. */
+/* Receives all commands that are there. */
 static long drain(long a, long b, long c)
 {
 	struct venom_command cmd;
@@ -165,7 +166,7 @@ TEST_F(cancel, who_receives)
 		ASSERT_EQ(0, pthread_create(&t, NULL, receivers[i % ARRAY_SIZE(receivers)], pd));
 		let_it_wait();
 		ASSERT_EQ(PTHREAD_CANCELED, CANCELLED(t)) TH_LOG("receiver %u", i);
-		/* The next one sleeps, is woken, and answers. */
+		/* The next receiver sleeps, is woken, and answers. */
 		started = vt_now();
 		vt_post(&self->p, request_later, 20, i + 1);
 		ASSERT_EQ(1, venom_daemon_receive(pd, &cmd, VT_PATIENCE_S * VT_S)) TH_LOG("after receiver %u", i);
@@ -228,7 +229,7 @@ TEST_F(cancel, who_waits_as_a_shell)
 		ASSERT_EQ(0, pthread_create(&t, NULL, waiters[i % ARRAY_SIZE(waiters)].wait, ps));
 		let_it_wait();
 		ASSERT_EQ(PTHREAD_CANCELED, CANCELLED(t)) TH_LOG("%s", what);
-		/* A publish wakes the next one. */
+		/* A publish wakes the next waiter. */
 		v++;
 		started = vt_now();
 		vt_post(&self->p, publish_later, 20, v);
@@ -237,7 +238,7 @@ TEST_F(cancel, who_waits_as_a_shell)
 		ASSERT_EQ(0, vt_result(&self->p));
 		ASSERT_EQ(SIZE, venom_shell_read(ps, buf, sizeof(buf), NULL));
 		ASSERT_TRUE(vt_is(buf, SIZE, (uint32_t)v));
-		/* And an answer, once the daemon has taken what was before. */
+		/* An answer does, too, once the daemon has taken the earlier commands. */
 		ASSERT_EQ(0, vt_call(&self->p, drain));
 		vt_fill(buf, SIZE, 7);
 		started = vt_now();
@@ -250,9 +251,9 @@ TEST_F(cancel, who_waits_as_a_shell)
 	}
 }
 
-/* ---- a thread that is to end while it does not wait ---- */
+/* ---- a thread that is cancelled while it does not wait ---- */
 
-/* Calls fn with a cancellation pending; *done is set if it came back. */
+/* Calls fn with a cancellation pending; `done` is set if fn returned. */
 struct pending {
 	int (*fn)(void *arg);
 	void *arg;
@@ -274,10 +275,10 @@ static void *t_pending(void *arg)
 	return NULL;
 }
 
-/* 0, or: 1: it hangs; 2: cancelled in its middle; 3: not after it, either; its own errno. */
+/* Returns 0 or fn's own errno; 1: fn hangs; 2: cancelled inside fn; 3: not cancelled after fn, either. */
 static int with_pending(int (*fn)(void *), void *arg)
 {
-	static struct pending p; /* a thread that hangs goes on with it */
+	static struct pending p; /* static: a thread that hangs goes on with it */
 	pthread_t t;
 	void *end;
 
@@ -372,7 +373,7 @@ TEST_F(cancel, in_the_middle_of_a_life)
 {
 	int fds, areas, one;
 
-	/* What the first thread of a process, and the first look at a channel, open for good. */
+	/* The first thread of a process and the first look at a channel each leave something open for good. */
 	ASSERT_EQ(0, c_create((char *)self->name));
 	c_list(NULL);
 	venom_daemon_destroy(pd);
@@ -402,7 +403,7 @@ TEST_F(cancel, in_the_middle_of_a_life)
 	}
 }
 
-/* The wake of a sleeper is where a thread could be cancelled with its work half done. */
+/* A wake is a point at which the waking thread could be cancelled with its work half done. */
 TEST_F(cancel, who_wakes)
 {
 	struct venom_shell *other;
@@ -421,7 +422,7 @@ TEST_F(cancel, who_wakes)
 		ASSERT_EQ(0, with_pending(c_respond, pd)) TH_LOG("respond %d", i);
 		ASSERT_EQ(9, vt_result(&self->p));
 	}
-	/* Others come, go and end as ever. */
+	/* Other shells connect, work and close as before. */
 	ASSERT_EQ(0, venom_shell_connect(&other, self->name)) TH_LOG("%s", venom_errmsg());
 	venom_shell_close(other);
 	ASSERT_EQ(0, with_pending(c_destroy, pd));

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests and publishes while other shells connect, close and are killed as fast as they can.
+ * Attacks a busy daemon with churn: requests and publishes go on while other shells connect, close and are killed as
+ * fast as they can.
  *
- * One thread of the daemon answers requests and publishes in between.  What the others do costs it no system call but the
- * wakes of those that sleep: its calls are counted with ptrace(2), as in syscalls.c.  And nothing that it looks at
- * is freed under it: that shows as a crash, or as a sanitizer's report.  Printed besides: the requests' times with and
- * without the churn.
+ * One thread of the daemon answers requests and publishes in between.  The other shells must cost it no system call but
+ * the wakes of sleepers: its calls are counted with ptrace(2), as in syscalls.c.  Nothing that it reads may be freed
+ * meanwhile: that shows as a crash, or as a sanitizer's report.  The requests' times with and without the churn are
+ * printed, too.
  */
 #include <signal.h>
 #include <string.h>
@@ -22,31 +23,31 @@
 
 #define CHURNERS 6
 #define CLIENTS	 32
-#define LIMIT_S	 30 /* of a phase, where the machine is an emulated one */
+#define LIMIT_S	 30 /* limit of a phase, for emulated machines */
 
 enum phase { QUIET, CHURN, COUNTED, OVER };
 static const char *const phase_name[] = {"without churn", "with churn"};
 
 struct arena {
 	char name[VENOM_NAME_MAX + 1];
-	enum phase go; /* the test says when a phase may begin, */
-	enum phase phase; /* and the shell when it has ended */
-	uint64_t requests[OVER]; /* how many there are to be */
-	uint64_t answered, published; /* COUNTED */
+	enum phase go; /* the test sets it when a phase may begin, */
+	enum phase phase; /* and the shell sets it when the phase has ended */
+	uint64_t requests[OVER]; /* how many requests each phase has */
+	uint64_t answered, published; /* in COUNTED */
 	uint64_t lives[CHURNERS], deaths[CHURNERS];
 	double ns[2][3]; /* p50, p99, p99.9 of the first two phases */
 	double seconds[OVER];
-	uint32_t stop; /* the churn */
-	uint32_t gone; /* all of it */
+	uint32_t stop; /* ends the churn */
+	uint32_t gone; /* all churning shells have gone */
 };
 
-/* A system call that nothing else here makes: what is traced is counted from one to the next. */
+/* A system call that nothing else here makes: the traced thread's calls are counted between two of them. */
 static void mark(void)
 {
 	syscall(SYS_getppid);
 }
 
-/* No patience here: how long a phase takes is the machine's affair. */
+/* This wait has no time-out: how long a phase takes depends on the machine. */
 static void await_go(struct arena *a, enum phase phase)
 {
 	while (vt_load(&a->go) < phase)
@@ -64,7 +65,7 @@ static void serve(struct venom_daemon *d, struct arena *a, enum phase phase)
 	for (turn = 0; vt_load(&a->phase) == phase; turn++) {
 		word[0] = venom_daemon_version(d) + 1;
 		VT_CHECK(!venom_daemon_publish(d, word, sizeof(word)));
-		/* In and out of the call, and spinning in it. */
+		/* By turns the call returns at once, and spins. */
 		rc = venom_daemon_receive(d, &cmd, turn % 2 ? 0 : VT_MS);
 		VT_CHECK(rc >= 0);
 		if (rc && (cmd.flags & VENOM_CMD_REQUEST)) {
@@ -77,7 +78,7 @@ static void serve(struct venom_daemon *d, struct arena *a, enum phase phase)
 		a->published = turn;
 }
 
-/* What the dead had is given back, also what comes late. */
+/* All that the dead shells had is given back, also what is freed late. */
 static bool all_back(struct venom_daemon *d, int fds, int areas)
 {
 	struct venom_command cmd;
@@ -115,7 +116,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* ---- the shell whose requests count ---- */
+/* ---- the shell whose requests are measured ---- */
 
 static void ask(struct venom_shell *s, struct arena *a, enum phase phase)
 {
@@ -159,7 +160,7 @@ static int shell_main(struct vt_peer *self, void *arg)
 
 /* ---- the churn ---- */
 
-/* A short life, by turns with this or that left behind. */
+/* A short-lived shell, which by turns leaves one of these things behind, or nothing. */
 static void live(struct arena *a, uint64_t turn, bool dies)
 {
 	struct venom_shell *s;
@@ -239,7 +240,7 @@ static bool is_wake(pid_t pid, const struct __ptrace_syscall_info *info)
 	return readlink(path, file, sizeof(file) - 1) > 0 && !strcmp(file, "anon_inode:[eventfd]");
 }
 
-/* To the next system call's entry; false: it ended. */
+/* Runs the thread to the entry of its next system call; false: it has ended. */
 static bool next_call(pid_t pid, struct __ptrace_syscall_info *info)
 {
 	int status;
@@ -256,7 +257,7 @@ static bool next_call(pid_t pid, struct __ptrace_syscall_info *info)
 	}
 }
 
-/* Let p go on, and count the thread's system calls between its marks; -1 if that failed. */
+/* Lets p go on, and counts the thread's system calls between its marks; -1 if that failed. */
 static long count_calls(struct vt_peer *p, struct arena *a, long *wakes)
 {
 	struct __ptrace_syscall_info info;

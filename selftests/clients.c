@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As many shells as a channel can have: each has an id of its own, reads the same state, gets its own answers, and
- * all are woken by one publish; one more is refused; and descriptors are as many as the header says.
+ * Attacks a channel with as many shells as it can have.  Each must have its own id, read the same state and get its own
+ * answers, and all must be woken by one publish.  One more shell must be refused, and the number of descriptors must be
+ * as the header says.
  */
 #include <string.h>
 #include <sys/resource.h>
@@ -9,8 +10,8 @@
 #include "lib/harness.h"
 #include "lib/peer.h"
 
-#define PER_SHELL	 4 /* descriptors, in its process */
-#define PER_SHELL_DAEMON 5 /* and in the daemon's */
+#define PER_SHELL	 4 /* descriptors of a shell, in its own process */
+#define PER_SHELL_DAEMON 5 /* and in the daemon's process */
 #define DAEMON_S_OWN	 11
 
 FIXTURE(clients)
@@ -98,7 +99,7 @@ TEST_F(clients, all_at_once)
 	EXPECT_EQ(-EUSERS, venom_shell_connect(&more, self->name));
 	EXPECT_EQ((struct venom_shell *)0x5a5a5a, more);
 	EXPECT_GE(PER_SHELL * VENOM_CLIENTS_MAX, vt_count_fds() - self->fds);
-	/* One goes, one comes. */
+	/* One shell closes, another connects. */
 	venom_shell_close(self->s[500]);
 	ASSERT_TRUE(VT_UNTIL(venom_shell_connect(&self->s[500], self->name) == 0));
 	with = vt_call(&self->dm, count_fds);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands: each arrives once, whole and in the order in which it was sent, with its sender's
- * name on it; each request gets its own answer, once; and what can't be sent or answered is refused without
- * a trace.  The test is the daemon, the shells are processes of their own.
+ * Attacks commands.  Each must arrive once, whole, in the order in which it was sent, and with its sender's name on it.
+ * Each request must get its own answer, once.  What is invalid to send or to answer must be refused without a trace.
+ * The test is the daemon, the shells are processes of their own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,7 @@ FIXTURE_TEARDOWN(command)
 #define untouched(self)		  (!memcmp(&(self)->cmd, &(self)->poison, sizeof((self)->cmd)))
 #define PATIENT			  30000 /* ms */
 
-/* The v of the next command, which must be whole and `len` long; 0 if none comes. */
+/* Receives the next command, which must be whole and `len` long; returns its v, or 0 if none comes. */
 static uint32_t next(struct venom_daemon *d, struct venom_command *cmd, size_t len)
 {
 	uint32_t v;
@@ -134,7 +134,7 @@ TEST_F(command, the_sender_is_who_the_kernel_says)
 	EXPECT_EQ(vt_call(&self->other, ps_id), self->cmd.client_id);
 }
 
-/* The data handed out is the daemon's own: what the sender does next doesn't change it. */
+/* The daemon gets its own copy of the data: the sender's next command does not change it. */
 TEST_F(command, data_is_a_copy)
 {
 	const void *data;
@@ -149,7 +149,7 @@ TEST_F(command, data_is_a_copy)
 	EXPECT_TRUE(vt_is(data, CMD_SIZE, 1));
 }
 
-/* v, v + 1, ... of 20, 21, ... bytes; the one at `odd`, if any, is longer than a command may be. */
+/* Sends v, v + 1, ... in 20, 21, ... bytes; the command at `odd`, if any, is too long. */
 static long send_many(long v, long n, long odd)
 {
 	static char buf[32][CMD_SIZE + 1];
@@ -173,12 +173,12 @@ TEST_F(command, many_at_once)
 	EXPECT_EQ(0, vt_call(&self->sh, send_many, 1, 0, -1));
 	EXPECT_EQ(-EMSGSIZE, vt_call(&self->sh, send_many, 1, 3, 0));
 	EXPECT_EQ(0, venom_daemon_receive_many(self->d, cmd, 40, 0));
-	/* Those before one that can't be sent are sent. */
+	/* The commands before an invalid one are sent. */
 	EXPECT_EQ(2, vt_call(&self->sh, send_many, 1, 4, 2));
-	/* What there is room for. */
+	/* As many are sent as there is room for. */
 	EXPECT_EQ(SLOTS - 2, vt_call(&self->sh, send_many, 3, 12, -1));
 	EXPECT_EQ(-EAGAIN, vt_call(&self->sh, send_many, 50, 1, -1));
-	/* All that were taken at once are there side by side, and stay while the lane fills again. */
+	/* Commands that are taken at once lie side by side, and stay while the lane fills again. */
 	ASSERT_EQ(3, venom_daemon_receive_many(self->d, cmd, 3, 0));
 	EXPECT_EQ(3, vt_call(&self->sh, send_many, SLOTS + 1, 3, -1));
 	for (i = 0; i < 3; i++) {
@@ -190,7 +190,7 @@ TEST_F(command, many_at_once)
 		EXPECT_TRUE(vt_whole(cmd[i].data, cmd[i].len, &v));
 		EXPECT_EQ(i + 4, v);
 	}
-	/* Of all shells, and of requests too: each gets its own answer. */
+	/* The same with several shells and with requests: each gets its own answer. */
 	EXPECT_EQ(2, vt_call(&self->sh, send_many, 100, 2, -1));
 	vt_post(&self->other, ps_request, 7, 30, PATIENT);
 	for (i = 0; i < 3;) {
@@ -236,7 +236,7 @@ TEST_F(command, sizes)
 	ASSERT_EQ(1, receive(self, 0));
 	EXPECT_EQ(CMD_SIZE, self->cmd.len);
 	EXPECT_TRUE(vt_all(self->cmd.data, 7, CMD_SIZE));
-	/* The refused ones left nothing. */
+	/* The refused commands left nothing behind. */
 	self->cmd = self->poison;
 	EXPECT_EQ(0, receive(self, 0));
 	EXPECT_TRUE(untouched(self));
@@ -253,13 +253,13 @@ TEST_F(command, full_lane)
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(-EAGAIN, vt_call(&self->sh, ps_send, 99, 20));
 	}
-	/* A request waits for room, and gives up in its time. */
+	/* A request waits for room, and gives up at its time-out. */
 	EXPECT_EQ(-ETIMEDOUT, vt_call(&self->sh, ps_request, 98, 20, 0));
 	EXPECT_EQ(-ETIMEDOUT, vt_call(&self->sh, ps_request, 97, 20, 30));
 	ASSERT_EQ(0, vt_call(&self->sh, shell_stats, st));
 	EXPECT_EQ(SLOTS, st->commands);
 	EXPECT_LE(3 + 1, st->full);
-	/* The others have their own lanes. */
+	/* The other shells have their own lanes. */
 	EXPECT_EQ(0, vt_call(&self->other, ps_send, 50, 20));
 	for (i = 1; i <= SLOTS || !of_other;) {
 		uint32_t v = next(self->d, &self->cmd, 20);
@@ -318,7 +318,7 @@ TEST_F(command, answered_twice)
 	EXPECT_EQ(-EALREADY, respond(self->d, &self->cmd, 8, 10));
 	ASSERT_EQ(0, venom_daemon_stats(self->d, &st));
 	EXPECT_EQ(1, st.responses);
-	/* Nothing of them reaches the next request. */
+	/* None of these answers reaches the next request. */
 	vt_post(&self->sh, ps_request, 9, 10, -1);
 	ASSERT_EQ(9, next(self->d, &self->cmd, 10));
 	ASSERT_EQ(0, respond(self->d, &self->cmd, 10, 10));
@@ -421,7 +421,7 @@ TEST_F(command, answer_to_a_shell_that_has_gone)
 	ASSERT_EQ(0, venom_daemon_stats(self->d, &st));
 	EXPECT_EQ(0, st.responses);
 	EXPECT_EQ(1, st.stale);
-	/* Its successor under the same id doesn't get it either. */
+	/* The next shell under the same id does not get the answer, either. */
 	vt_start(&self->sh);
 	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name));
 	ASSERT_EQ(self->cmd.client_id, vt_call(&self->sh, ps_id));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Death: whoever waits for the dead is told, whatever way it waits; what the dead had published can be read, what
- * they had sent is delivered; their names and ids come back; and no child that inherited their
- * descriptors hides any of it.  Kills at random instants are kill.c's and killshell.c's.
+ * Attacks the notice of death.  Every waiter for a dead process must be notified, in each way to wait.  What the dead
+ * process had published must be readable, what it had sent must be delivered, its names and ids must come back, and no
+ * child that inherited its descriptors may hide any of it.  kill.c and killshell.c kill at random instants.
  */
 #include <signal.h>
 #include <string.h>
@@ -60,7 +60,7 @@ FIXTURE_TEARDOWN(death)
 	EXPECT_EQ(0, vt_call(&self->sh, ps_close));
 	EXPECT_EQ(0, vt_stop(&self->sh));
 	vt_kill(&self->dm, SIGKILL);
-	/* What a killed daemon leaves of its name waits for the next one: here there is none. */
+	/* A killed daemon's files stay for the next daemon of the name; here there is none. */
 	snprintf(path, sizeof(path), "%s/%s", getenv("VENOM_RUNTIME_DIR"), self->name);
 	unlink(path);
 }
@@ -75,8 +75,8 @@ FIXTURE_TEARDOWN(death)
 	} while (0)
 
 /*
- * A call that finds nothing to do knows of the death at once, without a system call; but where the kernel marks no dead
- * owner's word (an emulator's, say), only every 256th call asks.
+ * A call that finds nothing to do sees the death at once, without a system call.  But where the kernel marks no dead
+ * owner's word (in an emulator, say), only every 256th call asks.
  */
 #define EXPECT_TOLD(s, call)                                                  \
 	do {                                                                  \
@@ -95,7 +95,7 @@ TEST_F(death, while_a_shell_waits_for_state)
 	EXPECT_FALSE(vt_has_result(&self->sh, 30));
 	end(self);
 	EXPECT_EQ(-EPIPE, vt_result(&self->sh));
-	/* And who comes later. */
+	/* A later wait is notified, too. */
 	EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 1, -1));
 	EXPECT_TOLD(self->s, venom_shell_wait(self->s, 1, 0));
 	EXPECT_EQ(0, venom_shell_alive(self->s));
@@ -130,7 +130,7 @@ TEST_F(death, while_a_request_waits_for_room)
 	EXPECT_EQ(-EPIPE, vt_result(&self->sh));
 }
 
-/* Of several requests each gets what became of it. */
+/* Each of several requests gets its own result. */
 TEST_F(death, each_open_request_is_told_its_own)
 {
 	uint64_t answered, taken, left, tag;
@@ -148,7 +148,7 @@ TEST_F(death, each_open_request_is_told_its_own)
 	tag = taken;
 	EXPECT_EQ(-ECONNRESET, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
 	EXPECT_TRUE(vt_all(self->buf, 0x5a, sizeof(self->buf)));
-	/* The answer that was given before is there. */
+	/* The answer that was given before the death is there. */
 	tag = VENOM_ANY;
 	EXPECT_EQ(20, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
 	EXPECT_EQ(answered, tag);
@@ -195,7 +195,7 @@ TEST_F(death, nothing_can_be_sent_any_more)
 TEST_F(death, what_was_published_can_be_read)
 {
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 2, 30));
-	/* Even while the third is being written. */
+	/* They can be read even if the daemon dies while it writes version 3. */
 	ASSERT_EQ(0, vt_call(&self->dm, pd_begin, 3, 100));
 	end(self);
 	EXPECT_EQ(30, venom_shell_read(self->s, self->buf, sizeof(self->buf), &self->version));
@@ -232,7 +232,7 @@ TEST(dead_in_the_only_version)
 		memset(buf, 0x5a, sizeof(buf));
 		memset(&view, 0x5a, sizeof(view));
 		before = view;
-		/* Not dead yet: it may come. */
+		/* The daemon is not dead yet: the version may still come. */
 		EXPECT_EQ(-EAGAIN, venom_shell_read(s, buf, sizeof(buf), &version));
 		EXPECT_EQ(-EAGAIN, venom_shell_read_begin(s, &view));
 		if (in_order) {
@@ -280,7 +280,7 @@ TEST(a_dead_daemon_s_name_is_taken_over)
 	ASSERT_EQ(0, venom_shell_info(old, &info));
 	epoch = info.epoch;
 	vt_kill(&dm, SIGKILL);
-	/* Nobody is there, and the list says so. */
+	/* No daemon is there, and the list says so. */
 	EXPECT_EQ(-ENOENT, venom_shell_connect(&s, name));
 	EXPECT_EQ(-ENOENT, venom_stat(name, NULL, NULL, NULL, NULL));
 	memset(&listed, 0x5a, sizeof(listed));
@@ -289,7 +289,7 @@ TEST(a_dead_daemon_s_name_is_taken_over)
 	EXPECT_EQ(0, listed.alive);
 	EXPECT_EQ(0, listed.pid);
 	EXPECT_EQ(0, listed.data_size);
-	/* The next one: the same name, another channel. */
+	/* The next daemon has the same name, but another channel. */
 	ASSERT_EQ(0, vt_call(&next, pd_create, name, NULL)) TH_LOG("%s", vt_errmsg);
 	ASSERT_EQ(0, vt_call(&next, pd_publish, 2, 20));
 	ASSERT_EQ(0, venom_shell_connect(&s, name));
@@ -298,7 +298,7 @@ TEST(a_dead_daemon_s_name_is_taken_over)
 	EXPECT_EQ(next.pid, info.pid);
 	EXPECT_EQ(20, venom_shell_read(s, buf, sizeof(buf), NULL));
 	EXPECT_TRUE(vt_is(buf, 20, 2));
-	/* The old shell isn't fooled. */
+	/* The old shell does not mistake the new daemon for its own. */
 	EXPECT_EQ(0, venom_shell_alive(old));
 	EXPECT_EQ(-EPIPE, venom_shell_wait(old, 1, -1));
 	EXPECT_EQ(-EPIPE, venom_shell_send(old, "x", 1));
@@ -414,7 +414,7 @@ TEST(a_dead_shell_s_commands_are_delivered_and_its_id_comes_back)
 	}
 }
 
-/* The place of a dead shell that left commands can be had at once, and they are not given to its heir. */
+/* A dead shell that left commands has its place free at once, and the next shell there does not get what it left. */
 TEST(the_heir_of_an_id_is_another)
 {
 	struct venom_config *cfg = vt_config();
@@ -452,7 +452,7 @@ static uint64_t changes(struct venom_daemon *d)
 	return __atomic_load_n(&d->status->changes, __ATOMIC_ACQUIRE);
 }
 
-/* What a dead shell left is taken; there is no other call behind that of the last command. */
+/* What a dead shell left is received, and all it had is freed without a call after the last command's. */
 TEST(what_the_dead_left_goes_with_the_last_command)
 {
 	const char *name = vt_name();
@@ -481,9 +481,9 @@ TEST(what_the_dead_left_goes_with_the_last_command)
 }
 
 /*
- * A shell dies while the server is in a call, after that call's look at who is there.  The manager can't free what the dead
- * one had, then, and there may be no other call for long.  So: receive, as often as possible, until the
- * change has been announced; and then not once more.
+ * A shell dies while the server is in a call, after that call has looked which shells there are.  The manager can't
+ * free the dead shell's things then, and there may be no other call for long.  So the test receives as often as
+ * possible until the change has been announced, and then not once more.
  */
 TEST(a_death_during_the_last_call_is_not_forgotten)
 {
@@ -494,14 +494,14 @@ TEST(a_death_during_the_last_call_is_not_forgotten)
 	struct venom_daemon *d;
 	struct vt_peer sh;
 
-	embedded_only(); /* there the kernel frees */
+	embedded_only(); /* on the module the kernel frees */
 	vt_start(&sh);
 	ASSERT_EQ(0, venom_daemon_create(&d, name, NULL));
 	for (uint64_t i = 0; i < rounds && !stuck; i++) {
 		fds = vt_count_fds();
 		areas = vt_count_areas();
 		ASSERT_EQ(0, vt_call(&sh, ps_connect, name)) TH_LOG("%s", vt_errmsg);
-		ASSERT_EQ(0, venom_daemon_receive(d, &cmd, 0)); /* it has been seen */
+		ASSERT_EQ(0, venom_daemon_receive(d, &cmd, 0)); /* the shell has been seen */
 		before = changes(d);
 		vt_post(&sh, ps_close);
 		for (uint64_t end = vt_now() + VT_PATIENCE_S * VT_S; changes(d) == before && vt_now() < end;)
@@ -516,8 +516,8 @@ TEST(a_death_during_the_last_call_is_not_forgotten)
 }
 
 /*
- * A server stands still in a call, its CPU taken away.  Only so many lanes are held for it as there are ids; shells that die
- * then wait for it with their ids, and all is given back when it goes on.
+ * A server stands still in a call because it has lost its CPU.  At most as many lanes are held for it as there are ids;
+ * shells that die after that keep their ids until it goes on.  Then all is given back.
  */
 TEST(a_server_that_stands_still_is_waited_for)
 {
@@ -550,7 +550,7 @@ static long become_another_program(long a, long b, long c)
 	return a + b + c + 1;
 }
 
-/* A daemon that becomes another program is as dead as one killed. */
+/* A daemon that execs another program is as dead as a killed one. */
 TEST(exec_is_an_end_too)
 {
 	const char *name = vt_name();

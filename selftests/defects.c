@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sixteen defects of the library that this one takes the place of, each as something that can't happen here.
- * Each test does what brought its defect out there; the torture tests do the same for longer.
+ * Attacks the library with the sixteen defects of the library that it replaces: none of them may happen here.  Each
+ * test does what brought its defect out there; the torture tests do the same for longer.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -68,7 +68,10 @@ TEST_F(defect, 01_stale_and_foreign_answers)
 
 	daemon_and_two_shells(self);
 	for (int i = 1; i <= (int)vt_scaled(100); i++) {
-		/* One gives up; then both ask, and the daemon answers the late one first, then in the wrong order. */
+		/*
+		 * One shell gives up.  Then both ask; the daemon answers the late request first, then the others in
+		 * reverse.
+		 */
 		ASSERT_EQ(-ETIMEDOUT, vt_call(&self->sh, ps_request, 3 * i, 20, 0));
 		ASSERT_EQ(3 * i, vt_call(&self->dm, pd_receive, -1));
 		vt_post(&self->sh, ps_request, 3 * i + 1, 20, -1);
@@ -115,7 +118,7 @@ TEST_F(defect, 03_too_long_a_command_is_refused)
 	EXPECT_EQ(2, vt_call(&self->dm, pd_receive, -1));
 }
 
-/* A push refused on a full queue burnt its ticket: order was lost, then the whole queue. */
+/* A push that was refused on a full queue used up its ticket: first the order was lost, then the whole queue. */
 TEST_F(defect, 04_a_refused_push_leaves_no_hole)
 {
 	int sent = 0, got = 0;
@@ -176,7 +179,7 @@ static long publish_until_told(long len, long b, long c)
 	return b + c;
 }
 
-/* Beside a busy writer readers starved: one read in the whole run, and none of them had a bound. */
+/* Readers starved beside a busy writer: there was one read in the whole run, and no read had a bound. */
 TEST_F(defect, 06_readers_don_t_starve)
 {
 	const size_t len = 1 << 20;
@@ -238,7 +241,7 @@ TEST_F(defect, 07_a_client_killed_in_mid_push_jams_nothing)
 			last++;
 		}
 		vt_kill(&victim, SIGKILL);
-		/* What it had sent is whole, in order; and then the other one is served. */
+		/* What the victim had sent is whole and in order; then the other shell is served. */
 		vt_post(&self->sh, ps_request, 5, 7, -1);
 		for (others = 0; !others;) {
 			ASSERT_EQ(1, venom_daemon_receive(d, &cmd, 60 * VT_S));
@@ -258,7 +261,7 @@ TEST_F(defect, 07_a_client_killed_in_mid_push_jams_nothing)
 	venom_daemon_destroy(d);
 }
 
-/* A second create() of a living name zeroed it, gave the same id again, cut it short, and unlinked it at its end. */
+/* A second create() of a name in use zeroed it, gave the same id again, truncated it, and unlinked it at its end. */
 TEST_F(defect, 08_a_living_name_can_t_be_created_again)
 {
 	struct venom_config small = VENOM_CONFIG_INIT;
@@ -272,7 +275,7 @@ TEST_F(defect, 08_a_living_name_can_t_be_created_again)
 	EXPECT_EQ(-EBUSY, venom_daemon_create(&d, self->name, &small));
 	EXPECT_EQ(-EBUSY, vt_call(&self->dm, pd_create, self->name, self->cfg));
 	EXPECT_EQ((struct venom_daemon *)0x5a5a5a, d);
-	/* Nothing was zeroed, cut or unlinked, and no id is given twice. */
+	/* Nothing was zeroed, truncated or unlinked, and no id is given twice. */
 	EXPECT_EQ(1, vt_call(&self->sh, ps_read));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 2, 1 << 20));
 	EXPECT_EQ(2, vt_call(&self->other, ps_read));
@@ -309,7 +312,7 @@ static void wild_sizes(void)
 	fake.state->geo.versions = 60000;
 }
 
-/* connect() believed any header: wild offsets were a SIGSEGV in the reader. */
+/* connect() trusted any header: invalid offsets were a SIGSEGV in the reader. */
 TEST_F(defect, 10_a_wild_header_is_refused)
 {
 	static void (*const lies[])(void) = {wild_offsets, wild_sizes};
@@ -323,7 +326,7 @@ TEST_F(defect, 10_a_wild_header_is_refused)
 		EXPECT_EQ(-1, vt_result(&self->dm));
 		ASSERT_EQ(0, vt_call(&self->dm, fake_end));
 	}
-	/* The truth is believed; and if it changes afterwards, that is not looked at any more. */
+	/* A valid header is accepted; a later change of it is not read any more. */
 	vt_post(&self->dm, fake_serve);
 	ASSERT_EQ(0, venom_shell_connect(&self->s, self->name)) TH_LOG("%s", venom_errmsg());
 	ASSERT_EQ(0, vt_result(&self->dm));
@@ -353,7 +356,7 @@ static long maps_with(long perms, long b, long c)
 	return n + b + c;
 }
 
-/* Readers mapped everything writable.  (And other users could not connect at all: that is access.c's.) */
+/* Readers mapped everything writable.  (Other users could not connect at all: access.c tests that.) */
 TEST_F(defect, 11_readers_can_t_write)
 {
 	daemon_and_two_shells(self);
@@ -369,7 +372,7 @@ static long cpu_ms_idle(long ms, long b, long c)
 	return (long)((vt_cpu() - began) / VT_MS) + b + c;
 }
 
-/* An idle daemon burnt a CPU, and a request to a silent one never ended. */
+/* An idle daemon used a whole CPU, and a request to a silent daemon never ended. */
 TEST_F(defect, 12_idle_is_idle_and_silence_ends)
 {
 	uint64_t began;
@@ -381,7 +384,7 @@ TEST_F(defect, 12_idle_is_idle_and_silence_ends)
 	EXPECT_LE(100 * VT_MS, vt_now() - began);
 }
 
-/* "B" after "AAAAAAAA" was read as "BAAAAAAA", and what was too long was cut in silence. */
+/* "B" after "AAAAAAAA" was read as "BAAAAAAA", and what was too long was silently truncated. */
 TEST_F(defect, 13_no_old_tail_and_nothing_cut)
 {
 	self->cfg->data_size = 16;
@@ -398,13 +401,13 @@ TEST_F(defect, 13_no_old_tail_and_nothing_cut)
 	EXPECT_STREQ("B", self->buf);
 }
 
-/* No slots were accepted, and paid for with a panic later. */
+/* A config with no slots was accepted, and led to a panic later. */
 TEST_F(defect, 14_zero_slots_are_refused)
 {
 	self->cfg->cmd_slots = 0;
 	EXPECT_EQ(-EINVAL, vt_call(&self->dm, pd_create, self->name, self->cfg));
 	EXPECT_NE(NULL, strstr(vt_errmsg, "cmd_slots"));
-	/* One is enough to work. */
+	/* One slot is enough to work. */
 	self->cfg->cmd_slots = 1;
 	daemon_and_two_shells(self);
 	for (int v = 1; v < 10; v++) {
@@ -443,7 +446,7 @@ static int count_one(struct venom_daemon *d, const struct venom_command *cmd, vo
 	return ++*(int *)user == 1028 ? 42 : 0;
 }
 
-/* Any client could stop the daemon with a magic string.  Here all they send is data. */
+/* Any client could stop the daemon with a magic string.  Here all that clients send is data. */
 TEST_F(defect, 15_no_word_stops_the_daemon)
 {
 	struct venom_daemon *d;
@@ -508,8 +511,8 @@ static void *ring_reader(void *arg)
 }
 
 /*
- * Payload copies raced by the language's model.  Here the library's own ring, its writer and two readers
- * share one address space, so that the thread sanitizer's build sees each access of both sides.
+ * Payload copies were data races by the language's memory model.  Here the library's own ring, its writer and two
+ * readers share one address space, so that the thread sanitizer's build sees each access of both sides.
  */
 TEST_F(defect, 16_payload_copies_don_t_race)
 {

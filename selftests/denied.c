@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System calls that are refused: in a container, say, whose filter answers EPERM or ENOSYS.  For each call that the library
- * makes, and for each time from which on it is refused: all works, or some call gives an errno; nothing hangs, spins or
- * dies.  And descriptors that somebody else in the process closes while a thread sleeps on them.
+ * Attacks the library with refused system calls, as in a container whose filter answers EPERM or ENOSYS.  Each call
+ * that the library makes is refused, from each moment on.  Either all works, or some call gives an errno; nothing may
+ * hang, spin or die.  Also attacks it with descriptors that other code in the process closes while a thread sleeps on
+ * them.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -111,7 +112,7 @@ static const struct call calls[] = {
 #ifdef SYS_faccessat2
 	CALL(faccessat2),
 #endif
-#ifdef SYS_poll /* where there are the older ones, too */
+#ifdef SYS_poll /* architectures that have the older calls, too */
 	CALL(access),
 	CALL(chmod),
 	CALL(epoll_wait),
@@ -124,7 +125,7 @@ static const struct call calls[] = {
 	CALL(stat),
 	CALL(unlink),
 #endif
-/* The sanitizers live on these. */
+/* The sanitizers need these calls. */
 #if !defined(VT_ASAN) && !defined(VT_TSAN)
 	CALL(madvise),
 	CALL(mmap),
@@ -134,7 +135,7 @@ static const struct call calls[] = {
 #endif
 };
 
-/* From now on, in all threads of this process. */
+/* Refuses the call from now on, in all threads of this process. */
 static bool refuse(long nr, int err)
 {
 	struct sock_filter f[] = {
@@ -159,7 +160,7 @@ struct life {
 	int err;
 	enum when when;
 	char dir[200];
-	/* what came of it */
+	/* the result */
 	struct vt_step step; /* where it is */
 	const char *wrong; /* or NULL */
 	long rc;
@@ -175,7 +176,7 @@ static struct venom_shell *shell_;
 static int stage, server_rc;
 static uint64_t server_slept;
 
-/* What may come out of a call that works otherwise. */
+/* The errnos that a call may give when some system call is refused. */
 static bool is_errno(long rc)
 {
 	switch (rc) {
@@ -187,7 +188,7 @@ static bool is_errno(long rc)
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENODEV:
-	case -EPIPE: /* from a connection that the other end gave up */
+	case -EPIPE: /* the other end gave up the connection */
 	case -ETIMEDOUT:
 	case -EPROTO:
 	case -ENOENT:
@@ -206,7 +207,7 @@ static void end(const char *wrong, long rc)
 	abort();
 }
 
-/* rc is fine, else it must be an errno, and then this life ends. */
+/* If rc is not fine, it must be one of these errnos, and this life ends. */
 static void must(const char *what, bool fine, long rc)
 {
 	if (fine)
@@ -289,7 +290,7 @@ static void live(void)
 	rc = venom_shell_read(shell_, buf, sizeof(buf), NULL);
 	must("read", rc == 5 && !memcmp(buf, "first", 5), rc);
 
-	/* Both sides sleep, or say why they can't; neither may spin instead, nor be back before its time. */
+	/* Both sides sleep, or give an errno; neither may spin instead, nor return before its time-out. */
 	vt_step(&life->step, "wait", 0);
 	cpu = vt_cpu();
 	start = vt_now();
@@ -309,7 +310,7 @@ static void live(void)
 	must("wait", !rc, rc);
 	must("receive", !server_rc, server_rc);
 
-	/* Each wakes the other. */
+	/* Each side wakes the other. */
 	vt_step(&life->step, "request", 0);
 	vt_store(&stage, 3);
 	vt_sleep_ms(20);
@@ -348,7 +349,7 @@ static int life_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* ---- all of them, some at a time ---- */
+/* ---- all calls, some at a time ---- */
 
 #define AT_ONCE 40
 #define LIVES	(ARRAY_SIZE(calls) * (MOMENTS + 1)) /* EPERM from each moment on, ENOSYS always */
@@ -363,7 +364,7 @@ static bool have_filters(void)
 	return waitpid(pid, &status, 0) == pid && status == 0;
 }
 
-/* Says what was wrong with one that has ended (or hung, and was killed). */
+/* Says what was wrong with a life that has ended (or hung, and was killed). */
 static bool went_well(struct life *l, int status)
 {
 	const char *step = l->step.where ? l->step.where : "the start";
@@ -408,7 +409,7 @@ TEST(each_call_in_turn)
 		of[slot]->call = &calls[(first + i) % LIVES / (MOMENTS + 1)];
 		of[slot]->when = (first + i) % LIVES % (MOMENTS + 1) % MOMENTS;
 		of[slot]->err = (first + i) % LIVES % (MOMENTS + 1) == MOMENTS ? ENOSYS : EPERM;
-		/* A folder for each: those that end early don't tidy up. */
+		/* Each life has its own folder: a life that ends early does not tidy up. */
 		snprintf(of[slot]->dir, sizeof(of[slot]->dir), "%s/%u", getenv("VENOM_RUNTIME_DIR"), (unsigned int)i);
 		ASSERT_EQ(0, mkdir(of[slot]->dir, 0700));
 		vt_spawn(&p[slot], life_main, of[slot]);
@@ -418,13 +419,13 @@ TEST(each_call_in_turn)
 	EXPECT_LT(n / 4, worked);
 }
 
-/* ---- descriptors closed by somebody else in the process ---- */
+/* ---- descriptors closed by other code in the process ---- */
 
 struct sleeper {
 	struct venom_daemon *d;
 	struct venom_shell *s;
 	const char *what;
-	int rc; /* the last one; 1: none yet */
+	int rc; /* the last result; 1: none yet */
 	unsigned int calls;
 };
 
@@ -461,7 +462,7 @@ struct closing {
 	uint64_t cpu, wall;
 };
 
-/* A thread sleeps again and again; another closes all descriptors, as one does who is about to become a service. */
+/* A thread sleeps again and again; another closes all descriptors, as a program does that becomes a service. */
 static int closes_all(struct vt_peer *self, void *arg)
 {
 	struct closing *k = arg;
@@ -487,7 +488,7 @@ static int closes_all(struct vt_peer *self, void *arg)
 		vt_store(&k->rc, 1);
 	else
 		vt_store(&k->rc, w.rc);
-	vt_sleep_ms(200); /* the library's own thread, too, may not spin */
+	vt_sleep_ms(200); /* the library's own thread may not spin, either */
 	k->cpu = vt_cpu() - cpu;
 	k->wall = vt_now() - start;
 	k->calls = w.calls;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can't be is refused: with the errno that the header names, a sentence that names what was wrong,
- * the outputs as they were before, no descriptor leaked and nobody else disturbed.
- * Broken peers are proto.c's, modes and users access.c's, the dead death.c's.
+ * Attacks the checks of arguments.  What is invalid must be refused, with the errno that the header names and a
+ * sentence that names what was wrong; the outputs must stay as they were, no descriptor may leak, and nobody else may
+ * be disturbed.  Broken peers are in proto.c, modes and users in access.c, dead processes in death.c.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -80,7 +80,7 @@ TEST(names_that_can_be)
 	}
 }
 
-/* Whatever files a backend keeps beside a channel, no other channel's name can get in their way. */
+/* The files that a backend keeps beside a channel never collide with another channel's name. */
 TEST(names_like_the_backend_s_own_files)
 {
 	static const char *const names[] = {"twin",	      "twin.lock",     "twin.new",
@@ -108,7 +108,7 @@ TEST(names_like_the_backend_s_own_files)
 	}
 }
 
-/* The same folder by another spelling is the same folder. */
+/* Two spellings of a path name the same folder. */
 TEST(one_name_by_two_paths)
 {
 	char *dir = strdup(getenv("VENOM_RUNTIME_DIR")), other[200];
@@ -179,7 +179,7 @@ static const struct bad_field bad_fields[] = {
 	BAD(spin_ns, (uint64_t)INT64_MIN),
 };
 
-/* cfg is refused, by name of the field, and leaves nothing behind. */
+/* The config is refused, the message names the field, and nothing is left behind. */
 static bool refused(const struct venom_config *cfg, const char *field)
 {
 	struct venom_daemon *d = POISON_D;
@@ -201,7 +201,7 @@ TEST(fields_that_can_t_be)
 		struct venom_config cfg = VENOM_CONFIG_INIT;
 		const struct bad_field *b = &bad_fields[i];
 
-		memcpy((char *)&cfg + b->offset, &b->value, b->size); /* little-endian, as all we run on */
+		memcpy((char *)&cfg + b->offset, &b->value, b->size); /* little-endian, as all that we run on */
 		EXPECT_TRUE(refused(&cfg, b->field)) TH_LOG("%s = %#llx", b->field, (unsigned long long)b->value);
 	}
 }
@@ -249,7 +249,7 @@ TEST(null_handles)
 	venom_shell_close(NULL);
 }
 
-/* ---- the name taken ---- */
+/* ---- a name that is taken ---- */
 
 FIXTURE(errors)
 {
@@ -310,10 +310,10 @@ TEST_F(errors, name_of_a_living_daemon)
 	EXPECT_EQ(POISON_D, d);
 	EXPECT_EQ(fds, vt_count_fds());
 	EXPECT_NE(0, strlen(venom_errmsg()));
-	/* Nor by the same process that owns it. */
+	/* The process that owns the name can't create it again, either. */
 	EXPECT_EQ(-EBUSY, vt_call(&self->dm, pd_create, self->name, self->cfg));
 	EXPECT_TRUE(unharmed(&self->dm, self->s, 1));
-	/* It is found under its name still. */
+	/* The channel is still found under its name. */
 	ASSERT_EQ(0, venom_shell_connect(&other, self->name));
 	EXPECT_NE(venom_shell_id(self->s), venom_shell_id(other));
 	EXPECT_TRUE(unharmed(&self->dm, other, 2));
@@ -397,7 +397,7 @@ TEST_F(errors, no_such_backend)
 
 /* ---- out of descriptors, out of memory ---- */
 
-/* So that `left` more descriptors can be opened; gives the limit that was. */
+/* Sets the limit so that `left` more descriptors can be opened; returns the old limit. */
 static rlim_t limit_fds(rlim_t left)
 {
 	struct rlimit lim;
@@ -441,7 +441,7 @@ TEST_F(errors, connect_fails_at_every_descriptor_in_turn)
 	}
 	EXPECT_EQ(0, err);
 	EXPECT_LT(2, left);
-	/* Those who failed half way hold no place. */
+	/* Shells that failed half way hold no place. */
 	for (int i = 0; i < 2; i++) {
 		struct venom_shell *s;
 
@@ -487,7 +487,7 @@ static long limit_peer(long left, long b, long c)
 	return b + c;
 }
 
-/* A daemon that can open no more sends the newcomer away, and goes on. */
+/* A daemon that can open no more descriptors refuses the new shell, and goes on. */
 TEST_F(errors, daemon_out_of_descriptors)
 {
 	struct venom_shell *s = POISON_S;
@@ -512,7 +512,7 @@ TEST_F(errors, daemon_out_of_descriptors)
 	venom_shell_close(s);
 }
 
-/* A file size limit is how memory that can't be had looks for a memfd, without harm to this machine. */
+/* Under a file size limit a memfd fails as it does without memory, and this machine takes no harm. */
 TEST(out_of_memory)
 {
 	struct venom_config cfg = VENOM_CONFIG_INIT;
@@ -533,7 +533,7 @@ TEST(out_of_memory)
 	venom_daemon_destroy(d);
 }
 
-/* What is free has become less by a good part of all: somebody fills it. */
+/* Has free memory shrunk by a large part of the total?  Then something is filling it. */
 static bool memory_goes(uint64_t free_before)
 {
 	struct sysinfo si;
@@ -541,7 +541,7 @@ static bool memory_goes(uint64_t free_before)
 	return !sysinfo(&si) && free_before > si.freeram && (free_before - si.freeram) > si.totalram / 4;
 }
 
-/* More than the machine has: refused, not tried until something else dies of it. */
+/* More memory than the machine has is refused; it is not tried until another process dies of it. */
 TEST(more_than_all_memory)
 {
 	struct venom_config *cfg = vt_config();

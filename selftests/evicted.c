@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shell that the daemon has thrown out, and whose id another shell has by now.  Its word in the status page says
- * ALIVE again, for the other one: only the generation beside it tells that it is not its own any more.  Each of its
- * calls fails with -EPIPE, and none of them waits; the shell that has the id is not disturbed.
+ * Attacks with an evicted shell, whose id another shell has by now.  The id's word in the status page says ALIVE again,
+ * for the other shell: only the generation beside it shows that the id is not the evicted shell's own any more.  Each
+ * of its calls must fail with -EPIPE, and none may wait; the shell that has the id must not be disturbed.
  */
 #include "internal.h"
 #include "lib/harness.h"

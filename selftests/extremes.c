@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Extreme configs: each field of venom_config at its ends and around its powers of two, alone and in pairs.  Create and
- * connect give an errno that the header lists, or a channel that works with its largest state, command and answer.
+ * Attacks create and connect with extreme configs: each field of venom_config at its ends and around its powers of two,
+ * alone and in pairs.  They must give an errno that the header lists, or a channel that works with its largest state,
+ * command and answer.
  */
 #include <signal.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "lib/peer.h"
 #include "lib/watch.h"
 
-/* ---- what to set ---- */
+/* ---- the settings ---- */
 
 #define FIELD(name)                                                                                         \
 	{                                                                                                   \
@@ -31,7 +32,7 @@ static const struct {
 	FIELD(full_ns),	  FIELD(limit_ns),
 };
 
-/* A field of 32 bits takes their lower half. */
+/* A 32-bit field takes the lower half. */
 static const uint64_t values[] = {
 	0,
 	1,
@@ -89,7 +90,7 @@ struct setting {
 	unsigned int field, value;
 };
 
-/* Where the sweep is: it survives the process that does it. */
+/* The position of the sweep: it survives the process that runs the sweep. */
 struct place {
 	struct setting a, b;
 	bool pair;
@@ -115,9 +116,9 @@ static void set(struct venom_config *cfg, struct setting s)
 /* ---- one config ---- */
 
 /*
- * What a channel of it takes, as far as 128 bits tell.  Where that is much, but not so much that it is refused at once,
- * it is not tried: this machine has other things to do.  (Embedded, limits on the size of files and on the address space
- * refuse it; but for one buffer, the latter are not to be had with sanitizers and emulators.)
+ * The memory that a channel of this config takes, as far as 128 bits tell.  What is large, but not refused at once, is
+ * not tried: the machine has other work.  (Embedded, limits on the file size and the address space refuse it; but only
+ * the latter refuses one command's buffer, and sanitizers and emulators do not allow that limit.)
  */
 static bool too_heavy(const struct venom_config *cfg)
 {
@@ -137,7 +138,7 @@ static bool listed(long rc, bool connect)
 	case -ENOMEM:
 	case -EMFILE:
 	case -EDQUOT:
-	case -ENOSYS: /* of node, where the kernel knows none */
+	case -ENOSYS: /* of the field node, if the kernel knows no nodes */
 		return true;
 	default:
 		return false;
@@ -152,7 +153,7 @@ static bool listed(long rc, bool connect)
 			return false;           \
 	} while (0)
 
-/* The largest command and answer there and back, as far as a MiB. */
+/* Sends the largest command and the largest answer there and back, up to a MiB. */
 static bool exchange(struct venom_daemon *d, struct venom_shell *s, const struct venom_config *cfg)
 {
 	static char big[1 << 20], back[1 << 20];
@@ -189,7 +190,7 @@ static bool live(struct venom_daemon *d, const char *name, const struct venom_co
 	STEP("write_commit", !rc);
 	rc = venom_shell_connect(&s, name);
 	if (rc == -EACCES && !(cfg->mode & 0400) && geteuid())
-		return true; /* the owner has barred itself */
+		return true; /* the mode bars the owner itself */
 	STEP("connect", !rc || listed(rc, true));
 	if (rc)
 		return true;
@@ -224,7 +225,7 @@ static bool fine(const char *name, const struct venom_config *cfg)
 
 struct sweep {
 	const char *name;
-	uint64_t seed, from, n; /* the n-th of the ones, then pairs at random */
+	uint64_t seed, from, n; /* the n-th single setting, then random pairs */
 	uint64_t done, wrong;
 	struct place place;
 };
@@ -243,7 +244,7 @@ static void limit_all(void)
 	void *much;
 
 	VT_CHECK(!setrlimit(RLIMIT_FSIZE, &file));
-	signal(SIGXFSZ, SIG_IGN); /* limits.c is about that */
+	signal(SIGXFSZ, SIG_IGN); /* limits.c tests that */
 #if !defined(VT_ASAN) && !defined(VT_TSAN)
 	struct rlimit space = {.rlim_cur = 1 << 30, .rlim_max = 1 << 30};
 
@@ -255,7 +256,7 @@ static void limit_all(void)
 		munmap(much, 2ul << 30);
 }
 
-#define AT_A_TIME 100 /* in one process, so that our patience is not with all of them */
+#define AT_A_TIME 100 /* configs in one process: the time-out is for these, not for the whole sweep */
 
 static int sweep_main(struct vt_peer *self, void *arg)
 {
@@ -300,7 +301,7 @@ TEST(all_alone_and_many_in_pairs)
 		status = vt_wait(&p);
 		if (!status)
 			continue;
-		/* What one died of, the next passes over. */
+		/* The next process skips the config that ended this one. */
 		say(&w->place, status == -ETIMEDOUT ? "hangs" : status < 0 ? "died of a signal" : "ended");
 		fprintf(stderr, "# status %d\n", status);
 		w->wrong++;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nobody starves.
+ * Attacks fairness: nobody may starve.
  *
- * Shells that flood their lanes keep another's single command waiting for a batch of each of theirs and no longer: in
- * whatever way the daemon receives, whatever time stamps they forge, and also if that shell has been silent for so
- * long that its lane went cold.  Daemon and shells are one thread here, so this is counted, not measured.  And a
- * reader beside a writer that publishes without pause goes on getting versions.
+ * Shells that flood their lanes may keep another shell's single command waiting for one batch of each flooder and no
+ * longer: in each way to receive, with any forged time stamps, and also if that shell has been silent for so long that
+ * its lane went cold.  Daemon and shells are one thread here, so commands are counted, and no time is measured.  A
+ * reader beside a writer that publishes without pause must go on getting versions.
  */
 #include "lib/harness.h"
 #include "lib/watch.h"
@@ -14,7 +14,7 @@
 #include "internal.h"
 
 #define SLOTS 64
-#define MOST  60 /* flooders and idlers */
+#define MOST  60 /* flooders, or idle shells */
 
 enum how { ONE, MANY, ARM };
 
@@ -22,7 +22,7 @@ FIXTURE(fair)
 {
 	struct venom_daemon *d;
 	struct venom_shell *flood[MOST], *idle[MOST], *asker;
-	struct venom_shell *of[MOST + 1]; /* who floods, by id; NULL: does not */
+	struct venom_shell *of[MOST + 1]; /* flooders by id; NULL: no flooder */
 	struct venom_command cmd[32];
 	uint64_t rng;
 };
@@ -32,8 +32,8 @@ FIXTURE_VARIANT(fair)
 	int flooders, idlers;
 	uint32_t flags;
 	enum how how;
-	bool forged; /* the flooders' commands are the oldest, by what their stamps say */
-	bool cold; /* nobody has said anything for long */
+	bool forged; /* forged time stamps make the flooders' commands the oldest */
+	bool cold; /* all lanes have been silent for long */
 };
 
 /* clang-format off */
@@ -96,7 +96,7 @@ FIXTURE_TEARDOWN(fair)
 	tear_down(self);
 }
 
-/* Fill its lane. */
+/* Fill the shell's lane. */
 static void flood(struct venom_shell *s, bool forged)
 {
 	int rc;
@@ -107,7 +107,10 @@ static void flood(struct venom_shell *s, bool forged)
 	VT_CHECK(rc == -EAGAIN);
 }
 
-/* Take some in the variant's way, and fill up again what gave them.  How many came before the asker's; *ours if it did. */
+/*
+ * Receives in the variant's way, and refills the lanes of the flooders that were served.  Returns how many commands
+ * came before the asker's, and sets *ours if that came.
+ */
 static int take(FIXTURE_DATA(fair) * self, enum how how, bool forged, bool *ours)
 {
 	int n, ahead = 0;
@@ -120,7 +123,7 @@ static int take(FIXTURE_DATA(fair) * self, enum how how, bool forged, bool *ours
 		else
 			n = venom_daemon_receive(self->d, self->cmd, 0);
 		VT_CHECK(n >= 0);
-	} while (!n); /* all is cold, and looks without a pause are looks at some */
+	} while (!n); /* all lanes are cold, and polls without a pause look at some of them only */
 	for (int i = 0; i < n; i++) {
 		struct venom_shell *s = self->of[self->cmd[i].client_id];
 
@@ -132,7 +135,7 @@ static int take(FIXTURE_DATA(fair) * self, enum how how, bool forged, bool *ours
 	return ahead;
 }
 
-/* Empty all lanes, and look at them in vain for long. */
+/* Empties all lanes, and polls them in vain until they are cold. */
 static void cool(struct venom_daemon *d)
 {
 	struct venom_command cmd;
@@ -146,15 +149,15 @@ static void cool(struct venom_daemon *d)
 TEST_F(fair, a_single_command_waits_for_a_batch_of_each)
 {
 	/*
-	 * By arrival others may have waited for as long as it.  And a cold lane is found when the looks at some of them, one
-	 * after each batch, have come round: idle lanes count, too.
+	 * By arrival, other shells may have waited for as long.  A cold lane is found when the looks at some cold
+	 * lanes, one after each batch, have come round: idle lanes count, too.
 	 */
 	int bound = VENOM_BATCH * (variant->flooders + (variant->cold ? variant->idlers + 2 : 0)) +
 		    (variant->flags & VENOM_ORDER_ARRIVAL ? variant->flooders : 0);
 	int trials = (int)vt_scaled(variant->cold ? 50 : 500), most = 0, t;
 	uint64_t all = 0;
 
-	/* The moment may have been one at which its turn was next: more trials, until others have come before it. */
+	/* The asker's turn may have been the next one each time: run more trials until others have come before it. */
 	for (t = 0; t < trials || (!most && t < trials + 100); t++) {
 		bool ours = false;
 		int ahead = 0, i;
@@ -163,7 +166,7 @@ TEST_F(fair, a_single_command_waits_for_a_batch_of_each)
 			cool(self->d);
 		for (i = 0; i < variant->flooders; i++)
 			flood(self->flood[i], variant->forged);
-		/* Any moment of their turns. */
+		/* The asker sends at a random moment of the flooders' turns. */
 		for (i = (int)(vt_rand(&self->rng) % (2 * VENOM_BATCH * (uint64_t)variant->flooders)); i > 0; i--)
 			take(self, variant->how, variant->forged, &ours);
 		ASSERT_FALSE(ours);
@@ -209,7 +212,7 @@ FIXTURE_TEARDOWN(crowd)
 	tear_down(&self->f);
 }
 
-/* Many that turn up all at once don't make the one who floods go first each time that one of them is found. */
+/* Many shells that turn up all at once must not put the flooder first each time that one of them is found. */
 TEST_F(crowd, helps_nobody_to_the_front)
 {
 	FIXTURE_DATA(fair) *f = &self->f;
@@ -242,7 +245,7 @@ TEST_F(crowd, helps_nobody_to_the_front)
 	EXPECT_GE(VENOM_BATCH, most);
 }
 
-/* A look that does not wait may leave out cold lanes; but not one that comes now and then, as once for each frame. */
+/* A poll may skip cold lanes; but not a poll that comes only now and then, as once for each frame. */
 TEST_F(crowd, is_seen_by_who_looks_now_and_then)
 {
 	FIXTURE_DATA(fair) *f = &self->f;
@@ -265,7 +268,7 @@ TEST_F(crowd, is_seen_by_who_looks_now_and_then)
 struct arena {
 	char name[VENOM_NAME_MAX + 1];
 	uint32_t versions, size;
-	uint64_t asked; /* the version to publish next, and then to wait; UINT64_MAX: no pause; 0: the end */
+	uint64_t asked; /* publish up to this version, then wait; UINT64_MAX: no pause; 0: end */
 };
 
 FIXTURE(reader)
@@ -333,7 +336,7 @@ FIXTURE_TEARDOWN(reader)
 	free(self->buf);
 }
 
-/* How many versions it gets in one window beside a writer that goes on. */
+/* Returns how many versions the reader gets in one window beside a writer that does not pause. */
 static uint64_t beside(FIXTURE_DATA(reader) * self)
 {
 	uint64_t end = vt_now() + WINDOW_MS * VT_MS, v = 0, last = 0, n = 0;
@@ -349,8 +352,8 @@ static uint64_t beside(FIXTURE_DATA(reader) * self)
 }
 
 /*
- * How many it could get: the writer waits while it reads.  Not more often the same one: that would be in the reader's
- * own cache, and no news.
+ * Returns how many versions the reader could get: the writer waits while it reads.  It reads each version once: a
+ * second read would come from the reader's own cache, and give nothing new.
  */
 static uint64_t alone(FIXTURE_DATA(reader) * self)
 {
@@ -369,8 +372,9 @@ static uint64_t alone(FIXTURE_DATA(reader) * self)
 }
 
 /*
- * With one buffer a reader lives on the writer's pauses, and here are none: it's measured to show that.  With more it
- * must get on all the time, if both have a CPU; where they must share one, or are slowed down, in all.
+ * With one buffer a reader depends on the writer's pauses, and here are none: it is measured to show that.  With more
+ * buffers it must get on in each window if both sides have a CPU; if they share one, or are slowed down, in all windows
+ * together.
  */
 TEST_F(reader, goes_on_beside_a_writer_that_does_not_pause)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptors of a daemon and of a shell: armed, they turn readable with what was waited for, under
- * poll, epoll and io_uring alike; and what is there already needs no sleep.
+ * Attacks the descriptors of a daemon and of a shell.  An armed descriptor must turn readable with what was waited for,
+ * under poll, epoll and io_uring alike; what is already there must need no sleep.
  */
 #ifndef VT_NO_URING
 #include <liburing.h>
@@ -13,7 +13,7 @@
 #include "lib/harness.h"
 #include "lib/peer.h"
 
-/* Does fd turn readable within ms?  -1: that can't be asked here. */
+/* Does fd turn readable within ms?  -1: this call is not available here. */
 static int by_poll(int fd, int ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -45,7 +45,7 @@ static int by_uring(int fd, int ms)
 	return -1;
 }
 #else
-/* 0, or why not. */
+/* Returns 0, or why io_uring is not available. */
 static int have_uring(void)
 {
 	struct io_uring ring;
@@ -152,21 +152,21 @@ TEST_F(fds, of_a_daemon)
 	ASSERT_EQ(0, vt_call(&self->p, ps_connect, self->name));
 	self->fd = venom_daemon_fd(self->d);
 	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, venom_daemon_receive(self->d, &self->cmd, 0)); /* a shell's coming may have rung, too */
+	ASSERT_EQ(0, venom_daemon_receive(self->d, &self->cmd, 0)); /* a shell's connect may have signalled, too */
 	for (int v = 1; v <= 3; v++) {
 		ASSERT_EQ(0, venom_daemon_arm(self->d));
 		ASSERT_EQ(0, variant->readable(self->fd, NOW));
 		vt_post(&self->p, send_later, 30, v);
 		ASSERT_EQ(1, variant->readable(self->fd, SOON));
 		ASSERT_EQ(0, vt_result(&self->p));
-		/* There is something: no sleep, as often as one asks. */
+		/* A command is there: each arm says so, and there is no sleep. */
 		ASSERT_EQ(1, venom_daemon_arm(self->d));
 		ASSERT_EQ(1, venom_daemon_arm(self->d));
 		ASSERT_EQ(1, venom_daemon_receive(self->d, &self->cmd, 0));
 		ASSERT_TRUE(vt_is(self->cmd.data, 20, v));
 		ASSERT_EQ(0, venom_daemon_receive(self->d, &self->cmd, 0));
 	}
-	/* Armed twice, rung once; what was received in between is no reason to be readable. */
+	/* Armed twice, the descriptor is signalled once; what was received in between does not make it readable. */
 	ASSERT_EQ(0, venom_daemon_arm(self->d));
 	ASSERT_EQ(0, venom_daemon_arm(self->d));
 	ASSERT_EQ(0, vt_call(&self->p, ps_send, 7, 20));
@@ -195,7 +195,7 @@ TEST_F(fds, of_a_shell_for_state)
 		ASSERT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_STATE, v - 1));
 		ASSERT_EQ(1, venom_shell_wait(self->s, v - 1, 0));
 	}
-	/* The wait has cleared it. */
+	/* The wait has cleared the descriptor. */
 	ASSERT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_STATE, 3));
 	EXPECT_EQ(0, variant->readable(self->fd, NOW));
 	EXPECT_EQ(0, vt_call(&self->p, end));
@@ -219,12 +219,12 @@ TEST_F(fds, of_a_shell_for_answers)
 		ASSERT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_ANSWER, 0));
 		ASSERT_EQ(1, venom_shell_complete(self->s, &tag, buf, sizeof(buf), 0));
 	}
-	/* State is not an answer. */
+	/* New state does not signal a wait for an answer. */
 	ASSERT_EQ(0, venom_shell_submit(self->s, "xxxxxxxx", 1, &tag));
 	ASSERT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_ANSWER, 0));
 	ASSERT_EQ(0, vt_call(&self->p, pd_publish, 1, 20));
 	EXPECT_EQ(0, variant->readable(self->fd, NOW));
-	/* Either, if both are asked for. */
+	/* Either is enough if both are asked for. */
 	EXPECT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_ANSWER | VENOM_WAIT_STATE, 0));
 	ASSERT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_ANSWER | VENOM_WAIT_STATE, 1));
 	vt_post(&self->p, serve_later, 30, 1);
@@ -262,7 +262,7 @@ TEST_F(fds, the_daemon_s_end_is_readable)
 	EXPECT_EQ(0, variant->readable(self->fd, NOW));
 	EXPECT_EQ(0, vt_call(&self->p, end));
 	EXPECT_EQ(1, variant->readable(self->fd, SOON));
-	EXPECT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_STATE, 0)); /* there is one newer than 0 */
+	EXPECT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_STATE, 0)); /* a version newer than 0 is there */
 	EXPECT_EQ(-EPIPE, venom_shell_arm(self->s, VENOM_WAIT_STATE, 1));
 	EXPECT_EQ(1, variant->readable(self->fd, NOW));
 	EXPECT_EQ(-EPIPE, venom_shell_wait(self->s, 1, 0));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A payload printed by the names of its fields (tools/fields.c): each kind of field in both forms, exactly; payloads of
- * the wrong length; schema texts that others write otherwise, and those that nobody should.
+ * Attacks the printer of payloads by field names (tools/fields.c).  Each kind of field must print exactly, in both
+ * forms; payloads of the wrong length and invalid schema texts must be refused, and valid texts that others write
+ * differently must be accepted.
  */
 #include <math.h>
 #include <string.h>
@@ -116,7 +117,7 @@ TEST(every_kind)
 	fields_free(NULL);
 }
 
-/* No JSON number can be lost by a reader of it: real numbers have the digits to come back, as few as do. */
+/* Real numbers get as few digits as restore the same value, so that a reader of the JSON loses nothing. */
 TEST(real_numbers)
 {
 	static const struct {
@@ -141,8 +142,8 @@ TEST(real_numbers)
 }
 
 /*
- * A string ends with its first zero or with its array; a byte that is not UTF-8, and what would control a terminal, are
- * not printed as they are; any byte is a bool.
+ * A string ends with its first zero or with its array.  A byte that is not UTF-8, or that would control a terminal, is
+ * not printed as it is.  Any byte is a valid bool.
  */
 TEST(hostile_payloads)
 {
@@ -167,7 +168,7 @@ TEST(hostile_payloads)
 	fields_free(t);
 }
 
-/* ---- by other hands ---- */
+/* ---- texts by other programs ---- */
 
 TEST(texts)
 {
@@ -255,7 +256,7 @@ TEST(too_much)
 	FILE *to = open_memstream(&text, &size);
 	struct venom_schema s = {NULL, "ros2msg", "uint8 a\0", 8, 0};
 
-	EXPECT_EQ(NULL, fields_parse(&s, why)); /* a zero is no blank */
+	EXPECT_EQ(NULL, fields_parse(&s, why)); /* a zero byte is not a blank */
 	s.text_len = VENOM_SCHEMA_TEXT_MAX + 1;
 	EXPECT_EQ(NULL, fields_parse(&s, why));
 	EXPECT_NE(NULL, strstr(why, "too large"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forks and execs: a child that its program forked has nothing of a channel, can't do it harm with the handles that it has
- * inherited, and hides neither a close, a destroy nor an exec of its parent by living on.
+ * Attacks with forks and execs.  A child that its program forked must have nothing of a channel, must not be able to
+ * harm it with the inherited handles, and must not hide a close, a destroy or an exec of its parent by living on.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -25,12 +25,12 @@ FIXTURE(forks)
 	struct child *child;
 };
 
-/* A child that a peer has forked, which does nothing. */
+/* A child that a peer has forked, and that does nothing. */
 struct child {
 	pid_t pid;
 	bool ready;
-	int fds, areas; /* that it has */
-	char links[1024]; /* what the descriptors are of */
+	int fds, areas; /* that the child has */
+	char links[1024]; /* what the child's descriptors are of */
 };
 
 static void note_links(struct child *k)
@@ -49,7 +49,7 @@ static void note_links(struct child *k)
 
 static void child_ends(int status)
 {
-	syscall(SYS_exit_group, status); /* what the parent had is no leak of ours */
+	syscall(SYS_exit_group, status); /* no leak check: what the parent had is no leak of ours */
 }
 
 static long fork_idle(long arg, long b, long c)
@@ -70,7 +70,7 @@ static long fork_idle(long arg, long b, long c)
 	k->areas = vt_count_areas();
 	note_links(k);
 	__atomic_store_n(&k->ready, true, __ATOMIC_RELEASE);
-	alarm(600); /* if the test forgets it */
+	alarm(600); /* in case the test forgets the child */
 	for (;;)
 		pause();
 }
@@ -141,7 +141,7 @@ TEST_F(forks, a_child_has_no_descriptor_and_no_area)
 	EXPECT_EQ(0, areas_inherited(self->child));
 }
 
-/* The parents notice nothing of it. */
+/* The parents do not notice the child. */
 TEST_F(forks, a_parent_works_on)
 {
 	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
@@ -169,7 +169,7 @@ TEST_F(forks, a_parent_works_on)
 
 #define CHILD_FDS 64
 
-/* Other descriptors take the numbers that the library's had; are they all as they were after the handle was closed? */
+/* Other descriptors take the numbers of the library's.  Are they all unchanged after the handle was closed? */
 static int child_closes(void)
 {
 	struct stat before[CHILD_FDS], after;
@@ -232,7 +232,7 @@ TEST_F(forks, a_child_s_close_and_destroy_do_nothing)
 
 /* ---- what it hides ---- */
 
-/* No call on the daemon's side is needed for it. */
+/* The place is free without a call on the daemon's side. */
 TEST_F(forks, a_closed_shell_s_place_is_free)
 {
 	self->cfg->max_clients = 1;
@@ -245,7 +245,7 @@ TEST_F(forks, a_closed_shell_s_place_is_free)
 	EXPECT_EQ(0, kill(self->child->pid, 0));
 }
 
-/* A closed one's name, too. */
+/* A destroyed daemon's name is free, too. */
 TEST_F(forks, a_destroyed_daemon_s_name_is_free)
 {
 	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
@@ -276,7 +276,7 @@ static long alive_until(long a, long b, long c)
 	return VT_UNTIL(!venom_shell_alive(ps)) ? a + b + c : 1;
 }
 
-/* One who sleeps for each thing that can be slept for, in processes of their own. */
+/* One sleeper for each thing that can be slept for, in a process of its own. */
 static const struct {
 	const char *what;
 	vt_fn sleep;
@@ -382,7 +382,7 @@ static void *visits_main(void *arg)
 	return NULL;
 }
 
-/* How many descriptors the child has that it can't have from before: no memory is allocated, another thread was in there. */
+/* Counts the child's new descriptors.  It allocates no memory: another thread was in the allocator. */
 static int fds_beyond(const bool *before, int n)
 {
 	int beyond = 0;

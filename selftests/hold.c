@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Versions held in place: they stay whole for as long as their shell likes, and the daemon publishes all the same.  It
- * never waits for a holder, and fails only where holders have every buffer but the latest's.
+ * Attacks versions that are held in place.  They must stay whole for as long as their shell likes, while the daemon
+ * publishes.  The daemon must never wait for a holder, and may fail only where holders have every buffer but the latest
+ * version's.
  */
 #include <errno.h>
 #include <signal.h>
@@ -48,7 +49,7 @@ FIXTURE_TEARDOWN(hold)
 
 static struct venom_daemon_stats stats;
 
-/* n versions, from v on; the number of the last version, or why not. */
+/* Publishes n versions, from v on; returns the number of the last version, or an errno. */
 static long publish_many(long v, long n, long len)
 {
 	for (long i = 0; i < n; i++) {
@@ -73,7 +74,7 @@ TEST_F(hold, stays_whole)
 	ASSERT_EQ(LARGE, self->view.len);
 	EXPECT_TRUE(vt_is(self->view.data, LARGE, 1));
 	EXPECT_EQ(-EBUSY, venom_shell_hold(self->s, 0, &other));
-	/* Any number of laps. */
+	/* A held version stays for any number of laps. */
 	for (int i = 0; i < 100; i++) {
 		ASSERT_LT(0, vt_call(&self->dm, publish_many, 2 + i, 1, LARGE));
 		ASSERT_TRUE(vt_is(self->view.data, LARGE, 1));
@@ -85,7 +86,7 @@ TEST_F(hold, stays_whole)
 	EXPECT_EQ(-EINVAL, venom_shell_release(self->s));
 }
 
-/* Numbers are passed over, and readers of all kinds find their way: no version is missed for it, and none read twice. */
+/* Version numbers are passed over, but readers of all kinds go on: they miss no version for it, and read none twice. */
 TEST_F(hold, others_read_on)
 {
 	static char buf[LARGE];
@@ -136,7 +137,7 @@ TEST_F(hold, a_given_version)
 	EXPECT_EQ(0, memcmp(&before, &self->view, sizeof(before)));
 	ASSERT_EQ(0, venom_shell_hold(self->s, 1, &self->view));
 	EXPECT_TRUE(vt_is(self->view.data, SIZE, 1));
-	/* 3 is in the third buffer, 4's has the held version, 5 is where 2 was. */
+	/* Version 3 is in the third buffer; 4 would overwrite the held version; 5 is where 2 was. */
 	ASSERT_EQ(3, vt_call(&self->dm, publish_many, 3, 1, SIZE));
 	ASSERT_EQ(5, vt_call(&self->dm, publish_many, 5, 1, SIZE));
 	ASSERT_EQ(0, venom_shell_release(self->s));
@@ -148,7 +149,7 @@ TEST_F(hold, a_given_version)
 	EXPECT_TRUE(vt_is(self->view.data, SIZE, 3));
 }
 
-/* As many holders as there may be: each has its own version, and the daemon goes on between the last two buffers. */
+/* With as many holders as possible each has its own version, and the daemon uses the last two buffers by turns. */
 TEST_F(hold, many)
 {
 	struct venom_view view[HOLDERS];
@@ -166,7 +167,7 @@ TEST_F(hold, many)
 	for (int i = 0; i < HOLDERS; i++) {
 		EXPECT_TRUE(vt_is(view[i].data, LARGE, (uint32_t)i + 1));
 	}
-	/* The right to hold is the shell's until it closes. */
+	/* A shell keeps the right to hold until it closes. */
 	ASSERT_EQ(0, venom_shell_release(self->more[0]));
 	EXPECT_EQ(-EUSERS, venom_shell_hold(self->s, 0, &self->view));
 	venom_shell_close(self->more[0]);
@@ -175,7 +176,7 @@ TEST_F(hold, many)
 	EXPECT_TRUE(vt_is(self->view.data, LARGE, 149));
 }
 
-/* More holders than buffers allow, as the config says: publish says so, counts it, and goes on when one is released. */
+/* The config allows more holders than buffers: publish fails and counts it, and goes on when a version is released. */
 TEST_F(hold, all_but_the_latest)
 {
 	char buf[SIZE];
@@ -223,7 +224,7 @@ static long ps_hold(long version, long b, long c)
 	return venom_shell_hold(ps, (uint64_t)version, &view) + b + c;
 }
 
-/* Its death ends it, at once. */
+/* The holder's death ends the hold at once. */
 TEST_F(hold, until_death)
 {
 	struct vt_peer holder;
@@ -236,7 +237,7 @@ TEST_F(hold, until_death)
 	EXPECT_EQ(-EUSERS, venom_shell_hold(self->s, 0, &self->view));
 	vt_kill(&holder, SIGKILL);
 	EXPECT_TRUE(VT_UNTIL(!venom_shell_hold(self->s, 0, &self->view)));
-	/* And with that the dead one's buffer is used again. */
+	/* The dead shell's buffer is used again. */
 	ASSERT_EQ(0, venom_shell_release(self->s));
 	ASSERT_LT(0, vt_call(&self->dm, publish_many, 2, 10, SIZE));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_stats, vt_box));
@@ -257,12 +258,12 @@ TEST_F(hold, past_the_daemon_s_death)
 	EXPECT_TRUE(vt_is(self->view.data, LARGE, 2));
 }
 
-/* A writer at full speed, and holders that look for a while each: what they see never changes. */
+/* A writer at full speed, and holders that look at a version for a while: what they see must never change. */
 struct busy {
 	const char *name;
 	uint32_t stop;
 	uint64_t holds;
-	uint32_t looking; /* holders that have held one */
+	uint32_t looking; /* holders that have held a version */
 };
 
 static int busy_holder(struct vt_peer *self, void *arg)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon believes no shell: one that speaks nonsense is not let in, one that turns mad afterwards can
- * spoil its own commands and nothing else, and what it is handed can't be used to write.  An honest shell
- * beside it doesn't notice.
+ * Attacks the daemon with a hostile shell.  The daemon must trust no shell: a shell that speaks nonsense must not be
+ * let in; a shell that turns hostile afterwards may spoil its own commands and nothing else; and the descriptors that
+ * it gets must not let it write.  An honest shell beside it must not notice.
  *
  * The hostile shell speaks the embedded backend's protocol itself.  The test is the daemon.
  */
@@ -29,7 +29,7 @@ static struct venom_geometry geo;
 static struct venom_map cmd_map;
 static struct proto_welcome welcome;
 
-/* On the module there is no socket and no protocol: a device and one call, and the areas are the kernel's. */
+/* On the module there is no socket and no protocol, but a device and one call, and the areas are the kernel's. */
 static long bad_connect(const char *name)
 {
 	struct venom_ioc_connect k = dev_connect_init(name);
@@ -56,7 +56,7 @@ static long bad_dial(long name, long b, long c)
 	return b + c;
 }
 
-/* The next message's error; -EPIPE: hung up. */
+/* Returns the next message's error; -EPIPE: the daemon hung up. */
 static int next_error(void *msg, size_t size, enum proto_type type, int *got, int n)
 {
 	struct pollfd p = {.fd = sock, .events = POLLIN};
@@ -107,7 +107,7 @@ static struct venom_area_head *head(void)
 	return cmd_map.p;
 }
 
-/* An area made by hand; the daemon must not want it. */
+/* Makes an area by hand; the daemon must refuse it. */
 static void area(uint64_t size, unsigned int seals, bool allocated)
 {
 	cmd_fd = memfd_create("commands", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -179,7 +179,7 @@ static long bad_attach(long lie, long b, long c)
 	return next_error(&in, sizeof(in), PROTO_READY, NULL, 0) + b + c;
 }
 
-/* ---- the honest one, and the daemon ---- */
+/* ---- the honest shell, and the daemon ---- */
 
 FIXTURE(hostile)
 {
@@ -203,7 +203,7 @@ FIXTURE_SETUP(hostile)
 	vt_start(&self->good);
 	ASSERT_EQ(0, venom_daemon_create(&self->d, self->name, cfg));
 	ASSERT_EQ(0, vt_call(&self->good, ps_connect, self->name));
-	vt_sleep_ms(50); /* the manager may have one in its hand still */
+	vt_sleep_ms(50); /* the manager may still have a descriptor in hand */
 	self->fds = vt_count_fds();
 }
 
@@ -223,7 +223,7 @@ static uint32_t clients(struct venom_daemon *d)
 	return st.clients;
 }
 
-/* State and an order go through, and the bad one holds nothing any more; else says which of it is not so. */
+/* State and a command go through, and the hostile shell holds nothing any more; otherwise it prints what failed. */
 static bool unharmed(struct venom_daemon *d, struct vt_peer *good, int fds_before)
 {
 #define IS(cond)                                                      \
@@ -255,7 +255,7 @@ TEST_F(hostile, honest_protocol)
 	ASSERT_EQ(0, vt_call(&self->bad, bad_dial, self->name));
 	ASSERT_EQ(0, vt_call(&self->bad, bad_hello));
 	ASSERT_EQ(0, vt_call(&self->bad, bad_attach));
-	EXPECT_TRUE(VT_UNTIL(clients(self->d) == 2)); /* the module answers before the manager knows */
+	EXPECT_TRUE(VT_UNTIL(clients(self->d) == 2)); /* the module answers before the manager knows of the shell */
 	ASSERT_EQ(0, vt_call(&self->bad, bad_close));
 	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
 }
@@ -289,7 +289,7 @@ static long bad_bytes(long seed, long n, long how_many_fds)
 
 	for (size_t i = 0; i < sizeof(buf); i += 8)
 		*(uint64_t *)(buf + i) = vt_rand(&rnd);
-	if (seed % 2) /* looks like one of ours */
+	if (seed % 2) /* looks like a message of ours */
 		memcpy(buf, &(struct proto_head){.magic = PROTO_MAGIC, .abi = VENOM_ABI, .type = (uint32_t)seed % 11},
 		       16);
 	if (how_many_fds) {
@@ -302,11 +302,11 @@ static long bad_bytes(long seed, long n, long how_many_fds)
 		for (long i = 0; i < how_many_fds; i++)
 			((int *)CMSG_DATA(c))[i] = 2;
 	}
-	sendmsg(sock, &mh, MSG_NOSIGNAL); /* it may have hung up before */
+	sendmsg(sock, &mh, MSG_NOSIGNAL); /* the daemon may have hung up before */
 	return 0;
 }
 
-/* Are the descriptors closed that a message brings and its reader has no room for?  (Not by every emulator.) */
+/* Does the kernel close the descriptors of a message that its reader has no room for?  (Not every emulator does.) */
 static bool surplus_is_closed(void)
 {
 	char control[CMSG_SPACE(sizeof(int))], byte[1];
@@ -325,7 +325,7 @@ static bool surplus_is_closed(void)
 	VT_CHECK(recvmsg(sv[1], &mh, MSG_CMSG_CLOEXEC) == 1);
 	VT_CHECK(CMSG_FIRSTHDR(&mh));
 	close(*(int *)CMSG_DATA(CMSG_FIRSTHDR(&mh)));
-	/* What the kernel rounds up may hold one more. */
+	/* The kernel rounds the space up, so it may hold one more descriptor. */
 	if (CMSG_FIRSTHDR(&mh)->cmsg_len >= CMSG_LEN(2 * sizeof(int)))
 		close(((int *)CMSG_DATA(CMSG_FIRSTHDR(&mh)))[1]);
 	close(sv[0]);
@@ -340,7 +340,7 @@ TEST_F(hostile, nonsense)
 
 	embedded_only();
 	closed = surplus_is_closed();
-	/* Any number of descriptors, with what looks like a message of ours. */
+	/* Send any number of descriptors, with what looks like a message of ours. */
 	for (int n = 0; n <= 16; n++) {
 		ASSERT_EQ(0, vt_call(&self->bad, bad_dial, self->name));
 		ASSERT_EQ(0, vt_call(&self->bad, bad_bytes, 2 * n + 1, sizeof(struct proto_head), n));
@@ -365,7 +365,7 @@ TEST_F(hostile, nonsense)
 	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
 }
 
-/* Who connects and says nothing keeps nobody out. */
+/* Connections that say nothing keep no shell out. */
 static long crowd(long name, long n, long close_them)
 {
 	static int socks[256];
@@ -395,7 +395,7 @@ TEST_F(hostile, silent_crowd)
 	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
 }
 
-/* ---- what it was handed ---- */
+/* ---- the descriptors that it got ---- */
 
 static long try_to_write(long a, long b, long c)
 {
@@ -433,7 +433,7 @@ TEST_F(hostile, descriptors_are_for_reading)
 	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
 }
 
-/* ---- madness after a good start ---- */
+/* ---- hostile after a good start ---- */
 
 static struct venom_slot *slot_at(uint64_t pos)
 {
@@ -464,7 +464,7 @@ TEST_F(hostile, command_longer_than_its_slot)
 		ASSERT_EQ(self->bad.pid, self->cmd.pid);
 		ASSERT_EQ(0, vt_call(&self->bad, bad_command, lens[i], 1));
 		ASSERT_EQ(0, venom_daemon_receive(self->d, &self->cmd, 0));
-		/* It is thrown out, and nothing more of it is taken. */
+		/* The shell is evicted, and nothing more of it is taken. */
 		ASSERT_EQ(0, venom_daemon_stats(self->d, &st));
 		EXPECT_EQ(i + 1, st.evicted);
 		ASSERT_EQ(0, vt_call(&self->bad, bad_command, 5, 1));
@@ -483,7 +483,10 @@ static long bad_request(long pos, long epoch, long c)
 	return bad_command(8, pos, c);
 }
 
-/* Requests that a daemon before this one may have left are passed over: one who wrote them without end would be all it does. */
+/*
+ * Requests that an earlier daemon may have left are passed over.  A shell that wrote them without end would keep the
+ * daemon busy with nothing else, so it is evicted.
+ */
 TEST_F(hostile, requests_to_another_daemon)
 {
 	struct venom_daemon_stats st;
@@ -509,19 +512,19 @@ static long scribble(long seed, long n, long pos)
 	while (n--) {
 		uint64_t off = vt_rand(&rnd) % (cmd_map.size - 8) / 8 * 8;
 
-		/* Not the length: too long a command would end it all soon. */
+		/* Leave the length alone: a command that is too long would soon get the shell evicted. */
 		if (off >= VENOM_LANE_FIRST && (off - VENOM_LANE_FIRST) % VENOM_SLOT_STRIDE(sizeof(struct venom_slot), CMD_SIZE) == 8)
 			continue;
 		__atomic_store_n((uint64_t *)((char *)cmd_map.p + off),
 				 vt_rand(&rnd) % 2 ? nasty[vt_rand(&rnd) % ARRAY_SIZE(nasty)] : vt_rand(&rnd),
 				 __ATOMIC_RELAXED);
 	}
-	/* Some commands for sure: what the daemon looks for next is here. */
+	/* Some commands are valid for sure: these slots are what the daemon looks at next. */
 	for (int i = 0; i < SLOTS; i++) {
 		struct venom_slot *slot = slot_at((uint64_t)pos + i);
 
 		slot->len = vt_rand(&rnd) % (CMD_SIZE + 1);
-		/* The wrong epoch would have it passed over. */
+		/* A command with the wrong epoch would be passed over. */
 		slot->word = ((uint32_t)vt_rand(&rnd) & ~VENOM_SLOT_EPOCH(~0u)) | VENOM_SLOT_EPOCH(welcome.epoch);
 		__atomic_store_n(&slot->seq, (uint64_t)pos + i + 1, __ATOMIC_RELEASE);
 	}
@@ -546,7 +549,7 @@ TEST_F(hostile, a_shell_gone_mad)
 			ASSERT_EQ(1, err);
 			ASSERT_GE(CMD_SIZE, self->cmd.len);
 			asked = self->cmd.pid == (uint32_t)self->good.pid;
-			/* No other name than its own, whatever it writes. */
+			/* The command has the shell's own name, whatever the shell writes. */
 			ASSERT_TRUE(asked || self->cmd.pid == (uint32_t)self->bad.pid);
 			if (asked) {
 				ASSERT_TRUE(vt_is(self->cmd.data, 20, 5));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads and publishes in line (venom_inline.h): they give what the calls give, mixed with them in any way, and leave to the
- * library what is not simple.  What a writer in full career does to such reads is in torn.c.
+ * Attacks reads and publishes in line (venom_inline.h).  They must give what the calls give, mixed with them in any
+ * way, and must leave to the library what is not simple.  torn.c tests such reads beside a writer at full speed.
  */
 #include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
@@ -52,7 +52,7 @@ FIXTURE_TEARDOWN(in_line)
 
 static char buf[SIZE];
 
-/* Version v by one of the three ways, each some times in a row, in a length of its own. */
+/* Publishes version v by one of the three ways, each some times in a row, with its own length. */
 #define publish(self, v, len)                                                                     \
 	do {                                                                                      \
 		vt_fill(buf, len, v);                                                             \
@@ -110,12 +110,12 @@ TEST_F(in_line, as_the_calls)
 			ASSERT_EQ(v, view.version);
 			ASSERT_EQ(self->cfg.flags & VENOM_STAMP ? true : false, view.time_ns != 0);
 		}
-		/* A look that began before the next version. */
+		/* A look that begins before the next version. */
 		ASSERT_EQ(0, venom_inline_look(self->s, &self->r));
 		if (v % 2 && self->cfg.versions > 1) {
 			ASSERT_EQ(1, venom_inline_whole(&self->r));
 			publish(self, v + 1, len_of(v + 1));
-			/* Its buffer has not been touched yet... */
+			/* Its buffer has not been overwritten yet... */
 			ASSERT_EQ(1, venom_inline_whole(&self->r));
 			ASSERT_TRUE(vt_is(self->r.data, len, v));
 			/* ...and the version is not the latest any more. */
@@ -181,7 +181,7 @@ TEST_F(in_line, all_sizes)
 			memset(buf, 0, SIZE);
 			ASSERT_EQ((ssize_t)len, venom_inline_read(self->s, &self->r, buf, len));
 			ASSERT_TRUE(vt_is(buf, len, v));
-			/* Nor more than was asked for. */
+			/* No more bytes are copied than were asked for. */
 			for (size_t i = len; i < SIZE; i++)
 				ASSERT_EQ(0, buf[i]);
 		}
@@ -189,7 +189,7 @@ TEST_F(in_line, all_sizes)
 	EXPECT_EQ(-EMSGSIZE, venom_inline_publish(self->d, &self->p, buf, SIZE + 1));
 }
 
-/* Each read is counted: by the shell's own statistics at once, for others 255 later at most. */
+/* Each read is counted: in the shell's own statistics at once, for others 255 reads later at most. */
 TEST_F(in_line, reads_are_counted)
 {
 	struct venom_shell_stats st;
@@ -208,7 +208,7 @@ TEST_F(in_line, reads_are_counted)
 	}
 }
 
-/* Where a shell holds a version its buffer is passed over, by publishes in line, too. */
+/* Inline publishes pass over a buffer that a shell holds, too. */
 TEST_F(in_line, beside_a_holder)
 {
 	struct venom_view view;
@@ -262,7 +262,7 @@ TEST_F(in_line, wakes)
 	EXPECT_LE(1, st.wakes);
 }
 
-/* What a daemon that has gone has left is read on. */
+/* The state that a dead daemon has left can still be read. */
 TEST_F(in_line, after_its_end)
 {
 	publish(self, 1, 64);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kill -9 of the daemon in mid-publish, at random moments, hundreds of times; each time the next one starts under
- * the same name.  Beside it shells read, wait for state, follow each version, poll, and request.
+ * Attacks with kill -9 of the daemon in mid-publish, at random moments, hundreds of times; each time the next daemon
+ * starts under the same name.  Beside it shells read, wait for state, follow each version, poll, and request.
  *
- * Everybody gets whole data or an errno that says what happened, and finds the next daemon.  A waiter that nobody
- * wakes hangs: the watchdog says which.  A torn version shows by its content; a version that was whole and can't
- * be read any more, or an errno that says something else, as itself.
+ * Each shell must get whole data or an errno that says what happened, and must find the next daemon.  A waiter that is
+ * not woken hangs: the watchdog says which.  A torn version shows by its content.  A version that was whole and can't
+ * be read any more, and a wrong errno, have checks of their own.
  */
 #include <poll.h>
 #include <signal.h>
@@ -23,12 +23,12 @@ struct arena {
 	struct vt_step step[WORKERS];
 	char name[VENOM_NAME_MAX + 1];
 	uint32_t versions;
-	bool early; /* the daemon may die before anybody has found it */
+	bool early; /* the daemon may die before any shell has found it */
 	uint64_t round; /* the daemon's number */
-	uint64_t up; /* it has published its first version */
-	uint64_t writing, committed; /* versions, as the daemon says */
+	uint64_t up; /* the daemon has published its first version */
+	uint64_t writing, committed; /* versions, as noted by the daemon */
 	uint64_t found[WORKERS], left[WORKERS], data[WORKERS], torn[WORKERS];
-	uint64_t refused; /* connects, -ENOENT */
+	uint64_t refused; /* connects with -ENOENT */
 	uint64_t stop;
 };
 
@@ -83,7 +83,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* Version v, of len bytes in buf: whole, and this daemon's? */
+/* Checks version v, of len bytes in buf: it must be whole, and this daemon's. */
 static void check_data(struct arena *a, int who, const char *buf, ssize_t len, uint64_t v, uint64_t *last,
 		       uint64_t round)
 {
@@ -92,7 +92,7 @@ static void check_data(struct arena *a, int who, const char *buf, ssize_t len, u
 	a->data[who]++;
 }
 
-/* One turn of what this worker does.  0, or the errno that it got. */
+/* One turn of this worker's job.  Returns 0, or the errno that it got. */
 static int work(struct arena *a, struct venom_shell *s, int who, char *buf, uint64_t *last, uint64_t round, uint64_t n)
 {
 	struct pollfd pfd = {.events = POLLIN};
@@ -120,7 +120,7 @@ static int work(struct arena *a, struct venom_shell *s, int who, char *buf, uint
 		if (!rc)
 			VT_CHECK(poll(&pfd, 1, -1) == 1);
 		if (rc == -EPIPE)
-			VT_CHECK(poll(&pfd, 1, -1) == 1); /* stays readable */
+			VT_CHECK(poll(&pfd, 1, -1) == 1); /* the descriptor stays readable */
 	} else {
 		rc = who == WAITER ? venom_shell_wait(s, v, -1) : venom_shell_alive(s) ? 1 : -EPIPE;
 	}
@@ -134,7 +134,7 @@ static int work(struct arena *a, struct venom_shell *s, int who, char *buf, uint
 	return len < 0 && len != -EAGAIN && len != -EOVERFLOW ? (int)len : 0;
 }
 
-/* The daemon has gone: what can still be read of it? */
+/* The daemon has gone: checks what can still be read of it. */
 static void check_rest(struct arena *a, struct venom_shell *s, int who, char *buf, uint64_t last, uint64_t round)
 {
 	uint64_t v, committed = vt_load(&a->committed), writing = vt_load(&a->writing);
@@ -148,7 +148,7 @@ static void check_rest(struct arena *a, struct venom_shell *s, int who, char *bu
 	} else {
 		VT_CHECK(len >= 0);
 		check_data(a, who, buf, len, v, &last, round);
-		/* It may have died between a commit and the next line. */
+		/* The daemon may have died between a commit and its note of it. */
 		VT_CHECK(a->early || v == committed || v == writing);
 		VT_CHECK(venom_shell_wait(s, v, -1) == -EPIPE && venom_shell_wait(s, v, 0) == -EPIPE);
 		VT_CHECK(venom_shell_read_next(s, buf, SIZE, &v) == -EPIPE);
@@ -187,7 +187,7 @@ static int worker(struct vt_peer *self, void *arg)
 		}
 		VT_CHECK(!err);
 		last = 0;
-		if (a->early) { /* whose is it?  It may have died without a word */
+		if (a->early) { /* which daemon's is it?  It may have died without a version */
 			while ((err = venom_shell_read(s, buf, SIZE, &last)) < 0 && venom_shell_alive(s))
 				VT_CHECK(err == -ENODATA || err == -EAGAIN);
 			if (err < 0)
@@ -302,7 +302,7 @@ TEST_F_TIMEOUT(daemon, killed_in_mid_publish, 280)
 		usleep(vt_rand(&rng) % (a->early ? 6000 : 2500));
 		if (last)
 			vt_store(&a->stop, 1);
-		if (vt_rand(&rng) % 4 == 0) { /* first stopped, so that some fall asleep before it dies */
+		if (vt_rand(&rng) % 4 == 0) { /* stop it first, so that some shells fall asleep before it dies */
 			kill(d.pid, SIGSTOP);
 			usleep(vt_rand(&rng) % 3000);
 			stopped++;
@@ -318,7 +318,7 @@ TEST_F_TIMEOUT(daemon, killed_in_mid_publish, 280)
 	for (i = 0; i < WORKERS; i++) {
 		ksft_print_msg("%s: %ju times data, %ju times -EOWNERDEAD\n", names[i], (uintmax_t)a->data[i],
 			       (uintmax_t)a->torn[i]);
-		/* Killed while they connect, all that is sure is the last daemon; its only version may be the torn one. */
+		/* Where daemons die early only the last one is found for sure, and its only version may be torn. */
 		EXPECT_GT(a->data[i] + (a->early ? a->torn[i] : 0), 0);
 		data += a->data[i];
 		torn += a->torn[i];
@@ -373,7 +373,7 @@ static void stop(pid_t pid)
 	waitid(P_PID, (id_t)pid, &info, WSTOPPED);
 }
 
-/* A stopped daemon is not a dead one: waits run out, and all goes on when it does.  Then it dies, stopped. */
+/* A stopped daemon is not a dead one: waits time out, and all goes on with it.  Then it is killed while stopped. */
 TEST_F(stopped, is_not_dead)
 {
 	struct arena *a = self->a;
@@ -403,7 +403,7 @@ TEST_F(stopped, is_not_dead)
 	while (!(err = venom_shell_send(s, &word, sizeof(word))))
 		sent++;
 	EXPECT_EQ(-EAGAIN, err);
-	EXPECT_EQ(63, sent); /* and the request */
+	EXPECT_EQ(63, sent); /* plus the request */
 	EXPECT_EQ(0, venom_shell_room(s, 20 * VT_MS));
 	EXPECT_EQ(-ETIMEDOUT, venom_shell_request(s, &word, sizeof(word), &got, sizeof(got), 20 * VT_MS));
 	EXPECT_EQ(1, venom_shell_alive(s));
@@ -412,12 +412,12 @@ TEST_F(stopped, is_not_dead)
 	EXPECT_EQ(1, venom_shell_room(s, -1));
 	word = 3;
 	ASSERT_EQ(sizeof(got), venom_shell_request(s, &word, sizeof(word), &got, sizeof(got), -1));
-	EXPECT_EQ(3, got); /* and not the late answer to 2 */
+	EXPECT_EQ(3, got); /* not the late answer to 2 */
 	stop(d.pid);
 	ASSERT_EQ(0, venom_shell_submit(s, &word, sizeof(word), &tag));
 	EXPECT_EQ(-ETIMEDOUT, venom_shell_complete(s, &tag, &got, sizeof(got), 0));
 	vt_kill(&d, SIGKILL);
-	EXPECT_EQ(-EPIPE, venom_shell_complete(s, &tag, &got, sizeof(got), -1)); /* it was never taken */
+	EXPECT_EQ(-EPIPE, venom_shell_complete(s, &tag, &got, sizeof(got), -1)); /* the request was never taken */
 	check_rest(a, s, READER, buf, last, 1);
 	venom_shell_close(s);
 	free(buf);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process dies at each point at which it can leave something half-done: between any two stores to shared pages, and
- * before and after each call into the kernel (lib/killpoint.h).  What becomes of the others?
+ * Attacks with a process that dies at each point at which it can leave something half done: between any two stores to
+ * shared pages, and before and after each call into the kernel (lib/killpoint.h).
  *
  *	survey		the victim plays its part and lives: which points does it pass, and how often
  *	walk		the same once for each point, where it dies, at one of the times that it passes there
  *
- * Beside the victim three witnesses work (lib/killcast.h), all with waits that never give up: one asks, one sends, one
- * reads.  Where the victim is the daemon, or the one that took over from a dead one, each of them must be told within
- * 100 ms, by the errno of a call; then an heir comes, and must be able to serve them all.  Where it is a shell, its place
- * must be free again within 100 ms, and the witnesses notice nothing.
+ * Beside the victim three witnesses work (lib/killcast.h), all with waits that have no time-out: one requests, one
+ * sends, one reads.  If the victim is the daemon, or a daemon that took over from a dead one, each witness must be
+ * notified within 100 ms, by the errno of a call; then an heir starts, and must be able to serve them all.  If the
+ * victim is a shell, its place must be free again within 100 ms, and the witnesses must notice nothing.
  *
- * The ledger says of each command, by number, what became of it: taken at most once, in its shell's order, by whom it was
- * sent to; a request answered has been taken, one failed with -EPIPE has not; each accepted command is taken, but
- * for those that the dead daemon had (embedded: all that it had not taken; with the module: what its last receive
- * took and could not note any more).
+ * The ledger says of each command, by number, what became of it.  A command must be taken at most once, in its shell's
+ * order, by the daemon that it was sent to.  A request that was answered has been taken; a request that failed with
+ * -EPIPE has not.  Each accepted command is taken, except those that the dead daemon had (embedded: all that it had not
+ * taken; with the module: what its last receive took and could not record any more).
  */
 #include <signal.h>
 #include "internal.h"
@@ -24,7 +24,7 @@
 #include "lib/peer.h"
 
 #define TOLD_NS (100 * VT_MS)
-#define TRIES	5 /* late once may be the machine's doing */
+#define TRIES	5 /* a single late run may be due to the machine */
 #define NTH_MAX 40
 
 /* ---- a run ----------------------------------------------------------------- */
@@ -36,8 +36,8 @@ struct run {
 	enum part part;
 	struct vt_peer witness[WITNESSES], daemon, victim;
 	struct vt_role role[SHELLS];
-	bool met; /* the victim died where it was to */
-	uint64_t late; /* ns from the death to the last who was told, or to the free place */
+	bool met; /* the victim died at its point */
+	uint64_t late; /* ns from the death to the last notice, or to the free place */
 };
 
 static bool all_told(const struct arena *a)
@@ -53,7 +53,7 @@ static bool all_served(const struct arena *a, uint64_t by)
 	       vt_load(&a->served[READER]) >= by;
 }
 
-/* Somebody else may take the dead shell's place; how long that took. */
+/* Another shell may take the dead shell's place; r->late says how long that took. */
 static bool place_is_free(struct run *r)
 {
 	struct venom_shell *s;
@@ -66,7 +66,7 @@ static bool place_is_free(struct run *r)
 	r->late = vt_now() - vt_fate->died;
 	if (rc)
 		return false;
-	/* Its right to hold a version is free as well. */
+	/* The dead shell's right to hold a version is free as well. */
 	if (r->a->cfg.max_holders != VENOM_HOLDERS_NONE)
 		rc = venom_shell_hold(s, 0, &view);
 	if (rc == -EUSERS)
@@ -102,7 +102,7 @@ static bool ledger_holds(const struct run *r, const struct arena *a, int who)
 				wrong = "accepted, but not taken by the daemon that went on";
 			break;
 		case RESET:
-			break; /* it had been taken, or was about to be */
+			break; /* the command had been taken, or was about to be */
 		}
 		if (l->taken[n] > 1)
 			wrong = "taken more than once";
@@ -123,7 +123,7 @@ static void set_fate(unsigned int point, unsigned int when, uint32_t nth)
 	vt_store(&vt_fate->died, 0);
 }
 
-/* Wait for the victim: dead where it was to die, or at its end. */
+/* Waits until the victim is dead at its point, or has ended. */
 static bool victim_ends(struct run *r)
 {
 	int status = vt_wait(&r->victim);
@@ -163,7 +163,7 @@ static bool play(struct run *r, unsigned int point, unsigned int when, uint32_t 
 			return false;
 	}
 	if (r->part == TAKEOVER) {
-		/* The one before it died between a commit's two stores, in the midst of its work: each second one is small. */
+		/* Its predecessor dies between a commit's two stores, in mid-work: every second commit is small. */
 		set_fate(vt_point_of("p->latest"), VT_BEFORE, CAST_TURNS / 4);
 		start_daemon(r, &r->daemon, cast_daemon_victim);
 		if (vt_wait(&r->daemon) != -SIGKILL)
@@ -204,7 +204,7 @@ static bool play(struct run *r, unsigned int point, unsigned int when, uint32_t 
 	return true;
 }
 
-/* One run, in which the victim dies there when it passes for the nth time (0: it does not). */
+/* One run, in which the victim dies at this point when it passes for the nth time (0: it does not die). */
 static bool run(struct run *r, unsigned int point, unsigned int when, uint32_t nth)
 {
 	struct arena *a = r->a, fresh = {.cfg = a->cfg, .guard = a->guard, .steady = r->part == SHELL};
@@ -226,7 +226,7 @@ static bool run(struct run *r, unsigned int point, unsigned int when, uint32_t n
 
 /* ---- the walk -------------------------------------------------------------- */
 
-/* Died there, in whatever test: what no test reaches is a hole. */
+/* The points at which a victim died, in any test: a point that no test reaches is a hole. */
 static bool (*died_at)[VT_MOMENTS];
 static uint64_t *walks;
 
@@ -263,7 +263,7 @@ FIXTURE_VARIANT_ADD(killed, daemon_sleeper){
 	.flags = VENOM_STAMP | VENOM_ORDER_ARRIVAL,
 };
 
-/* The witness that reads holds versions and is to miss none, but is too slow now and then. */
+/* The reading witness holds versions and is lossless, but is too slow now and then. */
 FIXTURE_VARIANT_ADD(killed, daemon_that_heeds){
 	.part = DAEMON,
 	.spin = VENOM_SPIN_NONE,
@@ -291,7 +291,7 @@ FIXTURE_VARIANT_ADD(killed, shell_sleeper){
 	.flags = VENOM_STAMP | VENOM_ORDER_ARRIVAL,
 };
 
-/* The witness that reads holds versions, and the victim if it is a shell. */
+/* The reading witness holds versions, and so does the victim if it is a shell. */
 FIXTURE_VARIANT_ADD(killed, shell_that_is_heeded){
 	.part = SHELL,
 	.spin = VENOM_SPIN_NONE,
@@ -314,7 +314,7 @@ static void set_up(struct run *r, enum part part, int64_t spin, uint32_t version
 	a->cfg.max_clients = part == SHELL ? SHELLS : WITNESSES;
 	a->cfg.spin_ns = spin;
 	a->cfg.max_holders = holders ? holders : VENOM_HOLDERS_NONE;
-	/* The daemon serves by the same thread.  Shells that live are never cut off where they are to miss nothing. */
+	/* The daemon serves in the same thread.  Live shells are never cut off where they are to miss nothing. */
 	a->cfg.full_ns = VT_MS;
 	a->cfg.limit_ns = part == SHELL ? 600 * VT_S : 2 * VT_MS;
 	*r = (struct run){.a = a, .part = part};
@@ -332,7 +332,7 @@ FIXTURE_TEARDOWN(killed)
 
 TEST_F_TIMEOUT(killed, at_each_point, 280)
 {
-	/* Not at full length: some of the points, and as patient as the machine is slow. */
+	/* At a scale below 1 the test walks some of the points only, and is as patient as the machine is slow. */
 	double share = vt_scale() < 1 ? 4 * vt_scale() : 1;
 	uint64_t limit = vt_scale() < 1 ? 50 * TOLD_NS : TOLD_NS;
 	uint32_t(*seen)[VT_MOMENTS] = calloc(VT_POINTS_MAX, sizeof(*seen));
@@ -423,8 +423,8 @@ FIXTURE_TEARDOWN(points)
 }
 
 /*
- * It was whole, but the daemon died before it had said that it is the latest: all take the same one for the last,
- * whatever they had read before, and none is told that there is a newer one.
+ * The last version is whole, but the daemon dies before it has said that it is the latest.  All shells must take the
+ * same version for the last, whatever they had read before, and none may be notified of a newer one.
  */
 TEST_F(points, all_end_with_the_same_version)
 {
@@ -463,8 +463,8 @@ TEST_F(points, all_end_with_the_same_version)
 }
 
 /*
- * The same where the last publish passes over a number, because a shell holds that buffer's version: at each of its stores.
- * One shell waits for what comes; it is told, too.
+ * The same where the last publish passes over a number, because a shell holds that buffer's version; the daemon dies at
+ * each of the stores.  One shell waits for the next version, and must be notified, too.
  */
 static int dies_passing_over(struct vt_peer *self, void *arg)
 {
@@ -484,7 +484,7 @@ static int dies_passing_over(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* Where its last publish passes this point the first time; false if it does not pass there. */
+/* The daemon dies where its last publish first passes this point; returns false if it does not pass there. */
 static bool dies_at(struct __test_metadata *_metadata, unsigned int point, unsigned int when)
 {
 	struct venom_shell *s[3]; /* holds, has read nothing, the last but one */
@@ -523,7 +523,7 @@ static bool dies_at(struct __test_metadata *_metadata, unsigned int point, unsig
 		EXPECT_TRUE(v == LAST - 1 || v == LAST + 1);
 		EXPECT_EQ(-EPIPE, venom_shell_wait(s[i], v, -1));
 		EXPECT_EQ(v, venom_shell_version(s[i]));
-		/* One after the other, as well. */
+		/* Reading one version after the other ends there, too. */
 		v = LAST - 1;
 		if (last > v)
 			EXPECT_EQ(sizeof(data), venom_shell_read_next(s[i], &data, sizeof(data), &v));
@@ -555,7 +555,7 @@ TEST_F(points, all_end_with_the_same_version_past_a_held_one)
 	EXPECT_LE(2 * 6, n); /* passed over, writing, its length, whole, the latest, and the walk */
 }
 
-/* Stores that no part above passes, or not always. */
+/* Stores that no part above passes, or not in each run. */
 static const struct {
 	const char *file, *what, *why;
 } exempt[] = {

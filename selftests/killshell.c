@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kill -9 of shells in mid-push, in mid-request, asleep, and while they connect, at random moments, hundreds of
- * times; and shells that are stopped and go on.  Beside it other shells send, request and read.
+ * Attacks with kill -9 of shells in mid-push, in mid-request, asleep, and while they connect, at random moments,
+ * hundreds of times; and with shells that are stopped and go on.  Beside them other shells send, request and read.
  *
- * What a dead shell sent must arrive in order and whole, and nothing after it; the others' traffic goes on
- * without a gap; its id comes back, and nothing of it stays in the daemon: no descriptor, no mapping.  A daemon
- * that waits for the dead or the stopped shows by the watchdog.
+ * What a dead shell sent must arrive in order and whole, and nothing after it.  The other shells' traffic must go on
+ * without a gap.  The dead shell's id must come back, and nothing of it may stay in the daemon: no descriptor, no
+ * mapping.  A daemon that waits for a dead or stopped shell is caught by the watchdog.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -23,10 +23,10 @@ struct arena {
 	struct vt_step step[STEADY + 2]; /* the steady shells', the victim's, the daemon's */
 	char name[VENOM_NAME_MAX + 1];
 	uint64_t seed;
-	uint64_t victim; /* who of the next victim */
+	uint64_t victim; /* `who` of the next victim */
 	uint64_t stop, done;
-	uint64_t received[STEADY], whole; /* from each steady shell; from victims */
-	uint64_t heard; /* victims that were heard of */
+	uint64_t received[STEADY], whole; /* commands, from each steady shell; from victims */
+	uint64_t heard; /* victims of which a command was received */
 	uint64_t answered, gone;
 	struct venom_daemon_stats st;
 };
@@ -42,7 +42,7 @@ static void check(struct arena *a, struct known *k, const struct venom_command *
 	k += cmd->client_id;
 	VT_CHECK(vt_get(cmd->data, cmd->len, SIZE, a->seed, m));
 	if (k->next == UINT64_MAX || cmd->generation != k->generation) {
-		/* The one before is not heard of any more. */
+		/* No command of the shell before comes any more. */
 		VT_CHECK(k->next == UINT64_MAX || cmd->generation > k->generation);
 		*k = (struct known){cmd->generation, m->who, cmd->pid, 0};
 		a->heard += m->who >= STEADY;
@@ -171,7 +171,7 @@ static int steady_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* Works as fast as it can until it is killed; how depends on who it is. */
+/* Works as fast as it can until it is killed; `who` decides how. */
 static int victim_main(struct vt_peer *self, void *arg)
 {
 	struct arena *a = arg;
@@ -183,7 +183,7 @@ static int victim_main(struct vt_peer *self, void *arg)
 	int rc;
 
 	vt_step(&a->step[STEADY], "connect", who);
-	/* The one before may not be buried yet. */
+	/* The victim before may not have been cleaned up yet. */
 	VT_CHECK(VT_UNTIL((rc = venom_shell_connect(&s, a->name)) != -EUSERS));
 	VT_CHECK(!rc && !vt_signal(self));
 	for (seq = 0;; seq++) {
@@ -192,7 +192,7 @@ static int victim_main(struct vt_peer *self, void *arg)
 		case 0:
 			request_one(a, s, who, seq);
 			break;
-		case 1: /* open requests that it never asks after */
+		case 1: /* open requests that are never completed */
 			len = vt_put(buf, SIZE, a->seed, (struct vt_message){who, 1, seq});
 			if (!venom_shell_submit(s, buf, len, &tag))
 				break;
@@ -248,7 +248,7 @@ static uint64_t received_by_others(const struct arena *a, int but)
 	return n;
 }
 
-/* One steady shell stops; the others get on all the same, and it does when it goes on. */
+/* One steady shell is stopped: the others go on all the same, and it goes on when it is continued. */
 static bool stop_and_go(struct arena *a, struct vt_peer *shell, int i)
 {
 	uint64_t own, others;
@@ -320,7 +320,7 @@ TEST_F_TIMEOUT(shell, killed_in_mid_push, 280)
 		ASSERT_FALSE(vt_has_ended(&d));
 		ASSERT_FALSE(vt_any_ended(steady, STEADY));
 	}
-	/* All of it is gone, while the others are still at work. */
+	/* Nothing of the victims is left, while the other shells are still at work. */
 	EXPECT_TRUE(VT_UNTIL(count_fds(d.pid) == fds && count_maps(d.pid) == maps))
 	{
 		TH_LOG("daemon has %d descriptors and %d mappings, had %d and %d", count_fds(d.pid), count_maps(d.pid),

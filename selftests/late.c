@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attacks the answers: shells give up requests after next to no time, cancel them, close and come again, and the
+ * Attacks the answers: shells give up requests after a very short time, cancel them, close and connect again, and the
  * daemon answers late and in random order.
  *
- * An answer that goes to another request, or to another client, shows by the name and the number in it; one
- * that is lost, or counted twice, by the sums in the end: sent = answered + given up on the shells' side,
- * and = answers written + answers refused as stale on the daemon's.
+ * An answer that goes to another request, or to another client, shows by the name and the number in it.  An answer that
+ * is lost or counted twice shows by the sums in the end: sent = answered + given up on the shells' side, and = answers
+ * written + answers refused as stale on the daemon's.
  */
 #include "lib/harness.h"
 #include "lib/message.h"
@@ -112,7 +112,7 @@ static int late_daemon(struct vt_peer *self, void *arg)
 			a->stale++;
 		else
 			a->answered++;
-		if (!err && (r >> 60) == 0) { /* no one is answered twice */
+		if (!err && (r >> 60) == 0) { /* no request is answered twice */
 			err = venom_daemon_respond(d, &kept[i].cmd, buf, len);
 			VT_CHECK(err == -EALREADY || err == -EPIPE);
 			gone += err == -EPIPE;
@@ -139,7 +139,7 @@ static int64_t tiny(uint64_t r)
 	}
 }
 
-/* Many requests open, each waited for a while, and given up or left for later at will. */
+/* Opens many requests, waits for each a while, and gives them up or leaves them for later at random. */
 static void several(struct arena *a, struct venom_shell *s, struct tally *t, uint32_t who, uint64_t *seq, uint64_t *rng)
 {
 	struct open open[OPEN_MAX];
@@ -201,12 +201,12 @@ static int late_shell(struct vt_peer *self, void *arg)
 			VT_CHECK(!venom_shell_stats(s, &st));
 			t->sent += st.commands;
 			venom_shell_close(s);
-			/* It keeps its place until its last command is received. */
+			/* The closed shell keeps its place until its last command is received. */
 			VT_CHECK(VT_UNTIL((err = venom_shell_connect(&s, a->name)) != -EUSERS) && !err);
 			held = 0;
 		}
 		if (r % 4 == 0) {
-			if (held) /* else complete() of any might give its answer */
+			if (held) /* else complete() of any request might give its answer */
 				VT_CHECK(!venom_shell_cancel(s, held));
 			held = 0;
 			several(a, s, t, who, &seq, &rng);
@@ -236,7 +236,7 @@ static int late_shell(struct vt_peer *self, void *arg)
 			n = venom_shell_request(s, buf, len, resp, sizeof(resp), tiny(r >> 8));
 		}
 		if (n == -ETIMEDOUT) {
-			/* Sent and given up, or never sent for want of room: the count of commands tells. */
+			/* It was sent and given up, or not sent for want of room: the count of commands tells. */
 			sent = st.commands;
 			VT_CHECK(!venom_shell_stats(s, &st));
 			t->given_up += st.commands - sent;

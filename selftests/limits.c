@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Limits: of descriptors, locked memory, threads, the size of files, address space and a memory cgroup.  Each is an errno and
- * a sentence that says whose limit it is, never a signal; and descriptors 0 to 2 are the program's, open or not.
+ * Attacks with limits: of descriptors, locked memory, threads, the size of files, address space and a memory cgroup.
+ * Each must give an errno and a sentence that says whose limit it is, never a signal.  Descriptors 0 to 2 must stay the
+ * program's, open or not.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -22,7 +23,7 @@
 #define USER VT_ID(1)
 #define MIB  (1u << 20)
 
-/* Memory locked or limited would be the sanitizers' own. */
+/* A limit on memory would hit the sanitizers' own memory. */
 #if defined(VT_ASAN) || defined(VT_TSAN)
 #define sanitized() true
 #else
@@ -41,7 +42,7 @@ FIXTURE(limits)
 FIXTURE_SETUP(limits)
 {
 	embedded_only();
-	/* For all: some peers become another user. */
+	/* The folder is for all users: some peers become another user. */
 	self->dir = vt_dir(getuid(), getgid(), getuid() ? 0755 : 01777);
 	setenv("VENOM_RUNTIME_DIR", self->dir, 1);
 	self->cfg = vt_config();
@@ -88,13 +89,13 @@ static long limit(long resource, long soft, long hard)
 
 #define UNLIMIT -1, -1
 
-/* Whose limit the sentence speaks of. */
+/* The sentence must say whose limit it is. */
 #define SAYS(word) \
 	EXPECT_NE(NULL, strstr(vt_errmsg, word)) TH_LOG("\"%s\" does not say \"%s\"", vt_errmsg, word)
 
 /* ---- descriptors ---- */
 
-/* So that `left` more can be opened; < 0: as many as before. */
+/* Sets the limit so that `left` more descriptors can be opened; < 0: as many as before. */
 static long leave_fds(long left, long b, long c)
 {
 	int fd = dup(0);
@@ -139,7 +140,7 @@ TEST_F(limits, a_daemon_out_of_descriptors_is_blamed)
 	EXPECT_EQ(0, err);
 }
 
-/* More descriptors of this user on their way through sockets than its limit allows: the kernel takes no more. */
+/* Puts more descriptors of this user into sockets, unread, than its limit allows: the kernel takes no more. */
 static long put_in_flight(long n, long b, long c)
 {
 	union {
@@ -167,13 +168,13 @@ TEST_F(limits, descriptors_in_flight)
 {
 	if (getuid())
 		SKIP(return, "needs root, to become another user");
-	/* The daemon's user has them: root's shell comes. */
+	/* The daemon's user has them in flight, and a shell of root connects. */
 	ASSERT_EQ(0, vt_call(&self->dm, vt_become, USER, USER, 0));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
 	ASSERT_EQ(0, vt_call(&self->dm, put_in_flight, 300));
 	EXPECT_EQ(-EMFILE, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
 	SAYS("the daemon");
-	/* A shell's of the same user, at root's daemon. */
+	/* A shell of the same user connects to root's daemon. */
 	ASSERT_EQ(0, vt_call(&self->sh, pd_create, vt_name(), self->cfg)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->sh, both_end));
 	ASSERT_EQ(0, vt_call(&self->sh, pd_create, "root-s", self->cfg)) TH_LOG("%s", vt_errmsg);
@@ -228,7 +229,7 @@ TEST_F(limits, closed_stdio_stays_closed)
 
 /* ---- memory ---- */
 
-/* In a process of its own: what create or connect gives under a limit; a signal is its end. */
+/* What create or connect gives under a limit, in a process of its own; a signal ends only that process. */
 struct attempt {
 	const char *name;
 	struct venom_config cfg;
@@ -263,7 +264,7 @@ static int attempts(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* It ends, and gives 0 (where it may) or `want` with a sentence. */
+/* The attempt must end without a signal, and give 0 (where it may) or `want` with a sentence. */
 #define TRY(t, want, may_work, what)                                                              \
 	do {                                                                                      \
 		struct vt_peer p_;                                                                \
@@ -303,7 +304,7 @@ TEST_F(limits, size_of_files)
 	t = attempt(vt_name(), RLIMIT_FSIZE, 4096);
 	t->cfg.data_size = MIB;
 	TRY(t, -ENOMEM, false, "a MiB with 4096 bytes");
-	/* The daemon is limited when a shell comes. */
+	/* The daemon is limited when a shell connects. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_FSIZE, sizes[i], -1));
 		t = attempt(self->name, -1, 0);
@@ -347,7 +348,7 @@ TEST_F(limits, locked_memory)
 	t->shell = true;
 	TRY(t, -ENOMEM, false, "connect to 64 MiB");
 	ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
-	/* The daemon is limited when a shell comes: by what it makes, and by what it maps. */
+	/* The daemon is limited when a shell connects: by what it makes, and by what it maps. */
 	self->cfg->data_size = 4096;
 	for (int mapped = 0; mapped < 2; mapped++) {
 		self->cfg->cmd_size = mapped ? MIB : 64;
@@ -370,10 +371,10 @@ TEST_F(limits, threads)
 	EXPECT_EQ(-ENOMEM, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
 	EXPECT_NE(0, strlen(vt_errmsg));
 	EXPECT_EQ(-ENOENT, vt_call(&self->sh, ps_connect, self->name));
-	ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_NPROC, UNLIMIT)); /* the leak check wants one */
+	ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_NPROC, UNLIMIT)); /* the leak check needs a thread */
 }
 
-/* As much of its address space as it has now, and some. */
+/* Limits the address space to its present size and some more. */
 static long limit_space(long more, long b, long c)
 {
 	unsigned long pages = 0;
@@ -473,7 +474,7 @@ TEST_F(limits, memory_cgroup)
 	self->cfg->data_size = 256 * MIB;
 	EXPECT_EQ(-ENOMEM, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("create: %s", vt_errmsg);
 	EXPECT_NE(0, strlen(vt_errmsg));
-	/* The buffer of one command, which is no area. */
+	/* The buffer of one command, which is not in an area. */
 	self->cfg->data_size = 4096;
 	self->cfg->cmd_size = 256 * MIB;
 	err = vt_call(&self->dm, pd_create, self->name, self->cfg);
@@ -483,7 +484,7 @@ TEST_F(limits, memory_cgroup)
 		vt_start(&self->dm);
 		ASSERT_EQ(0, vt_call(&self->dm, cgroup_enter, g));
 	}
-	/* And where a shell's coming is what it can't hold. */
+	/* The daemon has no memory for a shell that connects. */
 	self->cfg->data_size = 16 * MIB;
 	self->cfg->cmd_size = 64;
 	self->cfg->resp_size = 2 * MIB; /* 64 of them */
@@ -530,7 +531,7 @@ TEST_F(limits, a_folder_that_can_t_be_searched)
 	EXPECT_EQ(-EACCES, vt_call(&self->sh, stat_of, self->name));
 	EXPECT_EQ(-EACCES, vt_call(&self->sh, pd_create, self->name, self->cfg));
 	SAYS(self->dir);
-	/* Searched, but not read: a name that one knows is found. */
+	/* The folder can be searched, but not read: a shell that knows a name finds it. */
 	ASSERT_EQ(0, chmod(self->dir, 0711));
 	EXPECT_GT(0, vt_call(&self->sh, list_all));
 	ASSERT_EQ(0, chmod(self->dir, 0755));

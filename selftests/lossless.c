@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lossless readers: they miss nothing, whichever side is slower; the publisher waits for them or says that it can't go on,
- * as the channel's config has it; and neither a death, nor an end, nor one that stands still keeps it waiting.
+ * Attacks lossless readers.  They must miss nothing, whichever side is slower.  The publisher must wait for them, or
+ * say that it can't go on, as the channel's config has it; and no death, no end and no reader that stands still may
+ * keep it waiting.
  */
 #include <errno.h>
 #include <signal.h>
@@ -82,7 +83,7 @@ static long publish_many(long v, long n, long c)
 	return 0;
 }
 
-/* The next version has this v. */
+/* The next version must have this v. */
 #define reads(self, v)                                                                                           \
 	do {                                                                                                     \
 		ASSERT_EQ(SIZE, venom_shell_read_next((self)->s, (self)->buf, SIZE, &(self)->version));           \
@@ -111,7 +112,7 @@ TEST_F(lossless, needs_leave)
 	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 1, 3 * VERSIONS));
 }
 
-/* full_ns 0: publish says at once that it can't, and nothing has happened. */
+/* With full_ns 0 publish fails at once, and changes nothing. */
 TEST_F(lossless, full)
 {
 	self->cfg->full_ns = 0;
@@ -132,12 +133,12 @@ TEST_F(lossless, full)
 		reads(self, v);
 	EXPECT_EQ(-EAGAIN, venom_shell_read_next(self->s, self->buf, SIZE, &self->version));
 	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 6, VERSIONS));
-	/* A reader that goes on by itself has read what it leaves out. */
+	/* A reader that moves its own cursor on counts as having read what it leaves out. */
 	self->version = venom_shell_version(self->s);
 	EXPECT_EQ(-EAGAIN, venom_shell_read_next(self->s, self->buf, SIZE, &self->version));
 	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 10, VERSIONS));
 	EXPECT_EQ(-EAGAIN, vt_call(&self->dm, publish_many, 14, 1));
-	/* And others don't count. */
+	/* Readers that are not lossless do not count. */
 	ASSERT_EQ(0, vt_call(&self->reader, ps_connect, self->name));
 	ASSERT_EQ(0, venom_shell_lossless(self->s, 0));
 	ASSERT_EQ(0, vt_call(&self->dm, publish_many, 14, 100));
@@ -173,7 +174,7 @@ TEST_F(lossless, for_a_time)
 
 static uint64_t ps_version, ps_last;
 
-/* The next version's v, or why there is none. */
+/* Returns the next version's v, or an errno. */
 static long ps_read_next(long a, long b, long c)
 {
 	char buf[SIZE];
@@ -188,7 +189,7 @@ static long ps_read_next(long a, long b, long c)
 	return (long)v + a + b + c;
 }
 
-/* How many numbers the last read_next has gone on by. */
+/* Returns by how many numbers the last read_next has gone on. */
 static long ps_missed(long a, long b, long c)
 {
 	return (long)(ps_version - ps_last) + a + b + c;
@@ -199,7 +200,7 @@ static long ps_lossless(long on, long b, long c)
 	return venom_shell_lossless(ps, (int)on) + b + c;
 }
 
-/* Another reader stands in the way; what it does then frees the publisher at once. */
+/* Another reader blocks the publisher; what that reader does next must free the publisher at once. */
 #define in_the_way(self)                                                                  \
 	do {                                                                              \
 		ASSERT_EQ(0, vt_call(&(self)->dm, pd_create, (self)->name, (self)->cfg)); \
@@ -251,7 +252,10 @@ TEST_F(lossless, a_stop_frees)
 	EXPECT_EQ(-ECANCELED, vt_result(&self->dm));
 }
 
-/* One that reads nothing for the limit no longer counts, and is told what it has missed; when it reads it counts again. */
+/*
+ * A reader that reads nothing for the limit no longer counts, and learns what it has missed.  It counts again when it
+ * reads.
+ */
 TEST_F(lossless, a_stop_is_limited)
 {
 	uint64_t began, before;
@@ -280,8 +284,8 @@ TEST_F(lossless, a_stop_is_limited)
 }
 
 /*
- * Stopped for good it costs the publisher the limit once, not once a version; the others miss nothing for it.  When it goes
- * on it is told how many it has missed, and counts again.
+ * A reader that is stopped for good costs the publisher the limit once, not once a version; the others miss nothing for
+ * it.  When it goes on, it learns how many versions it has missed, and counts again.
  */
 TEST_F(lossless, one_that_is_stopped_is_waited_for_once)
 {
@@ -296,7 +300,7 @@ TEST_F(lossless, one_that_is_stopped_is_waited_for_once)
 		reads(self, v);
 	ASSERT_EQ(1, vt_call(&self->reader, ps_read_next));
 	vt_halt(&self->reader);
-	/* The second version from here on is over one that it has not read. */
+	/* The second publish from here on overwrites a version that the stopped reader has not read. */
 	for (uint32_t v = VERSIONS + 1; v <= many + VERSIONS; v++) {
 		vt_post(&self->dm, publish_many, v, 1);
 		ASSERT_EQ(0, vt_result(&self->dm));
@@ -309,7 +313,10 @@ TEST_F(lossless, one_that_is_stopped_is_waited_for_once)
 	ASSERT_EQ(0, kill(self->reader.pid, SIGCONT));
 	ASSERT_EQ(-EOVERFLOW, vt_call(&self->reader, ps_read_next));
 	EXPECT_EQ(many - 1, vt_call(&self->reader, ps_missed));
-	/* It has been moved on, and counts.  Where it stops now, it is waited for, until it reads or the limit is over. */
+	/*
+	 * The reader has been moved on, and counts.  If it stops now, the publisher waits until it reads or the limit
+	 * is over.
+	 */
 	self->version = venom_shell_version(self->s);
 	for (uint32_t v = 1; v <= VERSIONS; v++)
 		ASSERT_EQ(many + v, vt_call(&self->reader, ps_read_next));
@@ -322,7 +329,7 @@ TEST_F(lossless, one_that_is_stopped_is_waited_for_once)
 	EXPECT_EQ(2, stats.cut);
 }
 
-/* One that has been cut off and asks anew counts from then on, as any other that asks. */
+/* A reader that has been cut off and asks again counts from then on, as any other reader that asks. */
 TEST_F(lossless, counts_again_when_it_asks_again)
 {
 	self->cfg->limit_ns = 1;
@@ -344,7 +351,7 @@ TEST_F(lossless, counts_again_when_it_asks_again)
 	EXPECT_EQ(2, stats.cut);
 }
 
-/* Nor has it stood still for the time in which nobody waited for it. */
+/* The time in which no publisher waited for the reader does not count against its limit. */
 TEST_F(lossless, its_limit_begins_when_it_is_in_the_way)
 {
 	self->cfg->limit_ns = LIMIT;
@@ -362,7 +369,7 @@ TEST_F(lossless, its_limit_begins_when_it_is_in_the_way)
 	EXPECT_EQ(0, stats.cut);
 }
 
-/* A cursor that goes to and fro is no reader that gets on. */
+/* A cursor that moves to and fro is not progress. */
 TEST_F(lossless, only_a_cursor_that_rises_counts)
 {
 	uint64_t end;
@@ -385,12 +392,12 @@ TEST_F(lossless, only_a_cursor_that_rises_counts)
 struct stream {
 	const char *name;
 	uint64_t n;
-	uint64_t every; /* so many reads, or publishes, then a pause */
+	uint64_t every; /* reads, or publishes, between two pauses */
 	int64_t spin_ns;
 	uint32_t ready;
 };
 
-/* Reads n versions, each in its order. */
+/* Reads n versions, all in order. */
 static int stream_reader(struct vt_peer *self, void *arg)
 {
 	struct stream *t = arg;
@@ -452,7 +459,7 @@ static void stream(const char *name, struct venom_config *cfg, uint64_t n, uint6
 	int rc;
 
 	if (cfg->spin_ns == VENOM_SPIN_FOREVER)
-		n = n / 20 + 1; /* three that spin, perhaps on two CPUs */
+		n = n / 20 + 1; /* three processes spin, perhaps on two CPUs */
 	*t = (struct stream){.name = name, .n = n, .every = read_every, .spin_ns = cfg->spin_ns};
 	VT_CHECK(!venom_daemon_create(&d, name, cfg));
 	for (int i = 0; i < 2; i++)
@@ -473,7 +480,7 @@ static void stream(const char *name, struct venom_config *cfg, uint64_t n, uint6
 			vt_spawn(&victim, stream_victim, t);
 		}
 	}
-	/* What is there is read, whatever becomes of the daemon. */
+	/* All that is there can be read, whatever becomes of the daemon. */
 	if (victims)
 		vt_kill(&victim, SIGKILL);
 	VT_CHECK(!venom_daemon_stats(d, &stats) && !stats.cut && stats.versions == n);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hunts lost wakes: handshakes between processes, as many as fit into the time, one side about to sleep just when the
- * other is about to wake it, with a random delay before each step.  For commands, answers, state with one
- * waiter and with three, and room in a full lane; through the library's own waits in each spin mode,
- * and through the descriptors with arm and poll.
+ * Attacks the wakes: handshakes between processes, as many as fit into the time, in which one side is about to sleep
+ * just when the other is about to wake it, with a random delay before each step.  It does so for commands, answers,
+ * state with one waiter and with three, and room in a full lane; through the library's own waits in each spin mode, and
+ * through the descriptors with arm and poll.
  *
- * In a handshake nothing else comes that could cover for a lost wake, and no wait has a time-out: one that is lost
- * hangs its processes, and the watchdog says who slept where.
+ * No wake may be lost.  In a handshake nothing else comes that could hide a lost wake, and no wait has a time-out: a
+ * lost wake hangs its processes, and the watchdog says which process slept where.
  */
 #include <poll.h>
 #include <sched.h>
@@ -16,23 +16,24 @@
 
 #define PAIRS	3
 #define WAITERS 3
-#define FEW	2000 /* handshakes at least, however slow the machine */
+#define FEW	2000 /* handshakes at least, however slow the machine is */
 
 /*
- * second: of two answers the first is spun for.  It has the daemon look at the shell's word just before, and a look that
- * need not wait for the word overtakes the second answer easily.  lazy: room, and nothing but one more place each time.
+ * SECOND: of two answers the first is spun for.  So the daemon has loaded the shell's word just before, and its next
+ * load, which need not wait for the word, easily overtakes the second answer.  LAZY: room, and only one more slot each
+ * time.
  */
 enum what { COMMANDS, ANSWERS, SECOND, STATE, ROOM, LAZY };
 
-/* One channel, its daemon and its shells, and what they tell each other outside of it. */
+/* One channel, its daemon and its shells, and what they share outside of it. */
 struct pair {
 	char name[VENOM_NAME_MAX + 1];
 	enum what what;
 	bool by_fd;
 	uint32_t slots, shells;
-	unsigned int ms; /* how long */
+	unsigned int ms; /* run time */
 	int64_t daemon_spin, shell_spin;
-	int cpu; /* the daemon's, its shells are on the other one; -1: wherever they like, often on the same */
+	int cpu; /* the daemon's, its shells are on the other one; -1: any CPU, often the same */
 	uint64_t seed;
 	uint64_t ack[WAITERS]; /* commands received; versions read */
 	uint64_t sent;
@@ -46,7 +47,7 @@ struct total {
 };
 #define total ((struct total *)vt_box)
 
-/* Up to some microseconds, about what an arm and a look again take; now and then none, or another's turn. */
+/* Delays up to some microseconds, about an arm and a second look; now and then not at all, or with a yield. */
 static void jitter(uint64_t *rng)
 {
 	uint64_t r = vt_rand(rng);
@@ -62,7 +63,7 @@ static void jitter(uint64_t *rng)
 #endif
 }
 
-/* Until *word is n; without the library, and leaving the CPU to others. */
+/* Spins until *word is n: without the library, and yielding the CPU. */
 static void spin_until(const uint64_t *word, uint64_t n)
 {
 	unsigned int i;
@@ -104,7 +105,9 @@ static void serve(struct venom_daemon *d, struct pair *p, struct vt_step *step, 
 	unsigned int i;
 
 	do {
-		/* One takes a single command out of the full lane, and looks no further until it is full again. */
+		/*
+		 * LAZY: the daemon takes one command from the full lane, and looks no further until it is full again.
+		 */
 		for (i = 1; p->what == LAZY && vt_load(&p->sent) < seq + p->slots; i++) {
 			if (i == 1)
 				vt_step(step, "(daemon) its shell's turn", seq);
@@ -377,7 +380,7 @@ FIXTURE_SETUP(wake)
 		p->slots = variant->slots;
 		p->shells = variant->shells;
 		p->cpu = variant->pairs < 3 ? (int)i : -1;
-		p->ms = variant->pairs > 1 ? 2000 : 600; /* several keep the CPUs awake, so more fit in */
+		p->ms = variant->pairs > 1 ? 2000 : 600; /* several pairs keep the CPUs awake, so more fit in */
 		p->daemon_spin = variant->daemon_spin;
 		p->shell_spin = variant->shell_spin;
 		p->seed = vt_seed() + i;

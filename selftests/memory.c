@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pages: each is writable by one process, and the MMU holds that; whoever may only read can't make
- * himself a writer, nor can the writer pull a page from under the others; a fork inherits none; a core file has none;
- * and huge pages are used where the pool has them, as told.
+ * Attacks the protection of the shared pages.  Each page must be writable by one process only, by means of the MMU: a
+ * process that may only read must not be able to make itself a writer, and the writer must not be able to take a page
+ * away from the others.  A fork must inherit none of the pages, a core file must have none, and huge pages must be used
+ * where the pool has them, as configured.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -14,7 +15,7 @@
 #include "lib/harness.h"
 #include "lib/peer.h"
 
-/* A mapping of ours, by the name that its file has; on the module, by its offset in the device. */
+/* A mapping of this process, found by the name of its file; on the module, by its offset in the device. */
 struct area {
 	char *p;
 	size_t size;
@@ -25,7 +26,7 @@ struct area {
 
 static const char *const areas[] = {"status", "state", "commands", "responses"}; /* in the order of VENOM_AREA_* */
 
-/* Whether this line of smaps begins a mapping of the area `what`. */
+/* Does this line of smaps begin a mapping of the area `what`? */
 static bool is_area(const char *line, const char *what)
 {
 	unsigned long long offset = 0;
@@ -40,7 +41,7 @@ static bool is_area(const char *line, const char *what)
 	return offset && offset <= ARRAY_SIZE(areas) && !strcmp(areas[offset - 1], what);
 }
 
-/* The n-th mapping (from 0) of the area `what` in this process; false if there is none. */
+/* Finds the n-th mapping (from 0) of the area `what` in this process; false if there is none. */
 static bool find_area(struct area *a, const char *what, int n)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
@@ -69,7 +70,7 @@ static bool find_area(struct area *a, const char *what, int n)
 	return found;
 }
 
-/* Does a write get there by the way that a debugger takes?  (Then it is undone.) */
+/* Does a write through /proc/self/mem succeed, as a debugger does it?  (Then it is undone.) */
 __attribute__((no_sanitize_thread)) static bool write_by_proc_mem(void *p)
 {
 	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
@@ -83,7 +84,7 @@ __attribute__((no_sanitize_thread)) static bool write_by_proc_mem(void *p)
 	return n == 1 || now != was;
 }
 
-/* All that a process without the right might try to become a writer of this area. */
+/* Tries all ways in which a process without the right might become a writer of this area. */
 static void check_read_only(const char *what)
 {
 	struct area a;
@@ -96,7 +97,7 @@ static void check_read_only(const char *what)
 	VT_CHECK(!write_by_proc_mem(a.p));
 	VT_CHECK(!write_by_proc_mem(a.p + a.size / 2));
 	VT_CHECK(madvise(a.p, a.size, MADV_REMOVE) == -1);
-	/* Through the file behind it, where this user may open that at all. */
+	/* Through the file behind the mapping, where this user may open that at all. */
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)a.p, (unsigned long)(a.p + a.size));
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -169,7 +170,7 @@ static long shell_s_pages(long a, long b, long c)
 static long daemon_s_pages(long a, long b, long c)
 {
 	if (vt_on_dev())
-		check_read_only("status"); /* the kernel's */
+		check_read_only("status"); /* the kernel writes it */
 	else
 		check_writable("status");
 	check_writable("state");
@@ -211,7 +212,7 @@ static long poke_state(long a, long b, long c)
 	return a + b + c;
 }
 
-/* A write to what is another's is the end of who tries, not of what is there. */
+/* A write to another process's area kills the process that tries it, and leaves the area unchanged. */
 TEST_F(memory, a_write_by_a_reader_is_a_fault)
 {
 	struct vt_peer victim;
@@ -224,7 +225,7 @@ TEST_F(memory, a_write_by_a_reader_is_a_fault)
 }
 #endif
 
-/* Descriptors of areas that a process keeps are no way round it, either. */
+/* A process can't get around this by the descriptors of areas that it keeps, either. */
 static long check_fds(long a, long b, long c)
 {
 	for (int fd = 3; fd < 100; fd++) {
@@ -351,7 +352,7 @@ static long meminfo(const char *key)
 FIXTURE(huge)
 {
 	bool ready;
-	long added; /* to the pool by us, to be taken out again: others may change it, too */
+	long added; /* pages that we added to the pool, to be taken out again: others may change it, too */
 	struct vt_peer dm;
 	struct venom_config *cfg;
 	const char *name;
@@ -361,7 +362,7 @@ FIXTURE(huge)
 	struct area area;
 };
 
-/* Can there be any at all? */
+/* Are huge pages supported at all? */
 static bool huge_memfd(void)
 {
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
@@ -387,7 +388,7 @@ FIXTURE_SETUP(huge)
 	self->ready = true;
 }
 
-/* The pool grows by n pages, or by fewer if there are none; the number it grew by. */
+/* Grows the pool by n pages, or by fewer if there are none; returns the number it grew by. */
 static long grow_pool(long n)
 {
 	long was = read_long(NR_HUGE);
@@ -404,7 +405,7 @@ FIXTURE_TEARDOWN(huge)
 	grow_pool(-self->added);
 }
 
-#define PAGES 6 /* what a channel of this fixture takes is less */
+#define PAGES 6 /* more than a channel of this fixture takes */
 
 static bool fill_pool(long *added)
 {
@@ -454,7 +455,7 @@ TEST_F(huge, used_where_the_pool_has_them)
 		ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 3, 3 << 20));
 		ASSERT_EQ(0, venom_shell_read_begin(self->s, &self->view));
 		EXPECT_TRUE(vt_is(self->view.data, 3 << 20, 3));
-		/* And back they go. */
+		/* The pages go back to the pool. */
 		ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
 		venom_shell_close(self->s);
 		EXPECT_TRUE(VT_UNTIL(meminfo("HugePages_Free:") >= before));
@@ -509,7 +510,7 @@ TEST_F(huge, none_in_the_pool)
 	EXPECT_EQ(-ENOMEM, vt_call(&self->dm, pd_create, self->name, self->cfg));
 	EXPECT_NE(NULL, strstr(vt_errmsg, "huge"));
 	EXPECT_EQ(-ENOENT, venom_shell_connect(&s, self->name));
-	/* Preferred only: base pages, and a note. */
+	/* If huge pages are only preferred, there are base pages, and a note. */
 	*vt_box = 0;
 	ASSERT_EQ(0, vt_call(&self->dm, log_to_box));
 	self->cfg->huge = VENOM_HUGE_PREFER;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attacks the lanes: 1, 4 and 16 processes push small lanes through many wraps, one-way commands, one by one and in blocks,
- * requests and many open requests mixed, sizes ever different, in each way to wait; the daemon checks
- * each lane's order and bytes, the shells their answers.  A lost, doubled, overtaken or torn command shows as a
+ * Attacks the lanes: 1, 4 and 16 processes push small lanes through many laps, with one-way commands, one by one and in
+ * blocks, requests, and many open requests, mixed, with ever different sizes, in each way to wait.  The daemon checks
+ * each lane's order and bytes, the shells check their answers.  A lost, doubled, overtaken or torn command shows as a
  * sequence number or a content other than the expected.
  */
 #include <sched.h>
@@ -25,7 +25,7 @@ struct arena {
 	char name[VENOM_NAME_MAX + 1];
 	uint64_t seed;
 	uint32_t producers, slots, flags;
-	uint32_t size; /* of commands and of answers, at most */
+	uint32_t size; /* largest size of commands and of answers */
 	int64_t spin;
 	uint64_t done;
 };
@@ -69,7 +69,7 @@ static int consumer(struct vt_peer *self, void *arg)
 	char buf[VT_MESSAGE_MAX];
 
 	if (a->producers == 1)
-		vt_pin(0); /* two at work at once, even where the scheduler would like them side by side */
+		vt_pin(0); /* both work at once, even if the scheduler would put them on one CPU */
 	create(a, &d);
 	VT_CHECK(!vt_signal(self));
 	while (left) {
@@ -107,7 +107,7 @@ struct open {
 	uint64_t tag, seq;
 };
 
-/* Wait for one answer of the open requests: any of them, or the one that was asked at random. */
+/* Waits for one answer to the open requests: to any of them, or to a random one. */
 static void complete(struct arena *a, struct venom_shell *s, struct open *o, int *n, uint32_t who, bool any, uint64_t r)
 {
 	int i = (int)(r % (uint64_t)*n);
@@ -125,7 +125,7 @@ static void complete(struct arena *a, struct venom_shell *s, struct open *o, int
 
 #define MANY 8
 
-/* One-way commands seq and after it, at once. */
+/* Sends one-way commands, seq and after it, at once. */
 static void send_many(struct arena *a, struct venom_shell *s, struct tally *t, uint32_t who, uint64_t seq, unsigned int n)
 {
 	static char buf[MANY][VT_MESSAGE_MAX];
@@ -185,7 +185,7 @@ static int producer(struct vt_peer *self, void *arg)
 		} else if (r % 8 == 5) {
 			vt_step(step, "request", seq);
 			while ((n = venom_shell_request(s, buf, len, resp, sizeof(resp), -1)) == -EAGAIN) {
-				VT_CHECK(n_open == (int)a->slots); /* as many open as may be */
+				VT_CHECK(n_open == (int)a->slots); /* as many requests are open as possible */
 				complete(a, s, open, &n_open, who, r & 128, r >> 10);
 			}
 			check_answer(a, resp, n, who, seq);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: the places of channels.  In a folder that several users may write each has a subfolder of its own:
- * nobody can take, spoil or redirect what is another's, nor is anything outside a daemon's own place ever touched.
- * And names: what a fork, a close, a second copy of the library, a cleaner of /tmp or a kill make of them.
+ * Attacks the places of channels on the embedded backend.  In a folder that several users may write, each user has a
+ * subfolder of its own: no user may take, spoil or redirect another user's channel, and nothing outside a daemon's own
+ * place may be touched.  Also attacks the names with a fork, a close, a second copy of the library, a cleaner of /tmp
+ * and a kill.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -122,7 +123,7 @@ static long set_umask(long mask, long b, long c)
 	return b + c;
 }
 
-/* The uid of the daemon that a shell reaches by this name, or the errno. */
+/* Returns the uid of the daemon that a shell reaches by this name, or the errno. */
 static long reached(long name, long b, long c)
 {
 	struct venom_info info;
@@ -149,7 +150,7 @@ static int living(const struct venom_info *info, void *arg)
 	return 0;
 }
 
-/* The same by venom_list(): -1: no living one is listed. */
+/* The same by venom_list(); -1: no live daemon is listed. */
 static long listed(long name, long b, long c)
 {
 	struct wanted w = {.name = (const char *)name, .uid = -1};
@@ -166,7 +167,7 @@ static long both_end(long a, long b, long c)
 
 /* ---- a folder that several users may write ---- */
 
-/* For one who makes links there, without end. */
+/* For the process that makes links there, without end. */
 struct swaps {
 	char dir[64], secret[64], name[VENOM_NAME_MAX + 1];
 	bool stop;
@@ -264,7 +265,7 @@ TEST_F(places, each_user_has_one)
 	EXPECT_EQ(0, vt_call(&self->b, reached, self->name)) TH_LOG("%s", vt_errmsg);
 }
 
-/* A folder that its owner alone can write is a place as it is. */
+/* A folder that only its owner can write is itself the place. */
 TEST_F(places, one_s_own_folder_is_one)
 {
 	ASSERT_EQ(0, chown(self->dir, A, A));
@@ -277,7 +278,7 @@ TEST_F(places, one_s_own_folder_is_one)
 	EXPECT_EQ(-EACCES, vt_call(&self->b, pd_create, vt_name(), self->cfg));
 	EXPECT_NE(0, strlen(vt_errmsg));
 	ASSERT_EQ(0, vt_call(&self->a, pd_destroy));
-	/* No more as soon as its group can write it. */
+	/* The folder is no place any more once its group can write it. */
 	ASSERT_EQ(0, chmod(self->dir, 0775));
 	ASSERT_EQ(0, vt_call(&self->a, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
 	EXPECT_TRUE(has_channel(self->place[0], self->name, A));
@@ -340,7 +341,7 @@ static int sub_fifo(const char *path)
 static const struct {
 	const char *what;
 	int (*make)(const char *path);
-	bool others; /* it is B's */
+	bool others; /* it belongs to B */
 	mode_t mode; /* of a folder, else 0 */
 } subs[] = {
 	{"another's folder", sub_dir, true, 0755},
@@ -389,7 +390,7 @@ TEST_F(places, what_is_no_subfolder_is_not_used)
 		EXPECT_EQ(before.st_size, after.st_size) TH_LOG("%s", what);
 		EXPECT_EQ(before.st_ctime, after.st_ctime) TH_LOG("%s", what);
 		EXPECT_EQ(0, entries(elsewhere)) TH_LOG("%s", what);
-		/* It is in nobody else's way. */
+		/* It blocks no other user. */
 		EXPECT_EQ(-ENOENT, vt_call(&self->c, reached, self->name)) TH_LOG("%s: %s", what, vt_errmsg);
 		EXPECT_EQ(0, vt_call(&self->b, pd_create, self->name, self->cfg)) TH_LOG("%s: %s", what, vt_errmsg);
 		EXPECT_EQ(B, vt_call(&self->c, reached, self->name)) TH_LOG("%s: %s", what, vt_errmsg);
@@ -405,7 +406,7 @@ TEST_F(places, what_is_no_subfolder_is_not_used)
 
 /* ---- entries that are not what their names say ---- */
 
-/* In the same place; made is not there. */
+/* Both are in the same place; `made` does not exist. */
 static const char *precious, *made;
 
 static int link_precious(const char *path)
@@ -434,7 +435,7 @@ static const struct {
 	{"a folder", sub_dir},
 };
 
-/* Even in one's own place: what lies there and is no channel's was put there by somebody for something. */
+/* Even in a user's own place an entry that is not a channel's is left alone: it was put there for a purpose. */
 TEST_F(places, entries_that_are_no_channel_s)
 {
 	const char *place = self->place[0], *other = vt_name(), *path;
@@ -473,7 +474,7 @@ TEST_F(places, entries_that_are_no_channel_s)
 		EXPECT_TRUE(holds(precious, "precious")) TH_LOG("%s as %s", what, path);
 		EXPECT_TRUE(is(precious, S_IFREG | 0600, A)) TH_LOG("%s as %s", what, path);
 		EXPECT_FALSE(exists(made)) TH_LOG("%s as %s", what, path);
-		/* Another name beside it. */
+		/* Another name in the same place works. */
 		EXPECT_EQ(0, vt_call(&self->a, pd_create, other, self->cfg)) TH_LOG("%s as %s: %s", what, path, vt_errmsg);
 		EXPECT_EQ(A, vt_call(&self->c, reached, other)) TH_LOG("%s as %s: %s", what, path, vt_errmsg);
 		ASSERT_EQ(0, vt_call(&self->a, pd_destroy));
@@ -487,7 +488,7 @@ TEST_F(places, entries_that_are_no_channel_s)
 
 /* ---- sockets in another's place ---- */
 
-/* A daemon of this peer in a folder of its own, whose socket can also be found in `place`. */
+/* Makes a daemon of this peer in a folder of its own, and links its socket into `place`. */
 #define MADE_ELSEWHERE(peer, uid, place)                                                                    \
 	do {                                                                                                \
 		char *own_ = vt_dir(uid, uid, 0755);                                                        \
@@ -516,7 +517,7 @@ TEST_F(places, another_s_socket_is_not_believed)
 		EXPECT_EQ(-1, vt_call(who[i], listed, self->name));
 	}
 	EXPECT_EQ(0, vt_call(&self->b, pd_destroy));
-	/* Root's is. */
+	/* Root's socket is trusted. */
 	MADE_ELSEWHERE(&self->root, 0, self->place[0]);
 	EXPECT_EQ(0, vt_call(&self->c, reached, self->name)) TH_LOG("%s", vt_errmsg);
 }
@@ -535,20 +536,20 @@ TEST_F(places, one_name_of_two_users)
 	EXPECT_NE(NULL, strstr(vt_errmsg, vt_string("%d", A))) TH_LOG("\"%s\"", vt_errmsg);
 	EXPECT_NE(NULL, strstr(vt_errmsg, vt_string("%d", B))) TH_LOG("\"%s\"", vt_errmsg);
 	EXPECT_EQ(-EEXIST, vt_call(&self->root, reached, self->name));
-	/* One's own goes first, then root's. */
+	/* A user's own channel goes first, then root's. */
 	EXPECT_EQ(A, vt_call(&self->a, reached, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(B, vt_call(&self->b, reached, self->name)) TH_LOG("%s", vt_errmsg);
 	MADE_ELSEWHERE(&self->root, 0, self->place[1]);
 	EXPECT_EQ(A, vt_call(&self->a, reached, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->c, reached, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->root, reached, self->name)) TH_LOG("%s", vt_errmsg);
-	/* Of the dead nobody speaks. */
+	/* Dead channels are ignored. */
 	ASSERT_EQ(0, vt_call(&self->root, pd_destroy));
 	vt_kill(&self->a, SIGKILL);
 	EXPECT_EQ(B, vt_call(&self->c, reached, self->name)) TH_LOG("%s", vt_errmsg);
 }
 
-/* ---- who swaps things while root creates ---- */
+/* ---- links that are swapped while root creates ---- */
 
 static long swap_without_end(long arg, long b, long c)
 {
@@ -563,7 +564,7 @@ static long swap_without_end(long arg, long b, long c)
 		to[i] = entry_of(w->secret, w->name, i);
 	}
 	while (!vt_load(&w->stop)) {
-		/* The subfolder, where the folder's mode lets us. */
+		/* Swap the subfolder, where the folder's mode lets us. */
 		if (!rename(sub, aside) || errno == ENOENT) {
 			if (!symlink(w->secret, sub)) {
 				usleep(vt_rand(&rnd) % 200);
@@ -573,7 +574,7 @@ static long swap_without_end(long arg, long b, long c)
 			if (rename(aside, sub))
 				rename(aside, old);
 		}
-		/* Whatever lies in the folder itself. */
+		/* Swap whatever lies in the folder itself. */
 		for (enum entry i = 0; i < ENTRIES; i++) {
 			if (!symlink(to[i], aside) && rename(aside, path[i]))
 				unlink(aside);
@@ -701,7 +702,7 @@ TEST_F(folders, private_channels)
 	EXPECT_TRUE(has_channel("/run/venom", self->name, 0));
 	EXPECT_EQ(A, vt_call(&self->a, reached, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->root, reached, self->name)) TH_LOG("%s", vt_errmsg);
-	/* A shell that has XDG_RUNTIME_DIR finds the one of a daemon that had none, and the other way round. */
+	/* A shell with XDG_RUNTIME_DIR finds the channel of a daemon without it, and the other way round. */
 	ASSERT_EQ(0, vt_call(&self->a, vt_setenv, "XDG_RUNTIME_DIR", "/run/user/a"));
 	EXPECT_EQ(A, vt_call(&self->a, reached, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(A, vt_call(&self->a, listed, self->name));
@@ -741,7 +742,7 @@ TEST_F(folders, shared_channels_of_a_group)
 
 /* ---- names ---- */
 
-/* What a forked child says to the test. */
+/* What the forked child and the test share. */
 struct standby {
 	bool go, go_on;
 	int rc; /* 1: not yet */
@@ -787,7 +788,7 @@ FIXTURE_TEARDOWN(names)
 	vt_forget(self->name);
 }
 
-/* A POSIX lock would go with any descriptor of the file: a backup program's, say, that lives in the same process. */
+/* A POSIX lock would be lost at the close of any descriptor of the file, by a backup program's code here, say. */
 static long open_and_close(long path, long b, long c)
 {
 	int fd = open((const char *)path, O_RDONLY | O_CLOEXEC);
@@ -808,7 +809,7 @@ TEST_F(names, are_not_lost_by_a_close)
 static int (*other_create)(struct venom_daemon **d, const char *name, const struct venom_config *cfg);
 static void (*other_destroy)(struct venom_daemon *d);
 
-/* The library once more in this process: 0, or -1 if it lies not where this program's build has it. */
+/* Loads the library once more into this process: 0, or -1 if it is not where this program's build has it. */
 static long second_copy(long a, long b, long c)
 {
 	char path[PATH_MAX] = "", *slash;
@@ -872,7 +873,7 @@ static long fork_standby(long arg, long b, long c)
 		usleep(1000);
 	if (!rc)
 		venom_daemon_destroy(d);
-	syscall(SYS_exit_group, 0); /* what the parent had is no leak of ours */
+	syscall(SYS_exit_group, 0); /* no leak check: what the parent had is no leak of ours */
 	return 0;
 }
 
@@ -887,7 +888,7 @@ static void *a_while(void *arg)
 	return arg;
 }
 
-/* May a child that a program of several threads has forked start one?  (Not under every emulator.) */
+/* Can the forked child of a program with several threads start a thread?  (Not under every emulator.) */
 static bool children_may_have_threads(void)
 {
 	pthread_t t, u;
@@ -925,7 +926,7 @@ TEST_F(names, a_forked_standby_takes_over)
 	vt_store(&s->go_on, true);
 }
 
-/* As long as its parent lives it doesn't. */
+/* As long as its parent lives, a forked child does not have the name. */
 TEST_F(names, a_forked_child_has_none)
 {
 	struct standby *s = self->standby;
@@ -977,7 +978,7 @@ static int child_of_a_crowd(const char *name)
 	return 0;
 }
 
-/* One thread creates while another forks: the child finds no lock of the library held by nobody. */
+/* One thread creates while another forks: the child must not find a library lock that none of its threads holds. */
 TEST_F(names, a_fork_in_the_middle_of_a_create)
 {
 	struct standby s = {.rc = 0};
@@ -1005,7 +1006,7 @@ TEST_F(names, a_fork_in_the_middle_of_a_create)
 	pthread_join(t, NULL);
 }
 
-/* What is old in /tmp is removed there by a timer: a living channel's entries, too. */
+/* A timer removes old files in /tmp: a live channel's entries, too. */
 TEST_F(names, come_back_after_a_cleaner)
 {
 	static const struct {
@@ -1028,7 +1029,10 @@ TEST_F(names, come_back_after_a_cleaner)
 	EXPECT_EQ(0, vt_call(&self->other, pd_create, self->name, NULL)) TH_LOG("%s", vt_errmsg);
 }
 
-/* Where it can't put them back at once another takes the name; the first one's end leaves the other's entries alone. */
+/*
+ * If the daemon can't put its entries back at once, another takes the name; the first daemon's end leaves the other's
+ * entries alone.
+ */
 TEST_F(names, the_end_of_one_removes_nobody_else_s)
 {
 	struct stat st, now;
@@ -1039,7 +1043,7 @@ TEST_F(names, the_end_of_one_removes_nobody_else_s)
 	EXPECT_EQ(0, vt_call(&self->other, pd_create, self->name, NULL)) TH_LOG("%s", vt_errmsg);
 	ASSERT_EQ(0, lstat(self->sock, &st));
 	kill(self->dm.pid, SIGCONT);
-	vt_sleep_ms(50); /* so that it sees what has come; without, it is the same */
+	vt_sleep_ms(50); /* lets it see the new entries; without, the result is the same */
 	ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
 	EXPECT_TRUE(has_channel(self->dir, self->name, getuid()));
 	ASSERT_EQ(0, lstat(self->sock, &now));
@@ -1067,7 +1071,7 @@ static long create_often(long arg, long i, long c)
 	return c;
 }
 
-/* Each clears away the dead ones' entries; nobody takes another's, who is about to live, for dead. */
+/* Each daemon clears away the dead daemons' entries, and must not take a daemon that is about to live for dead. */
 TEST_F(names, of_many_at_the_same_time)
 {
 	struct crowd *w = (struct crowd *)vt_box;

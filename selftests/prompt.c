@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What must not take long, or must come to its end at all: calls under a timer's signals, looks at a daemon that is
- * stopped, the first use of each page, and a connect to a daemon that spins for ever at real-time priority.
+ * Attacks the promptness of calls: under a timer's signals, beside a daemon that is stopped, at the first use of each
+ * page, and in a connect to a daemon that spins for ever at real-time priority.  No call may take long, and each must
+ * end.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -24,7 +25,7 @@
 #include "lib/watch.h"
 
 #define MIB	(1ull << 20)
-#define PROMPT	(5 * VT_S) /* where the fault takes 10 s */
+#define PROMPT	(5 * VT_S) /* the limit, where the fault takes 10 s */
 
 static long both_end(long a, long b, long c)
 {
@@ -34,7 +35,7 @@ static long both_end(long a, long b, long c)
 
 /* ---- signals ---- */
 
-static __thread volatile sig_atomic_t ticks; /* of this thread: where signals are blocked there are none */
+static __thread volatile sig_atomic_t ticks; /* of this thread: a thread with blocked signals has none */
 
 static void tick(int sig)
 {
@@ -52,8 +53,8 @@ static void timer(bool on, int flags)
 }
 
 /*
- * A kernel before 6.10, or huge pages: fallocate() ends with EINTR at a signal, and gives back what it had so far.  (The
- * library is linked to this one.)
+ * As on a kernel before 6.10, or with huge pages, fallocate() ends with EINTR at a signal, and gives back what it had
+ * so far.  (The library is linked to this function.)
  */
 static bool fragile;
 #define STEP ((off_t)(2 * MIB)) /* a huge page at least */
@@ -111,7 +112,7 @@ FIXTURE_TEARDOWN(signals)
 	both_end(0, 0, 0);
 }
 
-/* Enough that many signals come meanwhile. */
+/* Large enough that many signals come meanwhile. */
 static uint64_t large(void)
 {
 	uint64_t size = vt_scaled(256) * MIB;
@@ -168,7 +169,7 @@ static long pool(const char *file, long set)
 	return n > 0 ? atol(text) : -1;
 }
 
-/* Pages of the pool are cleared as they are taken: that is long, and ends at a signal. */
+/* Pages of the pool are cleared as they are taken: that takes long, and ends at a signal. */
 TEST_F(signals, create_on_huge_pages)
 {
 	long had = pool("nr_hugepages", -1), pages = 64, rc = 0;
@@ -181,7 +182,7 @@ TEST_F(signals, create_on_huge_pages)
 	close(fd);
 	if (pool("free_hugepages", -1) < pages + 8)
 		pool("nr_hugepages", had + pages + 8);
-	/* Others may take some of them. */
+	/* Other processes may take some of them. */
 	if (pool("free_hugepages", -1) >= pages + 8) {
 		self->cfg.versions = 1;
 		self->cfg.data_size = (uint64_t)(pages - 1) * 2 * MIB;
@@ -206,8 +207,8 @@ TEST_F(signals, create_on_huge_pages)
 /* ---- a daemon that is stopped ---- */
 
 /*
- * All clocks of this program run faster, so that time-outs of 10 s need not be waited for: a wait that is ended by a
- * signal every ms looks at the clock as often.
+ * All clocks of this program run faster, so that time-outs of 10 s need not be waited for; a wait that a signal ends
+ * every ms still looks at the clock as often.
  */
 static unsigned int clock_speed = 1;
 
@@ -293,7 +294,7 @@ TEST_F(stopped, is_listed_at_once)
 	EXPECT_TRUE(VT_UNTIL(venom_list(find, &f) > 0 && f.info.abi == VENOM_ABI));
 }
 
-/* Many of them take no longer. */
+/* Ten stopped daemons take no longer than one. */
 TEST_F(stopped, ten_are_listed_at_once)
 {
 	struct found f = {.name = self->name};
@@ -335,13 +336,13 @@ TEST_F(stopped, arms_at_once)
 	EXPECT_EQ(1, poll(&p, 1, VT_PATIENCE_S * 1000));
 	EXPECT_EQ(0, vt_result(&self->dm));
 	EXPECT_TRUE(VT_UNTIL(venom_shell_arm(self->s, VENOM_WAIT_STATE, 0) == 1));
-	/* And as ever, once the manager's answer to the first arm is there, which also makes the descriptor readable. */
+	/* All is as before once the manager has answered the first arm, which also makes the descriptor readable. */
 	ASSERT_TRUE(VT_UNTIL(venom_shell_arm(self->s, VENOM_WAIT_STATE, 1) == 0 && poll(&p, 1, 20) == 0));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 2, 20));
 	EXPECT_EQ(1, poll(&p, 1, VT_PATIENCE_S * 1000));
 }
 
-/* Nobody takes connections from its backlog: how many fit into it? */
+/* Fills a backlog from which no connection is taken; returns how many fit into it. */
 static int fill_backlog(const char *name, int *socks, int max)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -391,7 +392,7 @@ static long faults(void)
 	return r.ru_minflt;
 }
 
-/* Can a map be had whose pages are all there?  (Not from every emulator.) */
+/* Can a mapping be populated in advance?  (Not under every emulator.) */
 static bool maps_are_populated(void)
 {
 	volatile char *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -437,7 +438,7 @@ TEST(no_fault_in_the_first_lap)
 	vt_fill(message, MESSAGE, 1);
 	ASSERT_EQ(0, pd_create((long)name, (long)&cfg, 0)) TH_LOG("%s", venom_errmsg());
 	ASSERT_EQ(0, ps_connect((long)name, 0, 0)) TH_LOG("%s", venom_errmsg());
-	/* What the code itself, its stack and its buffers touch first. */
+	/* This first call touches the code itself, its stack and its buffers. */
 	venom_shell_read(ps, back, LARGE, &version);
 	for (int i = 0; i < VERSIONS; i++) {
 		published -= faults();
@@ -479,7 +480,7 @@ TEST(no_fault_in_the_first_lap)
 	free(message);
 }
 
-/* ---- a daemon that leaves its CPU to nobody ---- */
+/* ---- a daemon that never yields its CPU ---- */
 
 struct spinner {
 	char name[VENOM_NAME_MAX + 1];
@@ -491,7 +492,7 @@ struct spinner {
 
 static int spins_for_ever(struct vt_peer *self, void *arg)
 {
-	/* Should the test die, it dies, too. */
+	/* If the test dies, this limit ends the spinner, too. */
 	struct rlimit lim = {.rlim_cur = 2 * SPIN_S * 1000000, .rlim_max = 2 * SPIN_S * 1000000};
 	struct sched_param param = {.sched_priority = 1};
 	struct spinner *w = arg;

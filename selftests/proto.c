@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shell believes no daemon: whatever a channel's other side hands out that can't be is -EPROTO, with a
- * sentence that names the field, and no descriptor or mapping is kept; and a daemon that goes mad afterwards
- * gets a shell errnos or garbage of its own making, never a crash or a hang.
+ * Attacks a shell with a lying daemon.  A shell must trust no daemon: anything invalid that the other side hands out
+ * must give -EPROTO, with a sentence that names the field, and no descriptor or mapping may be kept.  A daemon that
+ * turns hostile afterwards may cause errnos, or garbage of its own making, but never a crash or a hang.
  *
  * The daemon here is a fake that speaks the embedded backend's protocol and lies in one thing at a time.
  */
@@ -75,7 +75,7 @@ LIE(max_clients_more, fake.state->geo.max_clients = 1024)
 LIE(flags, fake.state->geo.flags = 1u << 31)
 LIE(mode, fake.state->geo.mode = 0777)
 
-/* Put another file in an area's place. */
+/* Puts another file in an area's place. */
 static int other(int which, size_t size, unsigned int seals, bool allocated)
 {
 	int fd = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -131,7 +131,7 @@ static void bad_bell(int fd)
 	fake.fds[FD_THEIR_BELL] = fd;
 }
 
-/* Nobody reads it: a write would be the shell's end. */
+/* The pipe has no reader: a write would end the shell. */
 static int broken_pipe(void)
 {
 	int ends[2];
@@ -153,7 +153,7 @@ LIE(bell_is_a_file, bad_bell(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)))
 static const struct {
 	const char *what;
 	void (*lie)(void);
-	const char *word; /* to be found in the message */
+	const char *word; /* must be in the message */
 } lies[] = {
 	T(msg_abi, "ABI"),
 	T(msg_magic, "protocol"),
@@ -263,7 +263,7 @@ static void keep_log(const char *line)
 	snprintf(logged, sizeof(logged), "%s", line);
 }
 
-/* The fake is believed as long as it doesn't lie: else what follows would prove nothing. */
+/* The fake is accepted as long as it does not lie; otherwise the tests below would prove nothing. */
 TEST_F(proto, the_truth)
 {
 	vt_post(&self->dm, fake_serve);
@@ -306,14 +306,14 @@ TEST_F(proto, lies)
 	}
 }
 
-/* ---- madness after a good start ---- */
+/* ---- hostile after a good start ---- */
 
 static struct venom_version *buffer_at(uint64_t i)
 {
 	return (struct venom_version *)((char *)fake.state + fake.geo.first + i * fake.geo.stride);
 }
 
-/* A version whose length can't be. */
+/* A version of an invalid length. */
 static long long_version(long len, long b, long c)
 {
 	struct venom_version *v = buffer_at(1);
@@ -352,7 +352,7 @@ TEST_F(proto, a_version_that_can_t_be)
 	EXPECT_EQ(0, vt_call(&self->dm, fake_end));
 }
 
-/* Sequences that belong to no version that could be where they are, and a newest one beyond all numbers. */
+/* Sequences of versions that can't be where they are, and a latest version beyond all numbers. */
 static long no_such_version(long seq, long latest, long c)
 {
 	for (uint64_t i = 0; i < fake.geo.versions; i++)
@@ -389,7 +389,7 @@ TEST_F_TIMEOUT(proto, versions_that_are_nowhere, 20)
 	EXPECT_EQ(0, vt_call(&self->dm, fake_end));
 }
 
-/* The answer to tag 1, of a length that can't be. */
+/* The answer to tag 1, of an invalid length. */
 static long long_answer(long len, long tag, long c)
 {
 	struct venom_slot *slot;
@@ -420,7 +420,7 @@ TEST_F(proto, an_answer_that_can_t_be)
 	EXPECT_EQ(0, vt_call(&self->dm, fake_end));
 }
 
-/* Scribble over all that the daemon may write, whole words of the kind that hurt. */
+/* Scribbles over all that the daemon may write, in whole words, often with harmful values. */
 static long scribble(long seed, long n, long c)
 {
 	uint64_t rnd = (uint64_t)seed;
@@ -431,7 +431,7 @@ static long scribble(long seed, long n, long c)
 		uint64_t off = vt_rand(&rnd) % 2 ? vt_rand(&rnd) % m->size : vt_rand(&rnd) % 8192;
 		uint64_t v = vt_rand(&rnd) % 4 ? nasty[vt_rand(&rnd) % ARRAY_SIZE(nasty)] : vt_rand(&rnd);
 
-		/* Often just where the headers of versions and slots are. */
+		/* Often hit the headers of versions and slots. */
 		if (vt_rand(&rnd) % 2)
 			off = m == &fake.state_map
 				      ? fake.geo.first + vt_rand(&rnd) % fake.geo.versions * fake.geo.stride + off % 32
@@ -455,7 +455,7 @@ TEST_F(proto, a_daemon_gone_mad)
 		if (i % 16 == 0) {
 			ASSERT_EQ(0, vt_call(&self->dm, scribble, vt_rand(&seed), 40));
 		}
-		/* What comes of it is any of these; that it comes, at all, in bounds and in time, is the test. */
+		/* Any of these results is right: the test is that there is one, in bounds and in time. */
 		err = venom_shell_read(self->s, buf, sizeof(buf), NULL);
 		ASSERT_TRUE(err >= 0 || err == -EPROTO || err == -EAGAIN || err == -ENODATA) TH_LOG("%zd", err);
 		ASSERT_GE(4096, err);
@@ -483,7 +483,7 @@ TEST_F(proto, a_daemon_gone_mad)
 			venom_shell_cancel(self->s, i % 64);
 		venom_shell_wait(self->s, version, 0);
 	}
-	/* How many there were is up to the seed: one word can spoil the ring for good. */
+	/* The seed decides how many reads give something: one word can spoil the ring for good. */
 	ksft_print_msg("%ju of %ju reads gave something\n", (uintmax_t)good, (uintmax_t)n);
 	EXPECT_EQ(0, vt_call(&self->dm, fake_end));
 }

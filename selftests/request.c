@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests as their shell sees them: many at once, answered in any order, each with its own answer and
- * with no other's, however late that comes.  The test is the shell, the daemon a process of its own that
- * answers when it is told to.
+ * Attacks requests, from their shell's side: many at once, answered in any order.  Each must get its own answer and no
+ * other's, however late that comes.  The test is the shell; the daemon is a process of its own that answers when the
+ * test tells it to.
  */
 #include <string.h>
 
@@ -70,13 +70,13 @@ static ssize_t do_request(struct venom_shell *s, uint32_t v, void *buf, size_t s
 #define complete(self, tag, timeout_ns) venom_shell_complete((self)->s, tag, (self)->buf, RESP_SIZE, timeout_ns)
 #define buf_untouched(self)		vt_all((self)->buf, POISON, sizeof((self)->buf))
 
-/* Have the daemon take n commands, v from `first` on; they become pd_cmd[at], ... */
+/* Makes the daemon take n commands, with v from `first` on; they become pd_cmd[at], ... */
 #define take(self, n, first)                                            \
 	for (uint32_t v_ = first; v_ < (uint32_t)(first) + (n); v_++) { \
 		ASSERT_EQ(v_, vt_call(&(self)->dm, pd_receive, -1));    \
 	}
 
-/* One whole request: asked, taken, answered with v + 1000. */
+/* Serves one whole request: takes it, and answers with v + 1000. */
 static long serve_one(long a, long b, long c)
 {
 	long v = pd_receive(-1, 0, 0);
@@ -119,7 +119,7 @@ TEST_F(request, many_answered_in_reverse)
 	}
 }
 
-/* One that stays open keeps its place, however often the others go round the ring. */
+/* A request that stays open keeps its place, however many laps the others make. */
 TEST_F(request, one_stays_open_beside_many)
 {
 	uint64_t first, second;
@@ -158,7 +158,7 @@ TEST_F(request, any)
 	ASSERT_EQ(20, complete(self, &t, PATIENT));
 	EXPECT_EQ(tag[1], t);
 	EXPECT_TRUE(vt_is(self->buf, 20, 51));
-	/* The two others are open still. */
+	/* The other two requests are still open. */
 	t = VENOM_ANY;
 	memset(self->buf, POISON, sizeof(self->buf));
 	EXPECT_EQ(-ETIMEDOUT, complete(self, &t, 0));
@@ -188,7 +188,7 @@ TEST_F(request, no_such_open_request)
 	EXPECT_EQ(-EINVAL, venom_shell_cancel(self->s, 12345));
 	EXPECT_EQ(-EINVAL, venom_shell_cancel(self->s, VENOM_ANY));
 	EXPECT_TRUE(buf_untouched(self));
-	/* Completed once, it is none any more. */
+	/* A completed request is not open any more. */
 	ASSERT_EQ(0, submit(self, 1));
 	done = self->tag;
 	take(self, 1, 1);
@@ -196,7 +196,7 @@ TEST_F(request, no_such_open_request)
 	ASSERT_EQ(20, complete(self, &done, PATIENT));
 	EXPECT_EQ(-EINVAL, complete(self, &done, 0));
 	EXPECT_EQ(-EINVAL, venom_shell_cancel(self->s, done));
-	/* One open request doesn't make another tag open. */
+	/* One open request does not make another tag valid. */
 	ASSERT_EQ(0, submit(self, 3));
 	EXPECT_EQ(-EINVAL, complete(self, &done, 0));
 	EXPECT_EQ(-EINVAL, venom_shell_cancel(self->s, done));
@@ -214,7 +214,7 @@ TEST_F(request, as_many_open_as_slots)
 			first = self->tag;
 	}
 	take(self, SLOTS, 1);
-	/* The lane has room again, the requests are open all the same. */
+	/* The lane has room again, but the requests are still open. */
 	self->tag = 99;
 	EXPECT_EQ(-EAGAIN, submit(self, 50));
 	EXPECT_EQ(99, self->tag);
@@ -261,7 +261,7 @@ TEST_F(request, answer_larger_than_the_buffer)
 	EXPECT_EQ(20, complete(self, &t, 0));
 	EXPECT_TRUE(vt_is(self->buf, 20, 1005));
 	EXPECT_EQ(-EINVAL, complete(self, &t, 0));
-	/* Until the next request only. */
+	/* The tag stays valid until the next request() only. */
 	vt_post(&self->dm, serve_one);
 	ASSERT_EQ(-EMSGSIZE, request(self, 6, 19, PATIENT));
 	ASSERT_EQ(0, vt_result(&self->dm));
@@ -278,7 +278,7 @@ TEST_F(request, too_small_leaves_a_submitted_one_open)
 	EXPECT_EQ(-EMSGSIZE, venom_shell_complete(self->s, &self->tag, self->buf, 19, PATIENT));
 	EXPECT_EQ(20, venom_shell_needed(self->s));
 	EXPECT_TRUE(buf_untouched(self));
-	/* Others don't take its place. */
+	/* Other requests do not take its place. */
 	ASSERT_TRUE(ask(self, 7));
 	EXPECT_EQ(20, complete(self, &self->tag, 0));
 	EXPECT_TRUE(vt_is(self->buf, 20, 2));
@@ -294,7 +294,7 @@ TEST_F(request, late_answer_is_dropped)
 	ASSERT_EQ(0, venom_shell_stats(self->s, &st));
 	EXPECT_EQ(2, st.timeouts);
 	take(self, 2, 1);
-	/* Late for the first, and while the next one waits: none of them is the third's. */
+	/* One answer is late, one comes while the next request waits: neither is given to the third. */
 	ASSERT_EQ(0, vt_call(&self->dm, pd_respond, 0, 101, 20));
 	ASSERT_EQ(0, submit(self, 3));
 	take(self, 1, 3);
@@ -307,7 +307,7 @@ TEST_F(request, late_answer_is_dropped)
 	EXPECT_EQ(1, st.answers);
 }
 
-/* The lateness may be of any length: every slot has been used again, and the daemon is told. */
+/* An answer may be late by any time: every slot has been used again, and the daemon gets -ESTALE. */
 TEST_F(request, late_answer_to_a_slot_used_again)
 {
 	struct venom_daemon_stats st;
@@ -339,7 +339,7 @@ TEST_F(request, cancelled)
 	EXPECT_EQ(0, vt_call(&self->dm, pd_respond, 0, 666, 20));
 	EXPECT_EQ(-EINVAL, complete(self, &first, 0));
 	EXPECT_TRUE(buf_untouched(self));
-	/* A cancelled one frees its place: as many as before can be open. */
+	/* A cancelled request frees its place: as many as before can be open. */
 	for (int i = 0; i < SLOTS; i++) {
 		ASSERT_EQ(0, submit(self, 10 + i));
 	}
@@ -349,7 +349,7 @@ TEST_F(request, cancelled)
 	EXPECT_EQ(-ETIMEDOUT, complete(self, &self->tag, 20 * VT_MS));
 }
 
-/* Many late answers, in every order that a small generator finds: whatever comes is one's own. */
+/* Many late answers, in every order that a small generator finds: each request gets its own only. */
 TEST_F(request, never_another_s_answer)
 {
 	uint64_t seed = vt_seed();
@@ -363,7 +363,7 @@ TEST_F(request, never_another_s_answer)
 			ASSERT_EQ(v, vt_call(&self->dm, pd_receive, -1));
 			taken++;
 			break;
-		case 1: /* one of the old ones is answered late, or too late */
+		case 1: /* an old request is answered late, or too late */
 			if (kept < taken && taken < kept + PD_KEPT) {
 				long err = vt_call(&self->dm, pd_respond, kept++ % PD_KEPT, 500000, 20);
 
@@ -385,18 +385,18 @@ TEST_F(request, never_another_s_answer)
 	}
 }
 
-/* As if the lane had been another daemon's. */
+/* Makes the daemon treat the lane as another daemon's before. */
 static long may_pass(long id, long n, long c)
 {
 	(void)c;
 	serve_enter(pd);
-	VT_CHECK(VT_UNTIL((venom_lanes_sync(pd), pd->served[id]))); /* it may not have met its shell yet */
+	VT_CHECK(VT_UNTIL((venom_lanes_sync(pd), pd->served[id]))); /* the daemon may not have met its shell yet */
 	pd->served[id]->stale = (uint32_t)n;
 	serve_leave(pd);
 	return 0;
 }
 
-/* What a daemon that goes on with the channel tells of a request to the one before: nobody took it, and it has failed. */
+/* A daemon that goes on with the channel passes over a request to the one before, which nobody took: it has failed. */
 TEST_F(request, passed_over)
 {
 	uint64_t tag;

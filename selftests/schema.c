@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Schemas: the field table of a C struct, the text and the hash made of it, and what is refused, with the field's name.
- * What the compiler refuses is test-schema.sh's; what `venom` makes of a text, fields.c's.
+ * Attacks schemas: the field table of a C struct, the text and the hash made of it, and what must be refused, with the
+ * field's name.  test-schema.sh tests what the compiler refuses, fields.c what `venom` makes of a text.
  */
 #include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "schema.h"
@@ -156,7 +156,7 @@ TEST(names)
 	venom_schema_free(&s);
 }
 
-/* Values that a program of its own in Python gave, which test-schema.sh has too. */
+/* The values come from a Python program of its own; test-schema.sh has them, too. */
 TEST(hash)
 {
 	static const struct {
@@ -178,7 +178,7 @@ TEST(hash)
 					  known[i].text ? strlen(known[i].text) : 0, 1234};
 		EXPECT_EQ(known[i].hash, venom_schema_hash(&s)) TH_LOG("%u", i);
 	}
-	/* The text is any bytes. */
+	/* The text may be any bytes. */
 	s = (struct venom_schema){"n", "e", "a\0b", 3, 0};
 	EXPECT_EQ(0x9ce5430ab996caf7, venom_schema_hash(&s));
 }
@@ -378,7 +378,7 @@ TEST(tables_by_hand)
 	EXPECT_NE(NULL, strstr(venom_errmsg(), "name"));
 }
 
-/* Deeper, more types, and more text, than there may be. */
+/* More depth, more types and more text than allowed. */
 TEST(too_deep)
 {
 	static char names[17][8];

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile process: a shell that scribbles over every byte it may write (its commands area: head, sleeping word, what it
- * holds and has read and wants, counters, slots), rings the daemon without end, on the embedded backend talks nonsense to the manager too, and when it is
- * thrown out comes back.  Beside it honest shells: each command of theirs arrives whole, in order, once, each answer is
- * the one to its own request, each state read is whole; and they are as fast as beside a harmless process.
+ * Attacks the daemon with a hostile shell.  It scribbles over every byte that it may write (its commands area: head,
+ * sleeping word, what it holds and has read and wants, counters, slots), signals the daemon without end, on the
+ * embedded backend sends nonsense to the manager too, and comes back when it is evicted.  The honest shells beside it
+ * must not be harmed: each command of theirs arrives whole, in order, once, each answer is the one to its own request,
+ * and each state read is whole; and they must be as fast as beside a harmless process.
  *
- * That process is the same one: in every second window it scribbles over memory of its own.  So it takes as much of the
- * CPUs in both, which on a small machine is more than all that it can do to the daemon, and what is compared is the harm.
+ * The harmless process is the same one: in every second window it scribbles over memory of its own.  So it takes as
+ * much CPU time in both kinds of window, which on a small machine is more than all that it can do to the daemon, and
+ * only the harm is compared.
  *
  * VENOM_SCRIBBLE_S: for how long; else 8 s, scaled as all tests are.
  */
@@ -21,10 +23,10 @@
 #define CMD_SIZE 200
 #define DATA	 1000
 #define SLOTS	 16
-#define PLAYERS	 (HONEST + 3) /* the honest, the hostile, who leads, and the daemon */
-#define SLOWER	 2.0 /* at most */
+#define PLAYERS	 (HONEST + 3) /* the honest shells, the hostile one, the leader, and the daemon */
+#define SLOWER	 2.0 /* the honest shells may be so much slower */
 
-/* Short, for where the scheduler has put whom lasts longer, and makes tenfold more of it than anything else here. */
+/* Windows are short: where the scheduler puts each process lasts longer, and makes ten times more difference. */
 #define WINDOW_MS 50
 #define SETTLE_MS 10
 
@@ -32,22 +34,22 @@ struct arena {
 	struct vt_step step[PLAYERS];
 	char name[VENOM_NAME_MAX + 1];
 	uint64_t seed;
-	uint32_t hostile; /* in this window */
-	uint32_t stop; /* the shells' */
-	uint32_t left; /* of them */
+	uint32_t hostile; /* in this window the shell is hostile */
+	uint32_t stop; /* ends the shells */
+	uint32_t left; /* shells that still run */
 	uint64_t done[HONEST]; /* requests answered */
 	uint64_t reads[HONEST];
-	uint64_t taken[HONEST]; /* by the daemon: commands of each */
+	uint64_t taken[HONEST]; /* commands of each that the daemon has taken */
 	uint32_t pid[HONEST];
 	uint64_t bursts, returns, of_hostile, evicted;
-	uint64_t passed, full, cut; /* what the publisher made of the hostile one's words */
+	uint64_t passed, full, cut; /* what the publisher made of the hostile shell's words */
 	int windows;
-	double rate[2], read_rate[2]; /* of the honest, a second: [0] beside the harmless, [1] beside the hostile */
+	double rate[2], read_rate[2]; /* of the honest shells, a second: [0] beside harmless, [1] beside hostile */
 };
 
 /* ---- the daemon ---- */
 
-/* An honest one's commands are numbered, and none may be missing. */
+/* An honest shell's commands are numbered, and none may be missing. */
 static void take(struct arena *a, struct venom_daemon *d, const struct venom_command *cmd)
 {
 	for (int i = 0; i < HONEST; i++) {
@@ -82,9 +84,9 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	cfg.cmd_size = cfg.resp_size = CMD_SIZE;
 	cfg.cmd_slots = SLOTS;
 	cfg.data_size = DATA;
-	cfg.max_clients = HONEST + 8; /* those thrown out count until they have been tidied away */
+	cfg.max_clients = HONEST + 8; /* evicted shells count until they have been cleaned up */
 	cfg.versions = HONEST + 4;
-	cfg.flags = VENOM_LOSSLESS; /* and so that the publisher looks at what the hostile one says that it has read */
+	cfg.flags = VENOM_LOSSLESS; /* so the publisher also reads what the hostile shell says that it has read */
 	cfg.full_ns = VT_MS;
 	cfg.limit_ns = VT_MS / 10;
 	VT_CHECK(!venom_daemon_create(&d, a->name, &cfg));
@@ -108,7 +110,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* ---- the honest ---- */
+/* ---- the honest shells ---- */
 
 static int honest_main(struct arena *a, int i, struct vt_peer *self)
 {
@@ -141,14 +143,14 @@ static int honest_main(struct arena *a, int i, struct vt_peer *self)
 		VT_CHECK(got == DATA && vt_whole(state, DATA, NULL));
 		vt_store(&a->reads[i], a->reads[i] + 1);
 	}
-	/* What was sent is taken before we go. */
+	/* All that was sent must be taken before the shell closes. */
 	VT_CHECK(VT_UNTIL(vt_load(&a->taken[i]) == n));
 	venom_shell_close(s);
 	vt_add(&a->left, -1);
 	return 0;
 }
 
-/* ---- the hostile ---- */
+/* ---- the hostile shell ---- */
 
 static const uint64_t nasty[] = {0,	     1,		 2,	     3,	       4,	    UINT64_MAX, UINT64_MAX - 1,
 				 1ull << 63, 1ull << 32, UINT32_MAX, CMD_SIZE, CMD_SIZE + 1};
@@ -165,7 +167,7 @@ static void put(char *area, size_t at, uint64_t v)
 	__atomic_store_n((uint64_t *)(area + at), v, __ATOMIC_RELAXED);
 }
 
-/* What the daemon looks for next in s, each with all a command has; `most` long. */
+/* Writes complete commands of up to `most` bytes into the slots of s that the daemon looks at next. */
 static void commands(struct venom_shell *s, char *area, uint64_t *rnd, uint32_t most)
 {
 	uint64_t pos = load_acquire(&s->rsp->cursor);
@@ -180,7 +182,7 @@ static void commands(struct venom_shell *s, char *area, uint64_t *rnd, uint32_t 
 	}
 }
 
-/* One burst over `area`, which is what s writes, or as much memory that nobody reads. */
+/* One burst over `area`, which is what s writes, or as much memory that no other process reads. */
 static void burst(struct venom_shell *s, char *area, uint64_t *rnd, bool at_all)
 {
 	size_t size = s->cmd_map.size;
@@ -200,7 +202,7 @@ static void burst(struct venom_shell *s, char *area, uint64_t *rnd, bool at_all)
 		for (size_t at = 0; at < VENOM_LANE_FIRST; at += 8)
 			put(area, at, word(rnd));
 		break;
-	case 4: /* asleep, and asleep again */
+	case 4: /* asleep, again and again */
 	case 5:
 		for (int i = 0; i < 64; i++)
 			put(area, offsetof(struct venom_commands, sleeping), vt_rand(rnd) | 7);
@@ -217,7 +219,7 @@ static void burst(struct venom_shell *s, char *area, uint64_t *rnd, bool at_all)
 		if (at_all && !vt_on_dev() && vt_rand(rnd) % 8 == 0)
 			send(s->sock, nonsense, vt_rand(rnd) % sizeof(nonsense), MSG_NOSIGNAL | MSG_DONTWAIT);
 		break;
-	case 9: /* what it holds, has read and wants, about where the publisher is */
+	case 9: /* what it holds, has read and wants, near the publisher's version */
 	case 10:
 		for (int i = 0; i < 64; i++) {
 			uint64_t latest = load_acquire(&s->state->latest), r = vt_rand(rnd);
@@ -230,16 +232,16 @@ static void burst(struct venom_shell *s, char *area, uint64_t *rnd, bool at_all)
 			}
 		}
 		break;
-	default: /* more commands than anybody needs, as fast as they are taken */
+	default: /* more commands than the daemon needs, as fast as they are taken */
 		for (int i = 0; i < 64; i++)
 			commands(s, area, rnd, CMD_SIZE);
 	}
 }
 
-/* With all that may be had: the publisher heeds what stands in its page. */
+/* Connects with all roles that there are: then the publisher heeds the words in this shell's page. */
 static void come(struct arena *a, struct venom_shell **s)
 {
-	/* There is no place until the daemon has tidied up behind us. */
+	/* There is no place until the daemon has cleaned up behind us. */
 	VT_CHECK(VT_UNTIL(!venom_shell_connect(s, a->name)));
 	VT_CHECK(VT_UNTIL(!venom_roles_ask(*s, VENOM_ROLE_HOLDER | VENOM_ROLE_LOSSLESS)));
 }
@@ -285,7 +287,7 @@ static uint64_t sum(const uint64_t *v)
 	return n;
 }
 
-/* Harmless and hostile by turns; how much the honest got done in each. */
+/* Makes harmless and hostile windows by turns, and adds up what the honest shells got done in each. */
 static int lead_main(struct arena *a, struct vt_peer *self)
 {
 	double done[2] = {0}, reads[2] = {0}, s[2] = {0};
@@ -305,7 +307,7 @@ static int lead_main(struct arena *a, struct vt_peer *self)
 		done[w % 2] += (double)(sum(a->done) - n);
 		reads[w % 2] += (double)(sum(a->reads) - r);
 	}
-	/* A slow machine may not have come to it. */
+	/* A slow machine may not have got so far yet. */
 	VT_CHECK(VT_UNTIL(vt_load(&a->of_hostile) && sum(a->done)));
 	vt_store(&a->stop, 1);
 	for (int k = 0; k < 2; k++) {
@@ -324,7 +326,7 @@ static int shell_main(struct vt_peer *self, void *arg)
 	return role->who == HONEST ? hostile_main(role->arena, self) : lead_main(role->arena, self);
 }
 
-/* Elsewhere it is the sanitizer's time that is measured, or the virtual machine's. */
+/* In other builds the sanitizer's or the virtual machine's time would be measured. */
 static bool can_tell_speed(void)
 {
 #if defined(VT_ASAN) || defined(VT_TSAN)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whom the daemon serves next, and how it ends: shells by turns, so that one who floods can't hold up
- * another for more than a batch; or the oldest command first; silent shells are not forgotten;
- * and stop, from a thread or from a signal handler, ends receive and run.
+ * Attacks the order in which the daemon serves, and its end.  It serves shells by turns, so that a flooding shell must
+ * not delay another by more than a batch; or the oldest command first.  Silent shells must not be forgotten.  Stop,
+ * from a thread or from a signal handler, must end receive and run.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -104,7 +104,7 @@ TEST_F(serve, a_flood_holds_up_nobody)
 			ASSERT_GE(BATCH, waited) TH_LOG("the other shells still wait");
 		}
 	}
-	/* And it loses nothing by that. */
+	/* The flooding shell loses nothing by that. */
 	for (; served < SLOTS; served++) {
 		ASSERT_EQ(1, next(self));
 	}
@@ -116,7 +116,7 @@ TEST_F(serve, order_between_shells)
 	int i, last = 0;
 
 	start(self, 2);
-	/* Alternating, so that time stamps decide where order is by arrival. */
+	/* The two shells alternate, so that time stamps decide where order is by arrival. */
 	for (i = 1; i <= 20; i++) {
 		ASSERT_EQ(0, vt_call(&self->sh[i % 3 == 0], ps_send, i, 20));
 	}
@@ -144,7 +144,7 @@ TEST_F(serve, who_was_silent_for_long_is_heard)
 	int i, k;
 
 	start(self, MANY);
-	/* One chats until the others have gone cold, then each of the others speaks once. */
+	/* One shell sends until the others have gone cold, then each of the others sends once. */
 	for (i = 0; i < 100; i++) {
 		ASSERT_EQ(0, vt_call(&self->sh[0], send_many, 1, 100));
 		for (k = 0; k < 100; k++) {
@@ -158,7 +158,7 @@ TEST_F(serve, who_was_silent_for_long_is_heard)
 		ASSERT_EQ(0, vt_call(&self->sh[i], ps_send, 100 + i, 20));
 		ASSERT_EQ(100 + i, next(self));
 	}
-	/* Beside a flood, too; by arrival they come after what was there before them. */
+	/* The same beside a flood; by arrival they come after the commands that were there before. */
 	ASSERT_EQ(0, vt_call(&self->sh[0], send_many, 1, SLOTS));
 	for (i = 1; i < MANY; i++) {
 		ASSERT_EQ(0, vt_call(&self->sh[i], ps_send, 100 + i, 20));
@@ -215,7 +215,7 @@ TEST_F(serve, stop_from_a_thread)
 	ASSERT_EQ(0, pthread_create(&t, NULL, stop_later, self->d));
 	EXPECT_EQ(0, venom_daemon_run(self->d, answer, &left));
 	ASSERT_EQ(0, pthread_join(t, NULL));
-	/* From now on, with something to receive or not. */
+	/* From now on each receive ends like that, with something to receive or not. */
 	ASSERT_EQ(0, vt_call(&self->sh[0], ps_send, 6, 20));
 	memset(&self->cmd, 0x5a, sizeof(self->cmd));
 	poison = self->cmd;
@@ -272,7 +272,7 @@ static void ignore(int sig)
 	(void)sig;
 }
 
-/* Signals that don't stop it don't end a wait, nor lengthen it. */
+/* A signal that does not stop the daemon neither ends a wait nor lengthens it. */
 TEST_F(serve, waits_go_on_after_a_signal)
 {
 	struct sigaction sa = {.sa_handler = ignore};

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Soak: a daemon publishes and answers, and a shell requests and reads, both as fast as they can and for long, while
- * others come, go, and are killed.  Everything must be right, and stay as it was in the beginning: memory, descriptors,
- * huge pages, the kernel's slab, and the speed.
+ * Attacks with a long run: a daemon publishes and answers, and a shell requests and reads, both as fast as they can,
+ * while others connect, close, and are killed.  Everything must be right, and stay as it was in the beginning: memory,
+ * descriptors, huge pages, the kernel's slab, and the speed.
  *
  *	soak [--seconds N] [--window SECONDS]
  *
- * As a test it takes some seconds and judges all but the speed; `make soak` takes 20 minutes and judges that too: the
- * last minute must not be slower than the first by more than 5 %.  But the machine may change meanwhile: the CPUs of a
- * virtual one move apart, others want them, or the other threads of their cores.  So two yardsticks are measured side by
- * side with the rest, all the time: a trip of a cache line to and fro between the two processes, and a fill of the daemon's
- * own memory.  Requests must have kept their number a second or their time in trips, and a publish its time or that in
- * fills; if not in the first and the last minute, then in the first and the last minute of windows in which the yardsticks
- * are alike, and how long the two were made to wait for a CPU.  Where there are no two such there is no verdict.
+ * As a test it takes some seconds and judges all but the speed.  `make soak` takes 20 minutes and judges the speed,
+ * too: the last minute must not be slower than the first by more than 5 %.  But the machine may change meanwhile: the
+ * CPUs of a virtual machine move apart, or others use them, or the other threads of their cores.  So two yardsticks are
+ * measured side by side with the rest, all the time: a round trip of a cache line between the two processes, and a fill
+ * of the daemon's own memory.  Requests must have kept their number a second or their time in round trips, and a
+ * publish its time or its time in fills.  If this does not hold in the first and the last minute, it must hold in the
+ * first and the last minute of windows in which the yardsticks are alike, and so is the time that the two processes had
+ * to wait for a CPU.  If there are no two such minutes, there is no verdict.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,32 +25,32 @@
 #include "lib/watch.h"
 #include "venom.h"
 
-#define SIZE	 1024 /* of the state */
-#define ASK	 64 /* of requests and their answers */
+#define SIZE	 1024 /* of the state, in bytes */
+#define ASK	 64 /* of requests and their answers, in bytes */
 #define WINDOWS	 10000
-#define JUDGED	 120 /* seconds, from which on the throughput is */
-#define PERCENT	 5 /* that the throughput may change */
-#define SLACK_KB 1024 /* of memory: an allocator's whims, not growth */
-#define SLAB_KB	 32768 /* the whole machine's: others are on it, too */
+#define JUDGED	 120 /* seconds; from this run time on the throughput is judged */
+#define PERCENT	 5 /* allowed change of the throughput */
+#define SLACK_KB 1024 /* of memory: an allocator's noise, not growth */
+#define SLAB_KB	 32768 /* of the whole machine: others use it, too */
 
 enum { DAEMON, SHELL, VISITOR, STEPS };
 
-/* What is timed: a line to and fro, a fill of each player's own memory, and what is judged. */
+/* What is timed: a cache line's round trip, a fill of each player's own memory, and what is judged. */
 enum { BOUNCE, FILL, REQUEST = FILL + 2, PUBLISH, TIMED };
 
 struct window {
 	double seconds;
 	uint64_t requests, published, reads, visits;
 	double took[TIMED]; /* ns */
-	double waited; /* share of the time, of whichever waited longer */
+	double waited; /* share of the time, of the process that waited longer */
 	long rss[2], data[2], fds[2], areas[2], huge, slab;
 };
 
 #define SAMPLES 4096
 
-/* What something took, in ns: the last ones. */
+/* What something took, in ns: the last samples. */
 struct samples {
-	uint64_t n; /* how many there were */
+	uint64_t n; /* how many there were in all */
 	double ns[SAMPLES];
 };
 
@@ -59,7 +60,7 @@ struct arena {
 	uint64_t quit[2];
 	uint64_t requests, published, reads, visits;
 	struct samples timed[TIMED];
-	uint64_t play; /* the shell plays ball */
+	uint64_t play; /* the shell wants the ball */
 	uint64_t ball __attribute__((aligned(128)));
 	uint64_t other __attribute__((aligned(128)));
 };
@@ -75,7 +76,7 @@ static void sample(struct samples *t, uint64_t start)
 	vt_store(&t->n, t->n + 1);
 }
 
-/* Of those since there were `from`; a sample in which somebody else had the CPU is far from it. */
+/* The median of the samples since there were `from`: a sample in which another process had the CPU is far from it. */
 static double median(const struct samples *t, uint64_t from)
 {
 	uint64_t end = vt_load(&t->n), n = end - from;
@@ -100,7 +101,7 @@ static void fill_own(struct samples *t)
 	sample(t, start);
 }
 
-/* A cache line to and fro: the shell's side, and the daemon's.  The first trip is for him to come. */
+/* A cache line's round trip: the shell's side, and the daemon's.  The first trip waits for the daemon to come. */
 static void serve(struct arena *a)
 {
 	uint64_t start = 0, n = vt_load(&a->ball);
@@ -139,7 +140,7 @@ static void publish(struct arena *a, struct venom_daemon *d, uint64_t v)
 	vt_store(&a->published, v);
 }
 
-/* Some in a row: the last one's number.  The first ones take the lines back from who has read there. */
+/* Publishes some in a row; returns the last number.  The first publishes take the cache lines back from the readers. */
 static uint64_t publish_timed(struct arena *a, struct venom_daemon *d, uint64_t v)
 {
 	uint64_t start;
@@ -171,7 +172,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	publish(a, d, ++v);
 	VT_CHECK(!vt_signal(self));
 	while (!vt_load(&a->quit[DAEMON])) {
-		if (vt_load(&a->ball) % 2) /* the shell waits for no answer any more, but for this */
+		if (vt_load(&a->ball) % 2) /* the shell now waits for the ball, not for an answer */
 			hit_back(a);
 		publish(a, d, ++v);
 		while ((rc = venom_daemon_receive(d, &cmd, 0)) == 1) {
@@ -251,7 +252,7 @@ static int shell_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* Comes, does a little, and goes; or is killed at any point of that. */
+/* Connects, does a little, and closes; or is killed at any point of that. */
 static int visitor_main(struct vt_peer *self, void *arg)
 {
 	struct arena *a = arg;
@@ -332,7 +333,7 @@ static long count_areas(pid_t pid)
 	return n;
 }
 
-/* ns that its first thread was ready to run and did not; stolen time of all CPUs with it, of which it had some. */
+/* Returns the ns that the first thread was ready but did not run, plus the average stolen time of a CPU. */
 static double waited(pid_t pid)
 {
 	return (double)of_process(pid, "schedstat", "%*d %ld") +
@@ -345,7 +346,7 @@ static double waited(pid_t pid)
 static struct window windows[WINDOWS];
 static int nwindows;
 
-#define WAITED 0.15 /* of a window: then others decide what the throughput is */
+#define WAITED 0.15 /* share of a window: above it, other processes decide the throughput */
 
 static bool near(double a, double b, double most)
 {
@@ -363,11 +364,11 @@ static bool alike(const struct window *w, const struct window *v)
 struct minute {
 	int from, to; /* windows */
 	double seconds, requests;
-	double request, publish; /* in bounces, in fills */
+	double request, publish; /* a request in bounces, a publish in fills */
 	double publish_ns;
 };
 
-/* The first minute, or the last; of windows like w, unless that is NULL. */
+/* The first minute, or the last; only of windows like w, unless that is NULL. */
 static struct minute minute(const struct window *w, bool last)
 {
 	struct minute m = {.from = -1};
@@ -465,7 +466,7 @@ static bool judge_memory(void)
 	bool ok = true;
 
 #if defined(VT_ASAN) || defined(VT_TSAN)
-	slack = 1 << 20; /* theirs */
+	slack = 1 << 20; /* the sanitizers' own memory */
 #endif
 	ok &= flat("daemon, RSS in KiB", f->rss[DAEMON], l->rss[DAEMON], slack);
 	ok &= flat("daemon, data in KiB", f->data[DAEMON], l->data[DAEMON], slack);
@@ -503,12 +504,12 @@ static bool has_one_client(void)
 	return !venom_stat(a->name, NULL, &st, NULL, NULL) && st.clients == 1;
 }
 
-/* With the visitors gone: what the two alone have. */
+/* Measures what the two processes have, when the visitors have gone. */
 static bool measure(struct window *w)
 {
 	if (!VT_UNTIL(has_one_client() || !well()) || !well())
 		return false;
-	/* The daemon closes the connection for that look a moment later. */
+	/* The daemon closes the connection of that venom_stat() a moment later. */
 	if (nwindows)
 		(void)VT_UNTIL(count_fds(player[DAEMON].pid) <= windows[0].fds[DAEMON] || !well());
 	else
@@ -546,7 +547,7 @@ static bool run_window(double seconds, double at)
 
 		vt_spawn(&player[VISITOR], visitor_main, a);
 		vt_sleep_ms(seconds < 5 ? 100 : 500);
-		/* Some are killed wherever they are, the others not before they have been and gone. */
+		/* Some visitors are killed wherever they are, the others only after a whole visit. */
 		if (n++ % 2 && !VT_UNTIL(vt_load(&a->visits) > visited || !well()))
 			return false;
 		if (!well())
@@ -601,7 +602,7 @@ static bool soak(double seconds, double window)
 	vt_kill(&player[VISITOR], SIGKILL);
 	if (!ok)
 		vt_where(a->step, STEPS, "an error");
-	/* The shell first: it waits for answers. */
+	/* The shell ends first: it waits for answers. */
 	for (int i = SHELL; i >= DAEMON; i--) {
 		vt_store(&a->quit[i], 1);
 		if (!ok)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a wait spends its time (plane/wait.h), with a clock of its own: it spins for its budget, not at all where that would
- * keep the other side from its CPU, and does not ask for the time where nobody needs it.
+ * Attacks how a wait spends its time (plane/wait.h), with a fake clock.  It must spin for its budget, must not spin
+ * where that would keep the other side from its CPU, and must not read the clock where no time is needed.
  */
 #include <stdint.h>
 
@@ -19,10 +19,10 @@ static int64_t next_tick(void)
 #include <venom.h>
 
 struct seen {
-	int polls, spun; /* looks; those before the first sleep */
+	int polls, spun; /* polls; polls before the first sleep */
 	int arms, sleeps;
 	int ready_after; /* sleeps; -1: never */
-	int64_t longest; /* time-out of a sleep */
+	int64_t longest; /* longest time-out of a sleep */
 	bool one_cpu;
 };
 
@@ -109,11 +109,11 @@ TEST_F(spin, not_on_the_other_ones_cpu)
 	self->w.one_cpu = true;
 	ASSERT_EQ(1, venom_wait_for(&ops, &self->w, &self->sp, -1));
 	EXPECT_EQ(1, self->w.spun);
-	/* Which says nothing of what a spin is worth elsewhere. */
+	/* This says nothing of what a spin is worth elsewhere. */
 	EXPECT_EQ(VENOM_BUDGET_MAX, self->sp.budget);
 }
 
-/* A time that the user has set is spun all the same. */
+/* A spin time that the user has set is kept all the same. */
 TEST_F(spin, on_the_other_ones_cpu_if_told_to)
 {
 	self->w.one_cpu = true;
@@ -143,7 +143,7 @@ TEST_F(spin, ends_in_time)
 	self->w.arms = 0;
 	ASSERT_EQ(0, venom_wait_for(&ops, &self->w, &self->sp, 5000));
 	EXPECT_EQ(0, self->w.arms);
-	/* One that no clock comes to is none. */
+	/* A time-out that no clock reaches counts as none. */
 	self->sp.ns = VENOM_SPIN_NONE;
 	self->w.ready_after = self->w.sleeps + 1;
 	self->w.longest = INT64_MIN;

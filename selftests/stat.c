@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking: what a channel is and what happened on it, told alike from the daemon, from a shell and from who only
- * looks; counters count each thing once and never go back.
+ * Attacks the statistics.  What a channel is and what happened on it must be the same from the daemon, from a shell and
+ * from a mere observer; counters must count each thing once and never go back.
  */
 #include <string.h>
 
@@ -159,7 +159,7 @@ TEST_F(stat, commands_are_counted)
 	EXPECT_EQ(1, self->mine.answers);
 	EXPECT_EQ(1, self->mine.timeouts);
 	EXPECT_EQ(0, self->mine.full);
-	/* Three of seven slots... two taken again: one is used. */
+	/* Three of seven slots were used, two have been freed: one is taken. */
 	for (int i = 0; i < 6; i++) {
 		ASSERT_EQ(0, venom_shell_send(self->s, "\1", 1));
 	}
@@ -225,7 +225,7 @@ TEST_F(stat, each_shell_is_seen)
 	EXPECT_EQ(2, p.peer[of_other].shell.commands);
 	EXPECT_EQ(1, p.peer[of_other].received);
 	EXPECT_EQ(0, p.peer[of_other].responses);
-	/* Looking doesn't take a place, and its function can end it. */
+	/* An observer takes no place, and its function can end the look. */
 	EXPECT_EQ(55, venom_stat(self->name, NULL, NULL, stop_at_once, NULL));
 	EXPECT_EQ(0, venom_stat(self->name, NULL, NULL, NULL, NULL));
 	for (int i = 0; i < 18; i++)

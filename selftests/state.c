@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * State: what is published is what is read, whole and under its number; nothing is cut short or
- * left over, and a call that fails leaves its outputs alone.  The daemon is a process of its own,
- * the reader is the test.  Torn reads under fire are torn.c's.
+ * Attacks state.  What is published must be what is read, whole and under its number; nothing may be cut short or left
+ * over, and a call that fails must leave its outputs alone.  The daemon is a process of its own, the reader is the
+ * test.  torn.c tests torn reads beside a busy writer.
  */
 #include <string.h>
 
@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(state)
 
 #define read(self, size)      venom_shell_read((self)->s, (self)->buf, size, &(self)->version)
 #define read_next(self, size) venom_shell_read_next((self)->s, (self)->buf, size, &(self)->version)
-/* Nothing was given out: the outputs are what they were. */
+/* Nothing was given out: the outputs are unchanged. */
 #define untouched(self) ((self)->version == 99 && vt_all((self)->buf, POISON, sizeof((self)->buf)))
 
 TEST_F(state, nothing_published)
@@ -71,7 +71,7 @@ TEST_F(state, nothing_published)
 	EXPECT_EQ(-ENODATA, venom_shell_read_begin(self->s, &view));
 	EXPECT_EQ(0, memcmp(&view, &before, sizeof(view)));
 	EXPECT_EQ(0, venom_shell_wait(self->s, 0, 0));
-	/* Wanted next is version 1, which isn't there yet. */
+	/* The next version is 1, which isn't there yet. */
 	self->version = 0;
 	EXPECT_EQ(-EAGAIN, read_next(self, SIZE));
 	EXPECT_EQ(0, self->version);
@@ -88,10 +88,10 @@ TEST_F(state, read_gives_the_latest)
 		ASSERT_EQ(v, self->version);
 		ASSERT_EQ(v, venom_shell_version(self->s));
 		ASSERT_TRUE(vt_is(self->buf, SIZE - v, v));
-		/* Again the same: reading takes nothing away. */
+		/* A second read gives the same: reading takes nothing away. */
 		ASSERT_EQ(SIZE - v, venom_shell_read(self->s, self->buf, SIZE, NULL));
 	}
-	/* Many versions later it is still the latest. */
+	/* Many versions later, a read still gives the latest. */
 	for (; v <= 60; v++) {
 		ASSERT_EQ(0, vt_call(&self->dm, pd_publish, v, 100));
 	}
@@ -111,7 +111,7 @@ TEST_F(state, shorter_after_longer_has_no_old_tail)
 	ASSERT_EQ(9, read(self, SIZE));
 	EXPECT_TRUE(vt_is(self->buf, 9, 7));
 	EXPECT_TRUE(vt_all(self->buf + 9, POISON, sizeof(self->buf) - 9));
-	/* Down to nothing, which is a version too. */
+	/* Length 0 is a version, too. */
 	memset(self->buf, POISON, sizeof(self->buf));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 7, 0));
 	ASSERT_EQ(0, read(self, SIZE));
@@ -127,7 +127,7 @@ TEST_F(state, too_long_is_not_published)
 	EXPECT_EQ(SIZE, read(self, SIZE));
 	EXPECT_EQ(1, self->version);
 	EXPECT_TRUE(vt_is(self->buf, SIZE, 3));
-	/* The next good one is version 2: no number was burnt. */
+	/* The next good publish is version 2: the failed ones used up no number. */
 	EXPECT_EQ(0, vt_call(&self->dm, pd_publish, 5, 64));
 	EXPECT_EQ(64, read(self, SIZE));
 	EXPECT_EQ(2, self->version);
@@ -146,7 +146,7 @@ TEST_F(state, buffer_too_small)
 	EXPECT_EQ(1000, venom_shell_needed(self->s));
 	EXPECT_EQ(0, self->version);
 	EXPECT_TRUE(vt_all(self->buf, POISON, sizeof(self->buf)));
-	/* With the size it asked for, both get it. */
+	/* With the size that it asked for, both calls get it. */
 	EXPECT_EQ(1000, read_next(self, 1000));
 	EXPECT_EQ(1, self->version);
 	EXPECT_EQ(1000, read(self, 1000));
@@ -215,7 +215,7 @@ TEST_F(state, read_next_from_zero_starts_at_the_oldest)
 		ASSERT_EQ(v, self->version);
 		ASSERT_TRUE(vt_is(self->buf, 20, v));
 	}
-	/* From the present: nothing old. */
+	/* A reader that starts at the latest version gets nothing old. */
 	self->version = venom_shell_version(self->s);
 	EXPECT_EQ(-EAGAIN, read_next(self, SIZE));
 }
@@ -226,7 +226,7 @@ TEST_F(state, write_in_place)
 
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 11, 100));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_begin, 12, SIZE));
-	/* Open: nobody else's business, and publish keeps off. */
+	/* The version is open: no shell sees it, and publish fails. */
 	EXPECT_EQ(-EBUSY, vt_call(&self->dm, pd_publish, 13, 100));
 	EXPECT_EQ(1, venom_shell_version(self->s));
 	if (n == 1) {
@@ -241,7 +241,7 @@ TEST_F(state, write_in_place)
 		EXPECT_EQ(1, self->version);
 		EXPECT_TRUE(vt_is(self->buf, 100, 11));
 	}
-	/* Too long: still open, and can be committed with less. */
+	/* A commit that is too long fails: the version is still open, and can be committed with less. */
 	EXPECT_EQ(-EMSGSIZE, vt_call(&self->dm, pd_commit, SIZE + 1));
 	EXPECT_EQ(1, venom_shell_version(self->s));
 	EXPECT_EQ(0, vt_call(&self->dm, pd_commit, SIZE));
@@ -292,7 +292,7 @@ TEST_F(state, read_in_place)
 	EXPECT_EQ(0, view.time_ns);
 	EXPECT_TRUE(vt_is(view.data, 1000, 1));
 	EXPECT_EQ(0, venom_shell_read_retry(self->s, &view));
-	/* It stands until the ring comes round to its buffer, and is told apart from then on. */
+	/* The view is good until the ring comes round to its buffer; from then on read_retry says that it is not. */
 	for (v = 2; v <= n; v++) {
 		ASSERT_EQ(0, vt_call(&self->dm, pd_publish, v, 1000));
 		ASSERT_TRUE(vt_is(view.data, 1000, 1));
@@ -324,7 +324,7 @@ TEST_F(state, two_readers_don_t_disturb_each_other)
 	EXPECT_TRUE(vt_is(self->buf, 77, 1));
 }
 
-/* ---- what the config makes of it ---- */
+/* ---- what the config changes ---- */
 
 static int stamped(struct vt_peer *dm, uint32_t flags, struct venom_view *view)
 {
@@ -407,7 +407,7 @@ TEST(sizes)
 	free(buf);
 }
 
-/* So much is copied past the caches: whole it must be all the same, wherever it goes to, and not a byte more. */
+/* This much is copied past the caches: it must be whole all the same, at any address, and not a byte more. */
 TEST(past_the_caches)
 {
 	const uint64_t size = (64 << 20) + 77;
@@ -440,7 +440,7 @@ TEST(past_the_caches)
 	free(buf);
 }
 
-/* The plain build does it: a sanitizer's shadow of so much memory takes too long. */
+/* Only the plain build does it: a sanitizer's shadow of so much memory takes too long. */
 #if !defined(VT_ASAN) && !defined(VT_TSAN)
 #define HUGE_SIZE ((4ull << 30) + 5000)
 

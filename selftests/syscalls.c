@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts the system calls of the hot path: there are none.  One side, daemon or shell, is traced with
- * ptrace(2) between two marks, while it does a million reads, publishes, requests, sends or receives; the other
- * side runs free.  Each call that is made shows with its number.  Only a look whether a stalled peer
- * still lives is let pass, and only if the library counts it (venom_shell_stats.checks).
+ * Attacks the hot path by counting its system calls: there must be none.  One side, daemon or shell, is traced with
+ * ptrace(2) between two marks, while it does a million reads, publishes, requests, sends or receives; the other side
+ * runs free.  Each call that is made shows with its number.  Only a look whether a stalled peer still lives is allowed,
+ * and only if the library counts it (venom_shell_stats.checks).
  */
 #include <sched.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 #define IN_FLIGHT 32
 
 enum side { DAEMON, SHELL };
-/* The daemon's, then the shell's. */
+/* The daemon's jobs, then the shell's. */
 enum does { REST, PUBLISH, PUBLISH_IN_PLACE, SERVE, READ, READ_NEXT, LOOK, REQUEST, SUBMIT, SEND, CLOCK };
 
 struct arena {
@@ -34,7 +34,7 @@ struct arena {
 	uint64_t sleeps, wakes;
 };
 
-/* A system call that nothing else here makes: what is traced is counted from one to the next. */
+/* A system call that nothing else here makes: calls are counted between two of them. */
 static void mark(void)
 {
 	syscall(SYS_getppid);
@@ -92,7 +92,7 @@ static int daemon_main(struct vt_peer *self, void *arg)
 	cfg.spin_ns = VENOM_SPIN_FOREVER;
 	VT_CHECK(!venom_daemon_create(&d, a->name, &cfg));
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
-	VT_CHECK(!venom_daemon_receive(d, &cmd, 0)); /* that the shell has come is news once, and takes a lock */
+	VT_CHECK(!venom_daemon_receive(d, &cmd, 0)); /* the new shell is noticed once, which takes a lock */
 	publish(d, false, 1); /* wakes the shell that sleeps once */
 	VT_CHECK(!vt_signal(self) && !vt_await(self));
 	mark();
@@ -132,7 +132,7 @@ static void sends(struct venom_shell *s, struct arena *a)
 
 	for (n = 0; n < a->n; n++) {
 		while (n - vt_load(&a->received) >= IN_FLIGHT)
-			; /* never a full lane, which is not the hot path */
+			; /* never fill the lane: that is not the hot path */
 		word[0] = n;
 		VT_CHECK(!venom_shell_send(s, word, sizeof(word)));
 	}
@@ -213,7 +213,7 @@ static int shell_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* The next stop of pid at the entry of a system call: its number; -1: it ended, or was no such stop. */
+/* Runs pid to the entry of its next system call; returns its number; -1: it ended, or this was another stop. */
 static long next_call(pid_t pid)
 {
 	struct __ptrace_syscall_info info = {.op = 0};
@@ -231,7 +231,7 @@ static long next_call(pid_t pid)
 	}
 }
 
-/* Let p go on and count its system calls between the marks; -1 if that failed; -2: we may not. */
+/* Lets p go on and counts its system calls between the marks; -1 if that failed; -2: no permission. */
 static long count_calls(struct vt_peer *p)
 {
 	long n = 0, nr, shown = 0;
@@ -271,7 +271,7 @@ static long run(struct arena *a)
 	if (vt_await(&peer[SHELL]))
 		goto kill;
 	if (a->slept)
-		vt_sleep_ms(20); /* it falls asleep; if it doesn't yet, nothing is lost */
+		vt_sleep_ms(20); /* the shell falls asleep; if it doesn't yet, nothing is lost */
 	vt_signal(&peer[DAEMON]);
 	if (vt_await(&peer[DAEMON]) || vt_await(&peer[SHELL]))
 		goto kill;
@@ -366,7 +366,7 @@ TEST_F_TIMEOUT(hot, makes_no_system_call, 240)
 			       "%ju wakes\n",
 			       (uintmax_t)a->n, n, a->traced == SHELL ? "shell" : "daemon", (uintmax_t)a->got,
 			       (uintmax_t)a->checks, (uintmax_t)a->sleeps, (uintmax_t)a->wakes);
-		/* A shell that spins looks now and then whether its daemon, held up by others on its CPU, still lives. */
+		/* A spinning shell checks now and then whether its daemon still lives, whose CPU others may use. */
 		EXPECT_EQ(a->traced == SHELL ? a->checks : 0, (uint64_t)n);
 		EXPECT_EQ(0, a->sleeps);
 		EXPECT_EQ(0, a->wakes);

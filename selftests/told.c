@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long after kill -9 of the daemon do its shells know?  One spins for the next version and one sleeps for it, while
- * a third process polls a pidfd of the daemon, which is how one would watch a process without venom.
+ * Measures how soon the shells are notified of a kill -9 of the daemon.  One shell spins for the next version and one
+ * sleeps for it, while a third process polls a pidfd of the daemon, which is how one would watch a process without
+ * venom.
  *
- * The time runs from before the kill(2): it has in it that the kernel ends the daemon, which takes the most of it.
- * Printed, not judged; judged is that each is told, and by -EPIPE.
+ * The time runs from before the kill(2): it includes the time in which the kernel ends the daemon, which is the most of
+ * it.  The times are printed, not judged; each shell must be notified, and by -EPIPE.
  */
 #include <poll.h>
 #include <signal.h>
@@ -24,7 +25,7 @@ struct arena {
 	char name[VENOM_NAME_MAX + 1];
 	uint64_t round, stop;
 	int daemon; /* pid */
-	uint64_t there[WATCHERS], told[WATCHERS]; /* round that it waits in; when it knew */
+	uint64_t there[WATCHERS], told[WATCHERS]; /* round that it waits in; when it was notified */
 };
 
 static int daemon_main(struct vt_peer *self, void *arg)
@@ -125,7 +126,7 @@ TEST(when_the_daemon_is_killed)
 		a->daemon = d.pid;
 		vt_store(&a->round, round);
 		ASSERT_TRUE(VT_WATCH_UNTIL(all_there(a, round), a->step, WATCHERS));
-		usleep(500); /* those who sleep are asleep */
+		usleep(500); /* let the sleepers fall asleep */
 		start = vt_now();
 		vt_kill(&d, SIGKILL);
 		ASSERT_TRUE(VT_WATCH_UNTIL(all_told(a), a->step, WATCHERS));

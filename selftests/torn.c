@@ -3,9 +3,9 @@
  * Attacks the version ring: a daemon publishes without pause, by publish() and by write_begin() and write_commit() in
  * turn, with stores of all kinds, in lengths that change, and readers in other processes read in every way there is.
  *
- * Length and bytes follow from the version's number.  A torn read shows as a payload that is not the whole of
- * the version it claims to be; a wrong barrier or a wrong re-check as the same; a version that comes back
- * after a newer one, a miscounted loss, or a reader that starves beside a busy writer, each as itself.
+ * Length and bytes follow from the version's number.  A torn read shows as a payload that is not the whole of its
+ * version; so does a wrong barrier or a wrong re-check.  A version that comes back after a newer one, a miscounted
+ * loss, and a reader that starves beside a busy writer have checks of their own.
  */
 #ifdef __x86_64__
 #include <emmintrin.h>
@@ -35,7 +35,7 @@ struct arena {
 	uint64_t done; /* readers that have seen it */
 };
 
-/* What version v of this run is made of. */
+/* The length of version v in this run. */
 static size_t len_of(const struct arena *a, uint64_t v)
 {
 	uint64_t r = a->seed + v;
@@ -45,8 +45,8 @@ static size_t len_of(const struct arena *a, uint64_t v)
 }
 
 /*
- * Beside a writer in full career each reader gets on.  In place the whole look must fit between two rounds of the
- * writer, however slow the reader is: with 2 buffers, or 1, nobody can promise that.
+ * Each reader must get on beside a writer at full speed.  In place, the whole look must fit between two rounds of the
+ * writer, however slow the reader is: with 2 buffers, or 1, that is not guaranteed.
  */
 static bool all_fed(const struct arena *a)
 {
@@ -59,7 +59,7 @@ static bool all_fed(const struct arena *a)
 	return true;
 }
 
-/* As memcpy does with much, or a decoder with its frames: by stores that keep no order among the others. */
+/* Copies by stores that keep no order among the others, as memcpy() does with much, or a decoder with its frames. */
 static void copy_streaming(char *dst, const char *src, size_t len)
 {
 #ifdef __x86_64__
@@ -98,7 +98,7 @@ static int writer(struct vt_peer *self, void *arg)
 	patience = end + (uint64_t)VT_PATIENCE_S * VT_S;
 	do {
 		vt_step(&a->step[READERS], "publish", ++v);
-		/* Each way some times in a row: a publish in line after one of another way goes to the library. */
+		/* Each way is used some times in a row: an inline publish after another way goes to the library. */
 		if (v / 8 % 3) {
 			vt_fill(buf, len_of(a, v), (uint32_t)v);
 			VT_CHECK(!(v / 8 % 2 ? venom_daemon_publish(d, buf, len_of(a, v))
@@ -115,7 +115,9 @@ static int writer(struct vt_peer *self, void *arg)
 			VT_CHECK(!venom_daemon_write_commit(d, len_of(a, v)));
 		}
 		VT_CHECK(venom_daemon_version(d) == v);
-		/* Now and then so long that a read finds the same version again, and looks only whether it still is the latest. */
+		/*
+		 * Pause now and then, so that a read finds the same version, and only checks whether it is the latest.
+		 */
 		if (vt_rand(&rng) % 64 == 0)
 			pause_for(vt_rand(&rng) % 4096);
 	} while (v < 64 || v % 16 || vt_now() < end || (!all_fed(a) && vt_now() < patience));
@@ -136,7 +138,7 @@ static void is_whole(const struct arena *a, const void *data, ssize_t len, uint6
 	vt_failed(__FILE__, __LINE__, "a torn read");
 }
 
-/* The latest in place, in line. */
+/* Looks at the latest version in place, by the inline functions. */
 static uint64_t look(struct arena *a, struct venom_shell *s, struct tally *t, struct venom_inline_reader *r,
 		     uint64_t least)
 {
@@ -161,7 +163,7 @@ static uint64_t look(struct arena *a, struct venom_shell *s, struct tally *t, st
 	return v;
 }
 
-/* The latest: copied, in place, or copied after a wait, in turn.  Returns its number, 0 if there was none to get. */
+/* Reads the latest version: copied, in place, or copied after a wait, in turn.  Returns its number, or 0 for none. */
 static uint64_t latest(struct arena *a, struct venom_shell *s, struct tally *t, struct venom_inline_reader *r, int how,
 		       char *buf, uint64_t last)
 {
@@ -217,7 +219,7 @@ static uint64_t latest(struct arena *a, struct venom_shell *s, struct tally *t, 
 	return v;
 }
 
-/* Nobody writes any more: all that the ring holds, from the oldest, and how many are gone before it. */
+/* The writer has finished: reads all that the ring holds, from the oldest, and checks how many are gone before it. */
 static void in_order(struct arena *a, struct venom_shell *s, char *buf)
 {
 	uint64_t v = 0, last = a->final, oldest = last > a->versions ? last - a->versions + 1 : 1;
@@ -243,7 +245,7 @@ static void in_order(struct arena *a, struct venom_shell *s, char *buf)
 	VT_CHECK(!venom_shell_stats(s, &st) && st.overruns == overruns);
 }
 
-/* The latest version, in all ways by turns; each for some time, so that it finds the same version again. */
+/* Reads the latest version in all ways by turns; each for some time, so that it finds the same version again. */
 static int by_turns(struct vt_peer *self, void *arg)
 {
 	static const char *const way[] = {"read", "read_begin, read_retry", "wait, read", "look in line",
@@ -267,7 +269,7 @@ static int by_turns(struct vt_peer *self, void *arg)
 		if (++turn % 8 == 0)
 			how = (how + 1) % WAYS;
 	}
-	/* Nobody writes any more: each way gives the last version at the first try. */
+	/* The writer has finished: each way gives the last version at the first try. */
 	for (how = 0; how < 2 * WAYS; how++)
 		VT_CHECK(latest(a, s, &(struct tally){0}, &r, how % WAYS, buf, last) == a->final);
 	VT_CHECK(!venom_shell_stats(s, &st) && st.reads + r.reads >= t->reads);
@@ -278,7 +280,7 @@ static int by_turns(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* Every version in order: what was read and what was missed is all that there was. */
+/* Reads every version in order: the versions read and the versions missed must be all that there were. */
 static int follower(struct vt_peer *self, void *arg)
 {
 	struct arena *a = ((struct vt_role *)arg)->arena;
@@ -310,13 +312,15 @@ static int follower(struct vt_peer *self, void *arg)
 				before = st.overruns;
 			}
 		} else if (n == -EOVERFLOW) {
-			/* Gone are only versions that the writer has come round to: it is at newest + 1 at most. */
+			/* Only versions that the writer has overwritten are gone: it is at newest + 1 at most. */
 			VT_CHECK(v > was && v + a->versions <= newest + 1);
 			t->overflows++;
 			if (first)
 				t->missed += v - was;
 		} else {
-			/* Not published yet, or the writer was in the way: neither can be when it is done. */
+			/*
+			 * It is not published yet, or the writer was in the way: neither is possible when it is done.
+			 */
 			VT_CHECK(n == -EAGAIN && (v == was || !first) && !final);
 			t->again++;
 		}

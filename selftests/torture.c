@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random torture: a daemon and up to 16 shells do all that there is to do, in channels of all makes, while they are killed,
- * stopped, ended and started anew at random; and a ledger that the library knows nothing of follows each command and
- * each version (lib/torture.h).  Nothing may be lost without a word, come twice, come in another order, be torn, or reach
- * another than it was meant for; nobody may hang; and in the end nothing is left.
+ * Random torture: a daemon and up to 16 shells do all that there is to do, in channels of all configs, while they are
+ * killed, stopped, ended and started anew at random.  A ledger outside of the library follows each command and each
+ * version (lib/torture.h).  Nothing may be lost without notice, come twice, come in another order, be torn, or reach
+ * another process than it was meant for; nobody may hang; and nothing may be left in the end.
  *
  *	torture [--seconds N] [--shells N] [--seed S [--round R]] [--verbose]
  *
- * A round is a channel's configuration and a script of events, both out of the seed and the round's number.  Seed and
- * round are printed with a failure, and play the same script again; what the scheduler makes of it is another matter.
+ * A round is a channel's config and a script of events, both derived from the seed and the round's number.  A failure
+ * prints seed and round, which play the same script again, though not the same schedule.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ static struct {
 	uint32_t shells;
 	uint64_t rng, round;
 	uint64_t events[EVENTS], kills, spawned, resumed;
-	uint64_t lost_taken; /* commands that a dying daemon had taken, and nobody noted */
+	uint64_t lost_taken; /* commands that a dying daemon had taken, but not noted */
 	struct t_tally sum;
 	uint64_t sessions;
 	bool verbose;
@@ -68,7 +68,7 @@ static void spawn_shell(unsigned int i)
 	vt_spawn(&t.shell[i], t_shell_main, &t.shell_role[i]);
 }
 
-/* And, where the next one may go on, its channel is known before anybody may kill it. */
+/* Starts a daemon.  If a next one may go on with its channel, that must be known before this one may be killed. */
 static bool spawn_daemon(bool wait)
 {
 	struct t_arena *a = t.a;
@@ -90,7 +90,7 @@ static struct t_daemon *last_daemon(void)
 	return &t.a->daemon[t.a->daemons - 1];
 }
 
-/* Nobody has ended by himself. */
+/* No process has ended by itself. */
 static bool all_well(void)
 {
 	for (unsigned int i = 0; i < T_SHELLS; i++)
@@ -131,7 +131,7 @@ static int no_peer(const struct venom_peer *peer, void *user)
 	return 0;
 }
 
-/* Everything is drawn before anything is done, so that the script doesn't depend on how it goes. */
+/* All random numbers are drawn before anything is done, so that the script does not depend on how it goes. */
 static bool one_event(void)
 {
 	uint64_t delay = up_to(4) ? up_to(10000) : up_to(60000), pick = up_to(21), slot = up_to(t.shells);
@@ -181,7 +181,7 @@ static bool one_event(void)
 		put_down(dm);
 		if (e == KILL_DAEMON)
 			usleep((useconds_t)pause);
-		if (!coin && !t.a->resume) { /* another one that hardly gets a foot on the ground */
+		if (!coin && !t.a->resume) { /* one more daemon, killed almost at once */
 			spawn_daemon(false);
 			usleep((useconds_t)early);
 			put_down(dm);
@@ -244,7 +244,7 @@ static void configure(uint32_t most)
 		cfg.versions = (uint32_t)PICK(2, 3, 4, 8);
 		cfg.data_size = (uint32_t)PICK(8, 64, 100, 4096, 65536);
 		cfg.max_holders = up_to(2) ? VENOM_HOLDERS_AUTO : cfg.versions - 1;
-		/* Where nobody is cut off the publisher, too, must come to its end. */
+		/* Where no reader is cut off, the publisher must come to its end, too. */
 		cfg.full_ns = a->strict ? PICK(0, VT_MS) : PICK(0, VT_MS, -1);
 		cfg.limit_ns = a->strict ? 600 * VT_S : PICK(VT_MS / 10, 2 * VT_MS, 10 * VT_MS);
 	}
@@ -265,7 +265,7 @@ static bool all_quiet(uint32_t n)
 	return vt_load(&t.a->quiet) == n || !all_well();
 }
 
-/* Everybody goes on, comes to his end, and says so. */
+/* Every process goes on, comes to its end, and says so. */
 static bool finish(void)
 {
 	struct t_arena *a = t.a;
@@ -302,7 +302,7 @@ static bool wrong(uint32_t no, uint32_t n, const char *what)
 	return false;
 }
 
-/* taken: how many commands a daemon may have taken whose death left no time for a note. */
+/* taken: the number of commands that daemons may have taken but not noted, because they died. */
 static bool check_session(uint32_t no, unsigned int daemons, uint32_t *taken)
 {
 	const struct t_session *l = &t.a->session[no];
@@ -335,7 +335,7 @@ static bool check_session(uint32_t no, unsigned int daemons, uint32_t *taken)
 			break;
 		case T_CANCELLED:
 			t.sum.cancelled++;
-			due = !gone_on; /* the next daemon drops what the last one was asked */
+			due = !gone_on; /* the next daemon drops requests to the last one */
 			break;
 		case T_ANSWERED:
 			t.sum.answered++;
@@ -356,7 +356,7 @@ static bool check_session(uint32_t no, unsigned int daemons, uint32_t *taken)
 		}
 		if (!due || got)
 			continue;
-		/* With its daemon goes what it hadn't taken, and nothing before that. */
+		/* A dead daemon takes with it the commands that it had not taken, and none before those. */
 		if (ended && n >= l->last) {
 			if (!told && l->to_the_end)
 				return wrong(no, n, "was lost, and nobody told");
@@ -473,7 +473,7 @@ static bool nothing_left(int fds, long huge)
 
 	venom_list(ours, &channels);
 	ok = !children && fds_now == fds && !vt_count_areas() && !channels && !files() &&
-	     VT_UNTIL(huge_free() >= huge); /* another test may let go of some meanwhile */
+	     VT_UNTIL(huge_free() >= huge); /* another test may free some meanwhile */
 	if (!ok)
 		fprintf(stderr,
 			"# left: children %d; descriptors %d, had %d; mappings %d; channels %d; files %d; huge pages "

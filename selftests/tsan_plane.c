@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The data plane within one process, for ThreadSanitizer, which can't see what two processes do to each other.
+ * Attacks the data plane within one process, for ThreadSanitizer, which can't see what two processes do to each other.
  *
- * threads: a daemon with a thread that publishes and one that serves, shells in threads of their own that
- * come, read, wait, request and go, and one that looks at the counters, all on one channel.
- * ring, readers, slots: the inline functions of ring.h, readers.h and lane.h on plain memory, writer and reader in one address
- * space, so that both sides of each pair of barriers are seen at the same address.
+ * threads: a daemon with a thread that publishes and a thread that serves, shells in threads of their own that connect,
+ * read, wait, request and close, and an observer of the counters, all on one channel.
+ * ring, readers, slots: the inline functions of ring.h, readers.h and lane.h on plain memory, writer and reader in one
+ * address space, so that both sides of each pair of barriers are seen at the same address.
  *
- * A race shows as the sanitizer's report; a wrong answer or a torn version is checked for besides.
+ * A race shows as the sanitizer's report; wrong answers and torn versions are checked for besides.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -49,7 +49,7 @@ static void *publisher(void *arg)
 			vt_fill(buf, len, v);
 			VT_CHECK(!venom_daemon_publish(c->d, buf, len));
 		} else {
-			/* As a user has to where others look on: no plain store into what they read. */
+			/* As any user must where others read: no plain store into what they read. */
 			vt_fill(buf, len, v);
 			copy_to_shared(venom_daemon_write_begin(c->d, NULL), buf, len);
 			VT_CHECK(!venom_daemon_write_commit(c->d, len));
@@ -328,7 +328,7 @@ struct bare_readers {
 	uint64_t last, passed, holds, read;
 };
 
-/* Versions are known by how many there were before. */
+/* A version is known by the number of versions before it. */
 static void *heeding_writer(void *arg)
 {
 	struct bare_readers *b = arg;
@@ -365,7 +365,7 @@ static void *heeding_writer(void *arg)
 	return NULL;
 }
 
-/* The bytes that are held are looked at by plain loads: nobody writes there. */
+/* The held bytes are read by plain loads: nobody writes there. */
 static void *holder(void *arg)
 {
 	struct bare_readers *b = arg;
@@ -388,7 +388,7 @@ static void *holder(void *arg)
 	return NULL;
 }
 
-/* And so are those that the writer may not write yet. */
+/* So are the bytes that the writer may not overwrite yet. */
 static void *lossless(void *arg)
 {
 	struct bare_readers *b = arg;

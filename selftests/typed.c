@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A channel that says what its messages mean: its schema comes to each shell as the daemon gave it, or not at all; and a
- * shell that expects another one is refused, with a sentence that names both.
+ * Attacks a channel with a schema, which says what its messages mean.  The schema must come to each shell as the daemon
+ * gave it, or not at all.  A shell that expects another schema must be refused, with a sentence that names both.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -68,7 +68,7 @@ static long create(long name, long cfg, long schema)
 		vt_call(&(self)->dm, create, (self)->name, vt_box, schema);                                        \
 	})
 
-/* What was made before the fork is at the same address there. */
+/* What was made before the fork is at the same address in the peer. */
 TEST_F(typed, comes_whole)
 {
 	struct venom_daemon_stats st;
@@ -94,7 +94,7 @@ TEST_F(typed, comes_whole)
 	ASSERT_EQ(0, venom_stat(self->name, &info, &st, NULL, NULL));
 	EXPECT_EQ(self->quote.hash, info.schema_hash);
 	EXPECT_STREQ("venom/msg/Quote", info.schema_name);
-	/* And past the daemon's end. */
+	/* The schema outlives the daemon. */
 	ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
 	ASSERT_EQ(0, venom_shell_schema(self->s, &self->is));
 	EXPECT_EQ(self->quote.hash, self->is.hash);
@@ -152,7 +152,7 @@ TEST_F(typed, that_is_none)
 	EXPECT_EQ(-EINVAL, venom_daemon_create(&d, self->name, &self->cfg));
 }
 
-/* Any bytes, up to the largest; the state behind it is where it should be. */
+/* The schema may be any bytes, up to the largest; the state behind it is where it should be. */
 TEST_F(typed, of_any_length)
 {
 	static const size_t lens[] = {0, 1, 3391, 3392, 3393, 4096, 65536, VENOM_SCHEMA_TEXT_MAX};
@@ -205,7 +205,7 @@ static long forge(long how, long b, long c)
 	return b + c;
 }
 
-/* A daemon that writes what it likes there. */
+/* A daemon that writes anything it likes there. */
 TEST_F(typed, forged)
 {
 	struct venom_info info;

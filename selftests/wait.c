@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waits: they end when there is something, when their time is up, and never else; whoever sleeps is woken,
- * by one system call, and whoever is awake costs none; an idle wait costs no CPU time.
- * Every test runs for each way to wait: sleep at once, spin a while, learn, busy-poll.
+ * Attacks waits.  They must end when there is something, or when their time is up, and never else.  A sleeper must be
+ * woken by one system call, a peer that is awake must cost none, and an idle wait must cost no CPU time.  Every test
+ * runs for each way to wait: sleep at once, spin a while, learn, busy-poll.
  */
 #include "lib/harness.h"
 #include "lib/peer.h"
@@ -11,7 +11,7 @@
 
 FIXTURE(wait)
 {
-	struct vt_peer p; /* the other side, in each test the one that its name says */
+	struct vt_peer p; /* the other side, as the name of each test says */
 	const char *name;
 	struct venom_config *cfg;
 	struct venom_daemon *d;
@@ -52,7 +52,7 @@ static long end(long a, long b, long c)
 	return pd_destroy(a, b, c);
 }
 
-/* The peer is the daemon, we are a shell. */
+/* The peer is the daemon, the test is a shell. */
 #define be_shell(self)                                                                   \
 	do {                                                                             \
 		ASSERT_EQ(0, vt_call(&(self)->p, pd_create, (self)->name, (self)->cfg)); \
@@ -89,12 +89,12 @@ TEST_F(wait, for_state)
 	began = vt_now();
 	EXPECT_EQ(0, venom_shell_wait(self->s, 0, SHORT));
 	EXPECT_LE(SHORT, vt_now() - began);
-	/* There already: at once, however long it might wait. */
+	/* The state is there already: the wait ends at once, whatever its time-out. */
 	ASSERT_EQ(0, vt_call(&self->p, pd_publish, 1, 20));
 	EXPECT_EQ(1, venom_shell_wait(self->s, 0, 0));
 	EXPECT_EQ(1, venom_shell_wait(self->s, 0, -1));
 	EXPECT_EQ(0, venom_shell_wait(self->s, 1, 0));
-	/* Not yet: it comes. */
+	/* The state is not there yet: the wait ends when it comes. */
 	vt_post(&self->p, publish_later, 30, 2);
 	EXPECT_EQ(1, venom_shell_wait(self->s, 1, -1));
 	EXPECT_EQ(2, venom_shell_version(self->s));
@@ -182,7 +182,7 @@ TEST_F(wait, for_room)
 	vt_call(&self->p, end);
 }
 
-/* ---- how many system calls it takes to wake somebody ---- */
+/* ---- how many system calls it takes to wake a sleeper ---- */
 
 static int add_sleeps(const struct venom_peer *peer, void *sum)
 {
@@ -244,7 +244,7 @@ TEST_F(wait, state_wakes_one_call_for_a_sleeper_none_for_others)
 			ASSERT_EQ(0, shell_sleeps(self->name));
 		}
 	}
-	/* It is awake now, though it has slept before. */
+	/* The shell is awake now, though it has slept before. */
 	wakes = daemon_wakes(self->d);
 	for (int i = 0; i < 1000; i++) {
 		ASSERT_EQ(0, venom_daemon_publish(self->d, "xxxxxxxx", 1));
@@ -271,7 +271,7 @@ TEST_F(wait, command_wakes_one_call_for_a_sleeper_none_for_others)
 		ASSERT_EQ(1, vt_result(&self->p));
 		ASSERT_EQ(wakes + sleeps, shell_wakes(self->s));
 	}
-	/* Awake, and doing something else. */
+	/* The daemon is awake, and does something else. */
 	wakes = shell_wakes(self->s);
 	for (int i = 0; i < 50; i++) {
 		ASSERT_EQ(0, venom_shell_send(self->s, "\1\1\1", 1));
@@ -280,7 +280,7 @@ TEST_F(wait, command_wakes_one_call_for_a_sleeper_none_for_others)
 	vt_call(&self->p, end);
 }
 
-/* A sleeper is rung for once, whatever comes before it is up. */
+/* A sleeper is signalled once, whatever comes before it is up. */
 TEST_F(wait, one_wake_for_many_versions)
 {
 	struct venom_daemon_stats st;
@@ -349,7 +349,7 @@ static long cpu_ms_of_receive(long timeout_ms, long b, long c)
 	return err ? -1 : (long)((vt_cpu() - began) / VT_MS) + b + c;
 }
 
-/* Generous: a tenth of the time.  Busy polling takes all that it gets, which shows that the measure measures. */
+/* The limit is generous: a tenth of the time.  Busy polling takes all it gets, so the measurement works. */
 TEST_F(wait, idle_costs_no_cpu_time)
 {
 	bool busy = variant->spin_ns == VENOM_SPIN_FOREVER;

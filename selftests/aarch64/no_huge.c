@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loaded before the C library in run.sh --aarch64.  qemu-user chooses addresses in steps of a small page, so whether it can
- * map huge ones, where the pool has some, is luck: with this the machine has none.
+ * Preloaded before the C library in run.sh --aarch64. qemu-user chooses addresses in steps of a small page, so it can
+ * map huge pages only by luck, where the pool has some: with this library the machine has none.
  */
 #include <errno.h>
 #include <sys/mman.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A schema's text and a payload that any process may have made, printed by names (tools/fields.c).  What is printed is
- * one whole JSON object, without a control character.
+ * A schema's text and a payload that any process may have written, printed by names (tools/fields.c). The output must
+ * be one whole JSON object, without a control character.
  *
  *	bytes 0, 1	length of the text
- *	then		the text, and the payload: as many bytes as the schema wants, of what is left, again and again
+ *	then		the text, and the payload: the rest, repeated up to the length that the schema wants
  */
 #include <string.h>
 #include <unistd.h>
@@ -113,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (n > PAYLOAD_MAX) {
 		fuzz_met[TOO_LARGE]++;
 	} else {
-		/* Of just that size: what is read past its end is seen. */
+		/* A buffer of just that size, so that a read past its end is detected. */
 		payload = malloc(n);
 		for (size_t i = 0, left = size - s.text_len; i < n; i++)
 			payload[i] = left ? data[s.text_len + i % left] : 0;

@@ -2,9 +2,10 @@
 /*
  * A daemon that serves lanes whose bytes may be anything and change while it reads them, beside an honest shell.
  *
- * The daemon and the honest shell are the library's own, on a backend that is plain memory, all in one thread: the
- * hostile shells are nothing but their lanes' bytes.  Whatever these are, each call on the daemon ends, gives what its
- * header promises, names the right sender, and the honest shell's commands and answers come whole, in order, once.
+ * The daemon and the honest shell are the library's own, on a backend that is plain memory, all in one thread; a
+ * hostile shell is nothing but the bytes of its lane. Whatever these are, each call on the daemon ends, returns what
+ * its header promises, and names the right sender; the honest shell's commands and answers arrive whole, in order,
+ * once.
  */
 #include <string.h>
 
@@ -28,9 +29,9 @@ static struct venom_daemon *d;
 static struct venom_shell *honest;
 static uint32_t generation;
 
-/* What the honest shell has sent, by its number. */
+/* What the honest shell has sent, by number. */
 static uint64_t sent, taken; /* one-way and requests alike */
-static uint64_t tag_of[SENT]; /* 0: none, or its answer has been had */
+static uint64_t tag_of[SENT]; /* 0: none, or its answer has been received */
 
 /* ---- a backend that is plain memory ---- */
 
@@ -83,7 +84,7 @@ static void destroy(struct venom_daemon *dm)
 
 static int daemon_sleep(struct venom_daemon *dm, int64_t ns)
 {
-	FUZZ_CHECK(ns >= 0); /* nobody here waits for ever */
+	FUZZ_CHECK(ns >= 0); /* no caller here waits without a time-out */
 	fuzz_met[SLEPT]++;
 	fuzz_sleep((uint64_t)ns);
 	(void)dm;
@@ -113,7 +114,7 @@ static void no_wake(struct venom_daemon *dm, struct venom_lane *l)
 	FUZZ_CHECK(l == dm->lanes[l->id]);
 }
 
-/* A publisher that waits is not woken, but looks again when its time is up. */
+/* A publisher that waits is not woken, but checks again after its time-out. */
 static int no_moves(struct venom_daemon *dm, struct venom_lane *l)
 {
 	FUZZ_CHECK(l == dm->lanes[l->id]);
@@ -149,7 +150,7 @@ static const struct venom_backend memory = {
 	.alive = always,
 };
 
-/* In the place of backend.c. */
+/* Replaces backend.c. */
 int venom_backend_pick(const struct venom_backend **be)
 {
 	*be = &memory;
@@ -204,7 +205,7 @@ int venom_backend_connect(struct venom_shell *s)
 	return 0;
 }
 
-/* ---- the hostile ---- */
+/* ---- hostile shells ---- */
 
 static void join(uint32_t id, bool may_command)
 {
@@ -221,7 +222,7 @@ static void join(uint32_t id, bool may_command)
 	});
 }
 
-/* The next command of that lane, where it is looked for; of every second lane one for a daemon before this one. */
+/* The value that the daemon expects in the next slot of that lane; in every second lane that of the previous daemon. */
 static uint64_t wanted(const void *area, size_t at)
 {
 	for (uint32_t i = 0; i < d->geo.max_clients; i++) {
@@ -243,7 +244,7 @@ static uint64_t wanted(const void *area, size_t at)
 	return 0;
 }
 
-/* Not an honest lane, whatever the input says. */
+/* Any lane but the honest one, whatever the input says. */
 static struct venom_lane *hostile_lane(void)
 {
 	uint32_t id = 1 + fuzz_byte() % (d->geo.max_clients - 1);
@@ -261,7 +262,7 @@ static void leave(struct venom_lane *l)
 	venom_manager_gone(d, l);
 }
 
-/* Some words of its lane. */
+/* Overwrite some words of its lane. */
 static void scribble(struct venom_lane *l)
 {
 	size_t at = fuzz_half() * 8U, n = fuzz_byte() % 16;
@@ -272,7 +273,7 @@ static void scribble(struct venom_lane *l)
 	}
 }
 
-/* What looks like a command, or nearly. */
+/* Write a valid command, or nearly. */
 static void command(struct venom_lane *l)
 {
 	uint64_t pos = l->pos + fuzz_byte() % 4;
@@ -290,7 +291,7 @@ static void command(struct venom_lane *l)
 	slot->seq = fuzz_byte() % 4 == 3 ? fuzz_word() : pos + 1;
 }
 
-/* ---- the honest ---- */
+/* ---- the honest shell ---- */
 
 static size_t length(uint64_t n)
 {
@@ -315,7 +316,7 @@ static void honest_send(bool request)
 	tag_of[sent++ % SENT] = tag;
 }
 
-/* The answers to all that were asked, as far as they are there. */
+/* Complete the requests in flight, as far as the answers have arrived. */
 static void honest_complete(bool all)
 {
 	char buf[1024];
@@ -357,9 +358,9 @@ static void look_at(const struct venom_command *cmd)
 	FUZZ_CHECK(cmd->pid == 1000 + cmd->client_id && cmd->uid == cmd->client_id && cmd->gid == cmd->client_id);
 	FUZZ_CHECK(!(cmd->flags & ~VENOM_CMD_REQUEST) && !cmd->tag == !(cmd->flags & VENOM_CMD_REQUEST));
 	l = d->lanes[cmd->client_id];
-	/* Who has gone may have been freed by now, behind its last command. */
+	/* The lane of a shell that has gone may have been freed by now, after its last command. */
 	FUZZ_CHECK(!l || (l->generation == cmd->generation && l->may_command));
-	/* All of it is ours to read. */
+	/* All of its bytes must be readable. */
 	for (size_t i = 0; i < cmd->len; i++)
 		(void)((const volatile char *)cmd->data)[i];
 	if (cmd->client_id != HONEST) {
@@ -397,7 +398,7 @@ static void receive_many(unsigned int n, int64_t timeout_ns)
 	fuzz_met[SEVERAL] += rc > 1;
 }
 
-/* As a message to the manager would have it: what it wants stands in its page. */
+/* As the manager would handle a message: the request stands in the shell's page. */
 static void ask(struct venom_lane *l)
 {
 	struct venom_commands *cmd = l->cmd_map.p;
@@ -413,7 +414,7 @@ static void ask(struct venom_lane *l)
 	fuzz_met[ROLES] += !!l->reader.roles;
 }
 
-/* It ends, whichever readers are heeded, and the number grows by less than there are buffers. */
+/* A publish must end, whichever readers are heeded, and the version number grows by less than the number of buffers. */
 static void publish(const void *buf, size_t len)
 {
 	uint64_t before = venom_daemon_version(d), after;
@@ -439,7 +440,7 @@ static void step(void)
 	char buf[1024] = {0};
 	int rc;
 
-	/* What the manager does meanwhile. */
+	/* What the manager does in between. */
 	venom_manager_evict(d);
 	venom_manager_tidy(d);
 	switch (fuzz_byte() % 18) {
@@ -455,7 +456,7 @@ static void step(void)
 			respond(&kept[fuzz_byte() % (nkept < KEPT ? nkept : KEPT)], buf, fuzz_half() % sizeof(buf));
 		break;
 	case 4:
-		/* One that was never received. */
+		/* a command that was never received */
 		respond(&(struct venom_command){.client_id = (uint32_t)fuzz_word(),
 						.generation = (uint32_t)fuzz_word(),
 						.flags = fuzz_byte() & 1,
@@ -489,7 +490,7 @@ static void step(void)
 	case 16:
 		ask(hostile_lane());
 		break;
-	case 17: /* as long as it takes to come round */
+	case 17: /* as many as it takes to wrap around */
 		for (uint32_t n = fuzz_byte() % 16; n; n--)
 			publish(buf, n);
 		break;
@@ -535,11 +536,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < 500 && fuzz_more(); i++)
 		step();
 
-	/* Now all hold still: what there is is finite, and the honest shell has had all of its own. */
+	/*
+	 * Now no peer writes: the number of commands is finite, and the daemon must have received all of the honest
+	 * shell's.
+	 */
 	fuzz_start((const uint8_t *)"", 0);
 	honest_complete(false);
 	honest_send(true);
-	while (receive(0) || (fuzz_sleep(1000000), receive(0))) /* cold lanes are seen by who looks now and then */
+	while (receive(0) || (fuzz_sleep(1000000), receive(0))) /* cold lanes are only checked now and then */
 		FUZZ_CHECK(left++ < CLIENTS * 16 + SENT);
 	FUZZ_CHECK(taken == sent);
 	honest_complete(true);

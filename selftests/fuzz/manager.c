@@ -2,9 +2,10 @@
 /*
  * The embedded backend's manager, whose socket gets any messages with any descriptors, from peers that stop half-way.
  *
- * One daemon lives through all inputs, and one honest shell with it.  Each input is some hostile connections: what they
- * send, in what order, and what they then write to their lanes.  After each message the manager has answered or hung up; after
- * each input the honest shell's state and answers are as ever, another can come, and the daemon holds no more than before.
+ * One daemon lives through all inputs, and one honest shell with it. Each input is some hostile connections: what they
+ * send, in what order, and what they then write to their lanes. After each message the manager has answered or hung up;
+ * after each input the honest shell's state and answers are correct, another shell can connect, and the daemon holds no
+ * more than before.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -34,11 +35,11 @@ static struct venom_shell *honest;
 static struct fuzz_files files;
 static uint64_t n_inputs;
 
-/* ---- the hostile ---- */
+/* ---- hostile peers ---- */
 
 static struct peer {
 	int sock; /* -1: not connected */
-	int fd[PROTO_FDS], nfds; /* what it was handed */
+	int fd[PROTO_FDS], nfds; /* what the manager handed out */
 	struct venom_map cmd;
 	int cmd_fd;
 	uint32_t id, generation;
@@ -66,7 +67,7 @@ static void leave(struct peer *p)
 		close(p->fd[--p->nfds]);
 }
 
-/* What the manager has to say: it must say something, or hang up. */
+/* Wait for the manager's answer: it must send one, or hang up. */
 static void listen_to(struct peer *p)
 {
 	struct pollfd pfd = {.fd = p->sock, .events = POLLIN};
@@ -76,7 +77,7 @@ static void listen_to(struct peer *p)
 	int came;
 
 	while ((came = poll(&pfd, 1, 10000)) < 0 && errno == EINTR)
-		; /* the fuzzer's own alarm */
+		; /* interrupted by the fuzzer's own alarm */
 	FUZZ_CHECK(came == 1);
 	size = proto_recv_any(p->sock, &msg, fd, &n);
 	if (size == -EPIPE) {
@@ -98,12 +99,12 @@ static void listen_to(struct peer *p)
 	fuzz_met[msg.head.error			 ? REFUSED
 		 : msg.head.type == PROTO_LOOKED ? LOOKED
 						 : ATTACHED] += msg.head.error || msg.head.type != PROTO_WELCOME;
-	/* It says no, and hangs up. */
+	/* The manager sends an error, and then hangs up. */
 	if (msg.head.error)
 		listen_to(p);
 }
 
-/* Our lane's commands, as they should be. */
+/* Make a valid command area for this peer. */
 static int good_area(struct peer *p)
 {
 	if (p->cmd_fd < 0) {
@@ -119,7 +120,7 @@ static void scribble(struct peer *p)
 	struct venom_slot *slot;
 
 	if (p->cmd.p && n >= 8) {
-		/* Its next command, or nearly. */
+		/* Write its next command, valid or nearly. */
 		slot = (struct venom_slot *)((char *)p->cmd.p + VENOM_LANE_FIRST +
 					     p->sent % SLOTS * VENOM_SLOT_STRIDE(sizeof(struct venom_slot), CMD_SIZE));
 		slot->len = (uint32_t)fuzz_word();
@@ -133,7 +134,7 @@ static void scribble(struct peer *p)
 	}
 }
 
-/* Roles, of whatever it wants; there is no answer but in its lane, where the manager has seen it, or a hang-up. */
+/* Ask for roles, any; the answer is in the lane only, once the manager has read the request, or it is a hang-up. */
 static void ask(struct peer *p)
 {
 	struct proto_head head = {.magic = PROTO_MAGIC, .abi = VENOM_ABI, .type = PROTO_ROLES};
@@ -153,7 +154,7 @@ static void ask(struct peer *p)
 	fuzz_met[ROLES] += poll(&pfd, 1, 0) == 0;
 }
 
-/* A message; mostly one of the protocol's, or nearly. */
+/* Send a message, mostly one of the protocol's, or nearly. */
 static void say(struct peer *p)
 {
 	struct proto_look msg = {.head = {.magic = PROTO_MAGIC, .abi = VENOM_ABI}};
@@ -195,14 +196,14 @@ static void say(struct peer *p)
 		scribble(p);
 		break;
 	}
-	/* It hangs up on a message of no bytes as on the end. */
+	/* The manager treats a message of no bytes like the end of the connection. */
 	if (files_send(p->sock, raw, size, fd, n))
 		p->hung_up = true;
 	else if (!p->hung_up)
 		listen_to(p);
 }
 
-/* ---- the honest ---- */
+/* ---- the honest shell ---- */
 
 static void serve(void)
 {
@@ -252,7 +253,7 @@ static void init(void)
 	cfg.cmd_slots = SLOTS;
 	cfg.max_clients = CLIENTS;
 	cfg.huge = VENOM_HUGE_NEVER;
-	cfg.flags = VENOM_LOSSLESS; /* a reader is in the way for a moment only */
+	cfg.flags = VENOM_LOSSLESS; /* so that a reader blocks the publisher for a moment only */
 	cfg.limit_ns = 10000;
 	FUZZ_CHECK(!venom_daemon_create(&d, NAME, &cfg));
 	FUZZ_CHECK(!venom_shell_connect(&honest, NAME));
@@ -297,7 +298,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	unharmed(honest);
-	/* One place is always left, once those of the dead have been served. */
+	/* One place is always free, once the commands of dead shells have been served. */
 	FUZZ_CHECK(VT_UNTIL((serve(), (rc = venom_shell_connect(&other, NAME)) != -EUSERS)));
 	FUZZ_CHECK(!rc);
 	unharmed(other);
@@ -306,7 +307,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		leave(&peers[i]);
 	FUZZ_CHECK(!venom_stat(NAME, &info, NULL, NULL, NULL));
 	FUZZ_CHECK(VT_UNTIL(clients() == 1));
-	serve(); /* what they have left in their lanes, which are freed behind it */
+	serve(); /* the commands that are left in their lanes; then the lanes are freed */
 	FUZZ_CHECK(VT_UNTIL(vt_count_fds() <= fds));
 	return 0;
 }

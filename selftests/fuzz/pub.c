@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `venom pub` makes of standard input (feed.h), by its own code and with a real daemon: what has been published is
- * compared with what a few lines here make of the same bytes.  Byte 0: the size of a frame, or 0 for lines.
+ * What `venom pub` makes of standard input (feed.h), with its own code and a real daemon: the published versions are
+ * compared with what a few lines here make of the same bytes. Byte 0: the size of a frame, or 0 for lines.
  */
 #include "fuzz/lib/feed.h"
 
@@ -26,12 +26,12 @@ static void is_published(const uint8_t *data, size_t len)
 	FUZZ_CHECK(n == (ssize_t)len && !memcmp(buf, data, len));
 }
 
-/* The verb has read as far as in.p, or to a line that is too long. */
+/* The verb has read up to in.p, or to a line that is too long. */
 static void check_lines(int status)
 {
 	uint64_t before = seen;
 	const uint8_t *line = in.from, *nl;
-	bool whole = true; /* to the end, as it should be */
+	bool whole = true; /* read to the end, without an error */
 
 	while ((nl = memchr(line, '\n', (size_t)(in.p - line))) && nl - line <= SIZE) {
 		is_published(line, (size_t)(nl - line));
@@ -54,7 +54,7 @@ static void check_frames(size_t size, int status)
 	for (; in.p - frame >= (ssize_t)size; frame += size)
 		is_published(frame, size), fuzz_met[FRAMES]++;
 	FUZZ_CHECK(status == (frame < in.p || broken()));
-	/* The last one was begun. */
+	/* The write of the last frame was begun. */
 	if (frame < in.p) {
 		FUZZ_CHECK(!venom_daemon_write_commit(d, 0));
 		seen++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `venom req NAME -` makes of standard input (feed.h), by its own code and with a real daemon that gives each command
- * back: what has been printed is the same bytes.  Byte 0: whether with --json.
+ * What `venom req NAME -` makes of standard input (feed.h), with its own code and a real daemon that returns each
+ * command as its answer: the output must be the same bytes. Byte 0: whether with --json.
  */
 #include "fuzz/lib/feed.h"
 
@@ -113,7 +113,7 @@ static void req(bool json)
 	size_t n, len;
 	int status;
 
-	if (in.trouble != BROKEN) /* nothing interrupts it, and signals end it */
+	if (in.trouble != BROKEN) /* signals end this verb, they do not interrupt it */
 		in.trouble = WELL;
 	stdin = fopencookie(NULL, "r", from_feed);
 	stdout = open_memstream(&out, &n);

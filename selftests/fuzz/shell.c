@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shell whose daemon may say anything: in its messages, with the descriptors it hands out, in the areas' headers, and
- * in every byte of state, status and answers, while the shell reads them.
+ * A shell whose daemon may send anything: in its messages, with the descriptors it hands out, in the areas' headers,
+ * and in every byte of state, status and answers, while the shell reads them.
  *
- * The shell is the library's own, on the embedded backend.  The daemon is this file, in the same thread: it has its turn
- * when the shell waits (fuzz_slept), and at the shell's looks at what it has mapped (the input's changes).
+ * The shell is the library's own, on the embedded backend. The daemon is this file, in the same thread: it runs when
+ * the shell waits (fuzz_slept), and at the shell's loads from its mappings (the input's changes).
  */
 #include <fcntl.h>
 #include <string.h>
@@ -22,7 +22,7 @@
 
 #define NAME "fuzz"
 
-/* Areas can't be unsealed: those of each geometry are made once, and used again. */
+/* Areas can't be unsealed: those of each geometry are made once, and reused. */
 static struct shape {
 	uint32_t versions, cmd_slots, max_clients;
 	uint64_t data_size;
@@ -68,7 +68,7 @@ static void make_shape(struct shape *sh)
 			      venom_responses_bytes(&sh->geo), 0));
 }
 
-/* As an honest daemon hands them out, with one version published. */
+/* Make the areas as an honest daemon does, with one version published. */
 static void make_good(struct shape *sh)
 {
 	struct venom_version *b;
@@ -96,7 +96,7 @@ static void make_good(struct shape *sh)
 
 /* ---- what the daemon does ---- */
 
-/* Some words anywhere in what it writes. */
+/* Overwrite some words anywhere in the daemon's areas. */
 static void scribble(void)
 {
 	struct venom_map *m = &shape->map[fuzz_byte() % 3];
@@ -108,7 +108,7 @@ static void scribble(void)
 	}
 }
 
-/* Version v, or nearly. */
+/* Publish version v, valid or nearly. */
 static void publish(void)
 {
 	static const int8_t next[] = {1, 0, 2, 7};
@@ -130,7 +130,7 @@ static void publish(void)
 	state->latest = v;
 }
 
-/* The answer to the request with this tag, or nearly. */
+/* Answer the request with this tag, validly or nearly. */
 static void answer(void)
 {
 	static const int8_t off[] = {0, 1, -1, -2};
@@ -148,7 +148,7 @@ static void hang_up(void)
 	close_fd(&conn);
 }
 
-/* An honest answer to a message, and what the input makes of it. */
+/* Send an honest answer to a message, with the input's change. */
 static void reply(enum proto_type type)
 {
 	struct proto_welcome w = {.generation = 1, .may_command = 1, .epoch = 1};
@@ -169,12 +169,12 @@ static void reply(enum proto_type type)
 	case 1:
 		return hang_up();
 	case 2:
-		return; /* and says nothing */
-	case 3: /* another descriptor in one's place */
+		return; /* send nothing */
+	case 3: /* replace one descriptor */
 		if (n)
 			fd[(lie >> 4) % n] = files.fd[fuzz_byte() % FILES];
 		break;
-	case 4: /* more or fewer of them */
+	case 4: /* more or fewer descriptors */
 		while (n < 8)
 			fd[n++] = files.fd[fuzz_byte() % FILES];
 		n = (lie >> 4) % 9;
@@ -202,7 +202,7 @@ static void reply(enum proto_type type)
 	files_send(conn, msg, size, fd, n);
 }
 
-/* The shell waits: the daemon's turn.  False: nothing came of it. */
+/* The shell waits: the daemon's turn. Return false if nothing came of it. */
 static bool turn(void)
 {
 	int fd[PROTO_FDS], n;
@@ -225,7 +225,7 @@ static bool turn(void)
 		return true;
 	}
 	if (size != -EAGAIN) {
-		hang_up(); /* the shell has */
+		hang_up(); /* the shell has hung up */
 		return false;
 	}
 	switch (fuzz_byte() % 8) {
@@ -238,7 +238,7 @@ static bool turn(void)
 	case 3:
 		answer();
 		return true;
-	case 4: /* what nobody asked for */
+	case 4: /* a message that was not asked for */
 		reply((enum proto_type)(fuzz_byte() % 9));
 		return true;
 	case 5:
@@ -285,7 +285,7 @@ static uint64_t wanted(const void *area, size_t at)
 	return area == s->rsp ? s->pos : s->seen + 1;
 }
 
-/* A buffer with just that many bytes, so that one more is seen. */
+/* A buffer of just that size, so that an access past its end is detected. */
 static void *exactly(size_t size)
 {
 	static void *buf;
@@ -323,7 +323,7 @@ static void see(const void *data, size_t len)
 		(void)((const volatile char *)data)[i];
 }
 
-/* In place, and what a shell asks of the publisher. */
+/* Calls that read in place, and calls that ask something of the publisher. */
 static void special(void)
 {
 	static struct venom_inline_reader in_line;
@@ -552,7 +552,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_ERRNO(rc, -ENOENT, -EACCES, -EUSERS, -EPROTO, -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM);
 	fuzz_met[rc ? REFUSED : ATTACHED]++;
 	if (!rc) {
-		/* A million tries of a small version are bounded, too, but say nothing more. */
+		/* A million tries of a small version would end, too, but find nothing more. */
 		if (s->max_tries > 1000)
 			s->max_tries = 1000;
 		hostile_areas();
@@ -561,7 +561,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		venom_shell_close(s);
 	}
 	hang_up();
-	/* Who was turned away in the backlog of the listener. */
+	/* Close the connections left in the listener's backlog. */
 	while ((conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 		hang_up();
 	FUZZ_CHECK(vt_count_fds() == fds);

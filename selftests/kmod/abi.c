@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's library has another version of the layout than the shell's, or has yet to say which one it has.
+ * The daemon's library has another version of the layout than the shell's, or has not written its version yet.
  */
 #include <signal.h>
 
@@ -71,7 +71,7 @@ TEST_F(abi, another)
 		SAYS(theirs);
 		SAYS(ours);
 	}
-	/* Those that failed have left nothing. */
+	/* The failed calls have left nothing. */
 	ASSERT_EQ(0, vt_call(&self->daemon, d_set_abi, VENOM_ABI));
 	EXPECT_EQ(0, vt_call(&self->shell, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->shell, s_stat, self->name)) TH_LOG("%s", vt_errmsg);
@@ -86,7 +86,7 @@ TEST_F(abi, no_venom_at_all)
 	SAYS("magic");
 }
 
-/* A shell that comes between the daemon's CREATE and its first store. */
+/* A shell connects between the daemon's CREATE and its first store. */
 TEST_F(abi, not_said_yet)
 {
 	ASSERT_EQ(0, vt_call(&self->daemon, d_set_magic, 0));
@@ -112,7 +112,7 @@ TEST_F(abi, and_never_will_be)
 	SAYS("no living daemon");
 }
 
-/* It lives, and says nothing: no shell waits for ever. */
+/* The daemon lives, but never writes its version: the shell's wait ends with a time-out. */
 TEST_F(abi, for_too_long)
 {
 	ASSERT_EQ(0, vt_call(&self->daemon, d_set_magic, 0));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The module's backend and the embedded one beside each other.  A user who may not open /dev/venom is told so, and is not
- * given the embedded one in silence; and a name is one channel, on one of the two.
+ * The module's backend and the embedded one side by side. A user without access to /dev/venom gets an error, and not
+ * the embedded backend without notice; and a name is one channel, on one of the two.
  */
 #include <signal.h>
 #include <sys/stat.h>
@@ -88,7 +88,7 @@ FIXTURE_TEARDOWN(both)
 {
 	if (!is_root())
 		return;
-	chmod(DEV, 0666); /* as the guest has it */
+	chmod(DEV, 0666); /* the guest's mode */
 	vt_stop(&self->user);
 	vt_stop(&self->p);
 	vt_call(&self->dev, pd_destroy);
@@ -119,7 +119,7 @@ TEST_F(both, no_rights_to_the_device)
 		BARRED(vt_call(&self->user, p_stat, name));
 	}
 	BARRED(vt_call(&self->user, pd_create, vt_name(), self->cfg));
-	/* All that can be seen comes first. */
+	/* The list gives all that is visible before the error. */
 	BARRED(vt_call(&self->user, p_list, self->on_memfd));
 	EXPECT_EQ(1, vt_call(&self->user, p_seen));
 	BARRED(vt_call(&self->user, p_list, self->on_dev));
@@ -129,7 +129,7 @@ TEST_F(both, no_rights_to_the_device)
 	BARRED(vt_call(&self->user, ps_connect, self->on_dev));
 	BARRED(vt_call(&self->user, p_list, self->on_memfd));
 	EXPECT_EQ(0, vt_call(&self->user, p_seen));
-	/* Who asks for the embedded backend gets it. */
+	/* A user who asks for the embedded backend gets it. */
 	ASSERT_EQ(0, vt_call(&self->user, p_backend, "memfd"));
 	EXPECT_EQ(0, vt_call(&self->user, ps_connect, self->on_memfd)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->user, ps_close));
@@ -162,11 +162,11 @@ TEST_F(both, a_name_on_the_module)
 {
 	const char *folder = strcpy(vt_box, self->folder), *hidden = vt_name();
 
-	/* Only one who asks for the other backend can come to this. */
+	/* Both backends can have one name only if a process asks for the other backend. */
 	ASSERT_EQ(0, vt_call(&self->p, p_backend, "memfd"));
 	EXPECT_EQ(-EBUSY, vt_call(&self->p, pd_create, self->on_dev, self->cfg));
 	SAYS("VENOM_BACKEND=dev");
-	/* One that may not be seen is there all the same. */
+	/* A channel that this user may not see exists all the same. */
 	ASSERT_EQ(0, vt_call(&self->user, p_backend, "memfd"));
 	ASSERT_EQ(0, vt_call(&self->user, p_folder, folder));
 	ASSERT_EQ(0, vt_call(&self->dev, pd_destroy));
@@ -174,12 +174,12 @@ TEST_F(both, a_name_on_the_module)
 	ASSERT_EQ(0, vt_call(&self->dev, pd_create, hidden, self->cfg));
 	EXPECT_EQ(-EBUSY, vt_call(&self->user, pd_create, hidden, self->cfg));
 	SAYS("VENOM_BACKEND=dev");
-	/* By a user who may not ask the module it is not seen. */
+	/* A user without access to the module does not see the channel. */
 	ASSERT_EQ(0, chmod(DEV, 0660));
 	EXPECT_EQ(0, vt_call(&self->user, pd_create, hidden, self->cfg)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->user, pd_destroy));
 	ASSERT_EQ(0, chmod(DEV, 0666));
-	/* A dead one has no name, though a shell still holds its channel. */
+	/* A dead daemon's channel keeps no name, though a shell still holds the channel. */
 	ASSERT_EQ(0, vt_call(&self->p, p_backend, NULL));
 	ASSERT_EQ(0, vt_call(&self->p, ps_connect, hidden)) TH_LOG("%s", vt_errmsg);
 	vt_kill(&self->dev, SIGKILL);
@@ -190,24 +190,24 @@ TEST_F(both, a_name_on_the_module)
 
 TEST_F(both, a_name_on_the_embedded_backend)
 {
-	/* By whatever way the module is come to. */
+	/* Whether the process chose the module itself or by default. */
 	EXPECT_EQ(-EBUSY, vt_call(&self->p, pd_create, self->on_memfd, self->cfg));
 	SAYS("VENOM_BACKEND=memfd");
 	ASSERT_EQ(0, vt_call(&self->p, p_backend, "dev"));
 	EXPECT_EQ(-EBUSY, vt_call(&self->p, pd_create, self->on_memfd, self->cfg));
 	SAYS("VENOM_BACKEND=memfd");
-	/* A stopped one lives. */
+	/* A stopped daemon is alive. */
 	kill(self->memfd.pid, SIGSTOP);
 	EXPECT_EQ(-EBUSY, vt_call(&self->p, pd_create, self->on_memfd, self->cfg));
 	SAYS("VENOM_BACKEND=memfd");
 	kill(self->memfd.pid, SIGCONT);
-	/* What a dead one has left there is no channel. */
+	/* What a killed daemon has left in the folder is no channel. */
 	vt_kill(&self->memfd, SIGKILL);
 	EXPECT_TRUE(VT_UNTIL(vt_call(&self->p, pd_create, self->on_memfd, self->cfg) == 0)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(0, vt_call(&self->p, pd_destroy));
 	vt_start(&self->memfd);
 	ASSERT_EQ(0, vt_call(&self->memfd, p_backend, "memfd"));
-	/* After an end in order, too. */
+	/* The same after an end in order. */
 	ASSERT_EQ(0, vt_call(&self->memfd, pd_create, self->on_memfd, self->cfg)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(-EBUSY, vt_call(&self->p, pd_create, self->on_memfd, self->cfg));
 	EXPECT_EQ(0, vt_call(&self->memfd, pd_destroy));

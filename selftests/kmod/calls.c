@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls of /dev/venom on one channel: names, modes and sizes at their bounds, calls that don't exist, calls twice and out
- * of turn, and what a good one answers.  Each call made wrong, by its fields: ioctl.c.
+ * Calls of /dev/venom on one channel: names, modes and sizes at their bounds, unknown calls, repeated calls, calls out
+ * of turn, and the answers of valid calls. Invalid calls, field by field: ioctl.c.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 /* clang-format off */
 static const char *const bad_names[] = {
 	"", ".", "..", ".hidden", "/", "a/b", "a/", "/a", " ", "a b", "a ", " a", "a\n", "\t", "\x01", "a\x1f", "a\x7fz",
-	"0123456789012345678901234567890123456789012345678901234567890123", /* 64 bytes: no room for its zero */
+	"0123456789012345678901234567890123456789012345678901234567890123", /* 64 bytes: no room for the zero */
 };
 
 static const char *const good_names[] = {
@@ -61,7 +61,7 @@ TEST_F(rig, names)
 		EXPECT_TRUE(refused(r, -EINVAL, r->fd[NOTHING], VENOM_IOC_CONNECT, &a, "connect")) TH_LOG("name %u", i);
 		a = good(r, VENOM_IOC_INFO, 0);
 		set_name(a.info.name, bad_names[i]);
-		if (*bad_names[i]) { /* without a name it is the next one */
+		if (*bad_names[i]) { /* an empty name asks for the next channel */
 			EXPECT_TRUE(refused(r, -EINVAL, r->fd[NOTHING], VENOM_IOC_INFO, &a, "info"))
 			TH_LOG("name %u", i);
 		}
@@ -85,7 +85,7 @@ TEST_F(rig, names)
 	EXPECT_TRUE(works(r));
 }
 
-/* ---- more of what can't be asked for ---- */
+/* ---- more invalid requests ---- */
 
 TEST_F(rig, mode)
 {
@@ -108,7 +108,7 @@ TEST_F(rig, mode)
 	EXPECT_TRUE(works(r));
 }
 
-/* Each is good, their product isn't. */
+/* Each value is valid, their product is not. */
 TEST_F(rig, products)
 {
 	struct rig *r = &self->r;
@@ -129,7 +129,7 @@ TEST_F(rig, products)
 	EXPECT_TRUE(works(r));
 }
 
-/* The largest of each kind can be created, and lanes for which there is no memory can't be connected to. */
+/* The largest value of each field can be created; connecting fails if there is no memory for the lanes. */
 TEST_F(rig, largest)
 {
 	struct rig *r = &self->r;
@@ -151,7 +151,7 @@ TEST_F(rig, largest)
 	close(fd);
 }
 
-/* ---- calls that don't exist ---- */
+/* ---- unknown calls ---- */
 
 TEST_F(rig, unknown_calls)
 {
@@ -167,7 +167,7 @@ TEST_F(rig, unknown_calls)
 			for (unsigned int k = 0; k < ARRAY_SIZE(dirs); k++) {
 				unsigned int size = dirs[k] == _IOC_NONE ? 0 : a.size;
 
-				/* Ours have neither direction nor size in their number. */
+				/* Our calls have neither direction nor size in their number. */
 				if (!ours || size) {
 					ASSERT_EQ(-ENOTTY, dev_call(r->fd[i], _IOC(dirs[k], 'V', nr, size), &a));
 				}
@@ -182,7 +182,7 @@ TEST_F(rig, unknown_calls)
 	EXPECT_TRUE(works(r));
 }
 
-/* read, write, seek and the like make no sense here. */
+/* read, write, seek and the like are refused. */
 TEST_F(rig, not_a_stream)
 {
 	struct rig *r = &self->r;
@@ -199,7 +199,7 @@ TEST_F(rig, not_a_stream)
 	EXPECT_TRUE(works(r));
 }
 
-/* ---- twice, and out of turn ---- */
+/* ---- repeated, and out of turn ---- */
 
 TEST_F(rig, twice)
 {
@@ -221,7 +221,7 @@ TEST_F(rig, twice)
 	EXPECT_TRUE(works(r));
 }
 
-/* A failure doesn't make the file anything: it can become whatever it may afterwards. */
+/* A failed call gives the file no role: it can take any role afterwards. */
 TEST_F(rig, nothing_after_a_failure)
 {
 	struct rig *r = &self->r;
@@ -257,7 +257,7 @@ TEST_F(rig, full)
 	struct world w;
 	int fd[3];
 
-	/* Of four places one is taken, and one is a dead shell's, which has commands left, or may have. */
+	/* One of the four places is taken, and one is a dead shell's, which may have commands left. */
 	for (int i = 0; i < 3; i++)
 		fd[i] = dev_open();
 	for (int i = 0; i < 2; i++) {
@@ -272,7 +272,7 @@ TEST_F(rig, full)
 	EXPECT_EQ(0, memcmp(&a, &connect, sizeof(a)));
 	EXPECT_EQ(refused_before + 1, st->refused);
 	EXPECT_EQ(3, st->attached);
-	/* A looker needs no place. */
+	/* An observer needs no place. */
 	a.flags = VENOM_CONNECT_LOOK;
 	EXPECT_EQ(0, dev_call(fd[2], VENOM_IOC_CONNECT, &a));
 	close(fd[2]);
@@ -289,7 +289,7 @@ TEST_F(rig, full)
 		close(fd[i]);
 }
 
-/* The lanes of the living are not freed. */
+/* The lanes of a living shell are not freed. */
 TEST_F(rig, a_living_lane_is_kept)
 {
 	struct rig *r = &self->r;
@@ -304,7 +304,7 @@ TEST_F(rig, a_living_lane_is_kept)
 	EXPECT_TRUE(works(r));
 }
 
-/* ---- what a good call answers ---- */
+/* ---- the answers of valid calls ---- */
 
 TEST_F(rig, answers)
 {
@@ -349,7 +349,7 @@ TEST_F(rig, answers)
 	EXPECT_EQ(1, a.connect.epoch);
 	EXPECT_EQ(venom_state_bytes(&geo), a.connect.state_size);
 	EXPECT_EQ(venom_status_bytes(geo.max_clients), a.connect.status_size);
-	/* Nothing is left of the poison, whatever a looker has no use for. */
+	/* No output field is left unwritten, also those that an observer does not use. */
 	EXPECT_NE(POISON, ((char *)&a.connect.id)[0]);
 	EXPECT_NE(POISON, ((char *)&a.connect.may_command)[0]);
 	close(fd);
@@ -364,7 +364,7 @@ TEST_F(rig, answers)
 		EXPECT_EQ(0, a.peer.reserved);
 		if (i == SHELL) {
 			EXPECT_EQ(VENOM_DAEMON_ALIVE, a.peer.life);
-			/* It has one peer only. */
+			/* A shell has one peer only. */
 			a = good(r, VENOM_IOC_PEER, 0);
 			a.peer.id = 1;
 			look(r, &r->before);
@@ -393,7 +393,7 @@ TEST_F(rig, answers)
 	EXPECT_EQ(0, a.info.reserved);
 }
 
-/* The list gives each channel once, whatever comes and goes meanwhile. */
+/* The list gives each channel once, whatever is created and destroyed meanwhile. */
 TEST_F(rig, list)
 {
 	struct rig *r = &self->r;
@@ -415,8 +415,8 @@ TEST_F(rig, list)
 			ASSERT_TRUE(i >= 0 && i < 6);
 			seen[i]++;
 			if (i == 1) {
-				close(fd[1]); /* the cursor is on it */
-				close(fd[3]); /* not yet seen */
+				close(fd[1]); /* the cursor is at this one */
+				close(fd[3]); /* not yet listed */
 			}
 		} else {
 			others++;

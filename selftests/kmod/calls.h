@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file of each role on one channel, each call as it should be, and the look whether one that was refused has changed
+ * A file of each role on one channel, each call made correctly, and the check whether a refused call has changed
  * anything.
  */
 #ifndef VENOM_TEST_KMOD_CALLS_H
@@ -16,10 +16,10 @@ static const char *const role_names[] = {"nothing", "daemon", "shell", "looker"}
 
 #define BIT(n)	(1u << (n))
 #define POISON	0x5a
-#define NO_BELL 900 /* a descriptor that is open, and no eventfd */
-#define LONGEST 4096 /* a struct may be a page */
+#define NO_BELL 900 /* a descriptor that is open, but no eventfd */
+#define LONGEST 4096 /* the largest struct: one page */
 
-/* Any call's argument; they all begin with size and flags. */
+/* The argument of any call; all begin with size and flags. */
 union arg {
 	struct {
 		__u32 size, flags;
@@ -42,7 +42,7 @@ static const struct call {
 	unsigned long cmd;
 	unsigned int size;
 	unsigned int least; /* the size of its first version */
-	bool answers; /* in the struct */
+	bool answers; /* writes an answer to the struct */
 } calls[] = {
 	{VENOM_IOC_CREATE, sizeof(struct venom_ioc_create), END_OF(create, features), true},
 	{VENOM_IOC_CONNECT, sizeof(struct venom_ioc_connect), END_OF(connect, features), true},
@@ -64,13 +64,13 @@ static inline const struct call *call(unsigned long cmd)
 	return c;
 }
 
-/* All that anybody can see of the channels here. */
+/* All that a process can see of the channels here. */
 struct world {
 	struct venom_ioc_info info[8];
 	char status[VENOM_PAGE];
 };
 
-/* One file of each role, on one channel, that has a dead shell, too. */
+/* One file of each role, on one channel; the channel has a dead shell, too. */
 struct rig {
 	int fd[ROLES], efd;
 	const char *name, *other;
@@ -125,7 +125,7 @@ static inline const char *rig_make(struct rig *r)
 			return "connect to look";
 	}
 	r->status = dev_map(r->fd[DAEMON], VENOM_AREA_STATUS, 0, VENOM_PAGE, PROT_READ);
-	/* Structs lie before a page that isn't there: a byte read too many is seen. */
+	/* Structs end at an unmapped page: a read of one byte too many is a fault. */
 	r->room = mmap(NULL, 4 * LONGEST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	r->guard = r->room + 3 * LONGEST;
 	if (r->status == MAP_FAILED || r->room == MAP_FAILED || mprotect(r->guard, LONGEST, PROT_NONE))
@@ -147,7 +147,7 @@ static inline void rig_end(struct rig *r)
 	close(NO_BELL);
 }
 
-/* A call as it should be; outputs are poisoned. */
+/* A valid call; outputs are poisoned. */
 static inline union arg good(const struct rig *r, unsigned long cmd, unsigned int what)
 {
 	union arg a;
@@ -202,8 +202,8 @@ static inline union arg good(const struct rig *r, unsigned long cmd, unsigned in
 }
 
 /*
- * The call fails with `want`, and leaves all as it was: len bytes of memory before the guard, from p on or from
- * where the argument would begin, and the world.  Says so if not.
+ * The call must fail with `want`, and change nothing: neither the caller's memory nor the channels. An argument lies at
+ * p, before the guard page. Print a message if not.
  */
 static inline bool refused_at(const struct rig *r, int want, int fd, unsigned long cmd, void *p, const char *what)
 {
@@ -240,7 +240,7 @@ static inline bool refused(const struct rig *r, int want, int fd, unsigned long 
 	return refused_at(r, want, fd, cmd, put(r, a, len), what);
 }
 
-/* Each file can still do what it is for, and nothing else has changed. */
+/* Each role's call still works, and nothing else has changed. */
 static inline bool works(struct rig *r)
 {
 	union arg a = good(r, VENOM_IOC_PEER, 0);

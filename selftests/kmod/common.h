@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the module share: a daemon and shells made by hand, a crowd of shells in a few
- * processes, eventfds, and what /proc tells of memory.
+ * What the tests of the module share: a daemon and shells without the library, a crowd of shells in a few processes,
+ * eventfds, and what /proc says of memory.
  */
 #ifndef VENOM_TEST_KMOD_COMMON_H
 #define VENOM_TEST_KMOD_COMMON_H
@@ -62,7 +62,7 @@ static inline void km_daemon_close(struct km_daemon *d)
 	d->fd = -1;
 }
 
-/* 0, or negative errno and nothing is left. */
+/* Return 0, or negative errno with nothing left. */
 static inline int km_daemon_make(struct km_daemon *d, const struct venom_ioc_create *want)
 {
 	int rc;
@@ -149,7 +149,7 @@ static inline int km_info(const char *name, struct venom_ioc_info *info)
 	return rc;
 }
 
-/* How many channels there are, as far as we can see. */
+/* The number of channels that this process can see. */
 static inline int km_channels(void)
 {
 	struct venom_ioc_info info = km_info_init("");
@@ -165,13 +165,13 @@ static inline int km_channels(void)
 
 /* ---- eventfds ---- */
 
-/* One that doesn't block, to look at. */
+/* A non-blocking eventfd, to poll. */
 static inline int km_efd(void)
 {
 	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-/* How often it has been rung since the last look. */
+/* How often the eventfd has been signalled since the last call. */
 static inline uint64_t km_rung(int efd)
 {
 	uint64_t n;
@@ -179,7 +179,7 @@ static inline uint64_t km_rung(int efd)
 	return read(efd, &n, sizeof(n)) == sizeof(n) ? n : 0;
 }
 
-/* Sleeps on one that blocks. */
+/* Sleep on a blocking eventfd. */
 static inline void km_sleep_on(int efd)
 {
 	uint64_t n;
@@ -207,7 +207,7 @@ static inline bool km_write_long(const char *path, long n)
 	return km_write(path, buf);
 }
 
-/* The first line of a file, without its end; NULL if it can't be read. */
+/* Read the first line of a file, without its newline; NULL if that fails. */
 static inline char *km_read(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -222,7 +222,7 @@ static inline char *km_read(const char *path, char *buf, size_t size)
 	return buf;
 }
 
-/* A file that holds a number, or -1. */
+/* Read a file that holds a number, or return -1. */
 static inline long km_read_long(const char *path)
 {
 	char buf[64], *end;
@@ -234,7 +234,7 @@ static inline long km_read_long(const char *path)
 	return end == buf ? -1 : n;
 }
 
-/* The number after `key` in a file of such lines, or -1. */
+/* Read the number after `key` in a file of such lines, or return -1. */
 static inline long km_key(const char *path, const char *key)
 {
 	FILE *f = fopen(path, "re");
@@ -276,8 +276,8 @@ static inline long km_huge_free(void)
 /* ---- a crowd ---- */
 
 /*
- * Many shells in a few processes, each shell with an eventfd; they map nothing.  The calls are for vt_call(), and
- * give how many it went well with.
+ * Many shells in a few processes, each shell with an eventfd; they map nothing. The functions are calls for vt_call(),
+ * and return the number of shells that succeeded.
  */
 #define KM_CROWD_EACH 250
 static struct {
@@ -312,7 +312,7 @@ static inline long km_crowd_sleep(long what, long b, long c)
 	return n;
 }
 
-/* Who has been rung once, no more and no less, since the last time. */
+/* How many shells were signalled exactly once since the last call. */
 static inline long km_crowd_rung(long a, long b, long c)
 {
 	long i, n = 0;
@@ -344,7 +344,7 @@ static inline long km_crowd_call(struct km_crowd *cr, vt_fn fn, long a)
 	return n;
 }
 
-/* n shells at `name`; false if it did not come to that. */
+/* Start n shells at `name`; return false if one failed. */
 static inline bool km_crowd_start(struct km_crowd *cr, const char *name, unsigned int n)
 {
 	unsigned int each;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A core dump comes before the death is told, and has none of the areas' bytes.
+ * A core dump is complete before the death is notified, and contains no byte of the areas.
  */
 #include <signal.h>
 #include <sys/prctl.h>
@@ -9,10 +9,10 @@
 #include "kmod/common.h"
 
 #define CORE_MIB     64
-#define PATTERN_N    8 /* words in a row, which no register or stack has */
+#define PATTERN_N    8 /* words in a row, a sequence that no register or stack contains */
 #define CORE_PATTERN "/proc/sys/kernel/core_pattern"
 
-/* The i-th word of the pattern of what is in memory ('m') or in an area. */
+/* Word i of a pattern, which differs for private memory ('m') and for each kind of area. */
 static uint64_t word(unsigned int kind, unsigned int i)
 {
 	return (kind * 0x9e3779b97f4a7c15ull + i + 1) * 0xbf58476d1ce4e5b9ull;
@@ -58,7 +58,7 @@ static int dumps_core(struct vt_peer *self, void *name)
 	abort();
 }
 
-/* What of the pattern is in this file: all of it in a row. */
+/* Does the file contain the whole pattern, in a row? */
 static bool has_pattern(const char *core, size_t size, unsigned int kind)
 {
 	uint64_t pattern[PATTERN_N];
@@ -108,7 +108,7 @@ TEST_F(core, is_dumped_before_the_death_is_told_and_has_no_area)
 	ASSERT_EQ(0, vt_signal(&self->p));
 	km_sleep_on(bell);
 	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(self->s.status));
-	/* The dump is whole: it was in the making until now, or had not been for long. */
+	/* The dump is complete at the notification, and does not grow afterwards. */
 	fd = open(self->real, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, fd);
 	size = lseek(fd, 0, SEEK_END);
@@ -117,13 +117,13 @@ TEST_F(core, is_dumped_before_the_death_is_told_and_has_no_area)
 	EXPECT_EQ(size, lseek(fd, 0, SEEK_END));
 	core = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
 	ASSERT_NE(MAP_FAILED, core);
-	EXPECT_TRUE(has_pattern(core, (size_t)size, 'm')); /* else we'd find nothing at all */
+	EXPECT_TRUE(has_pattern(core, (size_t)size, 'm')); /* else the search itself does not work */
 	EXPECT_FALSE(has_pattern(core, (size_t)size, 's'));
 	EXPECT_FALSE(has_pattern(core, (size_t)size, 'c'));
 	EXPECT_FALSE(has_pattern(core, (size_t)size, 'r'));
 	munmap(core, (size_t)size);
 	close(fd);
-	/* But they were there. */
+	/* The state's pattern was in the memory all the same. */
 	EXPECT_TRUE(has_pattern((const char *)self->s.state, self->s.c.state_size, 's'));
 }
 

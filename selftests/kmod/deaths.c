@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deaths, as the kernel tells them: whatever a daemon or a shell dies of, and whoever else holds its descriptor, the
- * others learn of it by one wake, and the word in the status page is there before the wake is.  A thread's end is
- * no death.  When all have died, nothing is left.
+ * Deaths, as the kernel notifies them: whatever a daemon or a shell dies of, and whatever process still holds its
+ * descriptor, the others get one wake, and the word in the status page is written before the wake. The end of a thread
+ * is no death. When all have died, nothing is left.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -14,13 +14,13 @@
 #include "lib/harness.h"
 #include "kmod/common.h"
 
-/* ---- the one who dies: calls for vt_call() ---- */
+/* ---- the victim: calls for vt_call() ---- */
 
 #define EXEC_BYTES (64UL << 20)
 
 static struct km_daemon pd;
 static struct km_shell ps;
-static int own_fd; /* whichever it is */
+static int own_fd; /* the daemon's or the shell's */
 
 static long p_create(long name, long b, long c)
 {
@@ -39,7 +39,7 @@ static long p_connect(long name, long b, long c)
 	return rc + b + c;
 }
 
-/* Any call that only the owner may make. */
+/* Make a call that only the owner may make. */
 static int use(int fd)
 {
 	struct venom_ioc_wake w = {.size = sizeof(w), .what = ps.c.size ? VENOM_WAKE_DAEMON : VENOM_WAKE_STATE};
@@ -73,7 +73,7 @@ static long p_use_in_threads(long n, long b, long c)
 	return b + c;
 }
 
-/* What a child of it that holds the descriptor finds, when it is asked. */
+/* What the victim's child, which holds the descriptor, finds when it is asked. */
 struct holder {
 	int rc, is_open;
 	bool asked, answered;
@@ -87,7 +87,7 @@ static long p_fork_holder(long holder, long until, long other_end)
 
 	if (child)
 		return child < 0 ? -errno : 0;
-	/* We live until the test's end of the pipe is closed. */
+	/* The child lives until the test's end of the pipe is closed. */
 	close((int)other_end);
 	while (!vt_load(&h->asked) && read((int)until, &c, 1) < 0)
 		;
@@ -99,7 +99,10 @@ static long p_fork_holder(long holder, long until, long other_end)
 	(_exit)(0);
 }
 
-/* With memory that takes a while to go: who is told before it has gone finds the maps there. */
+/*
+ * exec with memory that takes a while to free: if the death were notified before that, the others would find the maps
+ * still there.
+ */
 static long p_exec(long keep, long b, long c)
 {
 	VT_CHECK(mmap(NULL, EXEC_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) !=
@@ -125,7 +128,7 @@ FIXTURE(death)
 	struct vt_peer victim;
 	struct venom_ioc_create c;
 	struct venom_ioc_info info;
-	struct km_daemon d; /* we, where the victim is a shell */
+	struct km_daemon d; /* of this process, if the victim is a shell */
 	struct km_shell s;
 	struct holder *holder;
 	int bell, fd, taken, pipe[2];
@@ -283,7 +286,7 @@ TEST_F(death, is_told_by_one_wake)
 	} else if (variant->holds == ANOTHER_PROCESS) {
 		EXPECT_EQ(-EPERM, dev_wake(self->taken, variant->shell ? VENOM_WAKE_DAEMON : VENOM_WAKE_STATE, 0));
 	}
-	/* The name, or the id, can be had again. */
+	/* The name, or the id, is free again. */
 	if (!variant->shell) {
 		self->c = dev_create_init(vt_box);
 		self->c.flags = VENOM_CREATE_RESUME;
@@ -307,7 +310,7 @@ static void *ends(void *arg)
 static void *ends_with_files_of_its_own(void *arg)
 {
 	VT_CHECK(!unshare(CLONE_FILES));
-	VT_CHECK(use(own_fd) >= 0); /* it is one of the process */
+	VT_CHECK(use(own_fd) >= 0); /* the thread belongs to the process */
 	VT_CHECK(!fcntl(own_fd, F_SETFD, FD_CLOEXEC));
 	return arg;
 }
@@ -368,7 +371,7 @@ FIXTURE_TEARDOWN(thread)
 	km_daemon_close(&self->d);
 }
 
-/* Looks at the victim, of which we are the other party. */
+/* Set up this process as the other party, which watches the victim. */
 #define party()                                                                \
 	do {                                                                   \
 		if (!variant->shell) {                                         \
@@ -401,7 +404,7 @@ TEST_F(thread, ends_and_the_process_lives)
 	EXPECT_EQ(1, km_rung(self->bell));
 }
 
-/* The first thread ends, and the process goes on in another one, with or without files of its own. */
+/* The first thread ends; the process lives on in another thread, with or without a file table of its own. */
 struct heir {
 	struct vt_peer *self;
 	bool unshared;
@@ -443,7 +446,7 @@ TEST_F(thread, may_be_the_first_one)
 		vt_sleep_ms(20);
 		EXPECT_TRUE(lives());
 		ASSERT_EQ(0, vt_signal(&self->victim));
-		EXPECT_EQ(0, vt_await(&self->victim)); /* it could use it */
+		EXPECT_EQ(0, vt_await(&self->victim)); /* the call succeeded */
 		EXPECT_TRUE(lives());
 		vt_kill(&self->victim, SIGKILL);
 		EXPECT_EQ(VENOM_SHELL_GONE, vt_load(its_life));
@@ -464,7 +467,7 @@ static long p_end(long a, long b, long c)
 	return dev_end(own_fd) + a + b + c;
 }
 
-/* Makes it die by the i-th of some ways. */
+/* Make the peer die in the i-th of several ways. */
 static void die_somehow(struct vt_peer *p, uint64_t i, bool may_end)
 {
 	switch (i % 4) {
@@ -541,7 +544,7 @@ TEST(a_shell_s_coming_and_going_is_written_before_it_is_rung)
 		ASSERT_EQ(VENOM_SHELL_GONE, vt_load(&word->life));
 		ASSERT_EQ(generation, vt_load(&word->generation));
 		ASSERT_EQ(0, vt_load(&d.status->attached));
-		/* It is kept until we have read it. */
+		/* The id is kept until the daemon has freed the lane. */
 		ASSERT_EQ(0, dev_lane(d.fd, 0, generation, VENOM_LANE_FREE));
 		ASSERT_EQ(VENOM_SHELL_NONE, vt_load(&word->life));
 		vt_kill(&p, SIGKILL);
@@ -586,7 +589,10 @@ TEST(poll_sees_a_hang_up)
 
 /* ---- close ---- */
 
-/* The device is closed, the maps are there still: dead only when the last is gone, as it could write. */
+/*
+ * The device is closed, but the maps remain: the owner is dead only when the last map is gone, since it could still
+ * write.
+ */
 TEST(closed_by_its_owner_with_maps_left)
 {
 	struct venom_ioc_create c = dev_create_init(vt_name());
@@ -613,7 +619,7 @@ TEST(closed_by_its_owner_with_maps_left)
 	EXPECT_EQ(2, next.c.epoch);
 	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(s.status));
 	EXPECT_EQ(77, next.state->latest);
-	/* A shell that closes, the same. */
+	/* The same for a shell that closes. */
 	ASSERT_EQ(0, close(s.fd));
 	s.fd = -1;
 	EXPECT_EQ(VENOM_SHELL_ALIVE, km_shell_life(next.status, 0));

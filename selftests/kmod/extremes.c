@@ -2,15 +2,15 @@
 /*
  * CREATE with every extreme of every field of the geometry, alone and two at a time.
  *
- * The test does the module's arithmetic itself, in 128 bits, and knows from it which call must be refused with EINVAL,
- * and what the sizes of a channel are.  A sum that wraps shows as a channel that should not be, as sizes that are too
- * small, or as an oops of the kernel.  All calls are a user's whose limit is 64 MiB, so that what is valid and large
- * ends with EDQUOT.
+ * The test does the module's arithmetic itself, in 128 bits; so it knows which call must be refused with EINVAL, and
+ * the sizes of a channel. A sum that wraps shows as a channel that should not exist, as sizes that are too small, or as
+ * an oops of the kernel. All calls are made by a user whose limit is 64 MiB, so that a geometry that is valid and large
+ * gets EDQUOT.
  */
 #include "lib/harness.h"
 #include "kmod/somebody.h"
 
-/* It makes some thousand channels, on kernels that check themselves, too. */
+/* The test makes some thousand channels, also on kernels with debug checks. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 400
 
@@ -56,7 +56,7 @@ static const __u64 of_64[] = {
 			sizeof(((struct venom_geometry *)0)->name) == 8 ? of_64 : of_32,                  \
 			sizeof(((struct venom_geometry *)0)->name) == 8 ? ARRAY_SIZE(of_64) : ARRAY_SIZE(of_32) \
 	}
-/* Of which fewer matter: each value is tried with each of all other fields. */
+/* Few values of these fields matter; each is tried with each value of all other fields. */
 static const __u64 of_flags[] = {VENOM_GEO_STAMP, VENOM_GEO_ORDER_ARRIVAL};
 static const __u64 of_schema[] = {1, VENOM_SCHEMA_MAX, VENOM_SCHEMA_MAX + 1};
 #define FEW(name, of) {#name, offsetof(struct venom_geometry, name), sizeof(__u32), of, ARRAY_SIZE(of)}
@@ -72,7 +72,7 @@ static const struct field {
 	FEW(flags, of_flags), FEW(schema_size, of_schema),
 };
 
-/* ---- what is right ---- */
+/* ---- what the module should answer ---- */
 
 static wide up(wide n, wide to)
 {
@@ -125,7 +125,7 @@ static wide lane_bytes(__u32 n, __u32 size, bool timed)
 	return up(VENOM_LANE_FIRST + slots(n) * slot_stride(size, timed), VENOM_PAGE);
 }
 
-/* ---- what is ---- */
+/* ---- what the module answers ---- */
 
 static long calls, made, joined;
 
@@ -141,7 +141,7 @@ static const char *show(const struct venom_geometry *g)
 	return buf;
 }
 
-/* A shell at this channel, whose lanes are what they should be, or above the limit. */
+/* Connect to this channel: the lanes must have the right size, or the limit must refuse the call. */
 static bool shell_is_right(const char *name, const struct venom_geometry *g)
 {
 	wide commands = lane_bytes(g->cmd_slots, g->cmd_size, g->flags & VENOM_GEO_ORDER_ARRIVAL);
@@ -182,7 +182,7 @@ static bool is_right(const char *name, const struct venom_geometry *g)
 
 static void set(struct venom_geometry *g, const struct field *f, __u64 value)
 {
-	memcpy((char *)g + f->at, &value, f->len); /* of a little-endian machine */
+	memcpy((char *)g + f->at, &value, f->len); /* on a little-endian machine */
 }
 
 static long w_sweep(long name, long b, long c)

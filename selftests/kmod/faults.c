@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All that the daemon touches for a request is there when the shell has come: the areas, and what it notes of each open
- * request.
+ * All memory that the daemon touches for a request is present when the shell has connected: the areas, and the daemon's
+ * note of each open request.
  */
 #include <sys/resource.h>
 
@@ -19,7 +19,7 @@ static long s_submit_all(long n, long b, long c)
 	return b + c;
 }
 
-/* Takes n; how many pages it had to fetch for that. */
+/* Receive n commands; return the number of page faults. */
 static long d_faults(long n, long b, long c)
 {
 	struct rusage before, after;
@@ -46,7 +46,7 @@ TEST(all_pages_are_there)
 	vt_start(&shell);
 	ASSERT_EQ(0, vt_call(&daemon, pd_create, name, cfg)) TH_LOG("%s", vt_errmsg);
 	ASSERT_EQ(0, vt_call(&shell, ps_connect, name)) TH_LOG("%s", vt_errmsg);
-	/* The code's own pages. */
+	/* One request first, to fault in the code's own pages. */
 	ASSERT_EQ(0, vt_call(&shell, s_submit_all, 1));
 	ASSERT_LE(0, vt_call(&daemon, d_faults, 1));
 	ASSERT_EQ(0, vt_call(&shell, s_submit_all, REQUESTS - 1));

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the module costs, beside what one would do without it, as ratios measured in one run: a wake beside a write to
- * an eventfd, one call that wakes many beside a write for each, a channel and a shell beside memfds of the same
- * sizes, and a spinning request through either backend.  The two are measured in turns, many times; a ratio is the
- * median of those of the turns.  The figures are printed, and the test is that they could be had: no time
- * is asserted.
+ * What the module costs against what a program would do without it, as ratios measured in one run: a wake against a
+ * write to an eventfd, one call that wakes many against a write for each, a channel and a shell against memfds of the
+ * same sizes, and a spinning request through either backend. The two are measured in turns, many times; a ratio is the
+ * median over the turns. The figures are printed; the test only asserts that they could be measured, and no time.
  */
 #include <sched.h>
 #include <signal.h>
@@ -17,7 +16,7 @@
 
 #define TURNS_MAX 101
 
-/* Two things beside each other: ns each, by turn. */
+/* Two things measured in turns: ns each, by turn. */
 struct pair {
 	double a[TURNS_MAX], b[TURNS_MAX];
 	int turns;
@@ -38,7 +37,7 @@ static void add(struct pair *p, uint64_t a, uint64_t b, uint64_t n)
 	p->b[p->turns++] = (double)b / (double)n;
 }
 
-/* Prints it, and gives the ratio. */
+/* Print both medians and the ratio; return the ratio. */
 static double show(const struct pair *p, const char *what)
 {
 	double ratio[TURNS_MAX];
@@ -51,7 +50,7 @@ static double show(const struct pair *p, const char *what)
 	return median(ratio, p->turns);
 }
 
-/* ns that n times of `what` take */
+/* ns that n executions of `what` take */
 #define timed(n, what)                  \
 	({                              \
 		uint64_t t_ = vt_now(); \
@@ -68,7 +67,7 @@ static void ring(int efd)
 	VT_CHECK(write(efd, &one, sizeof(one)) == sizeof(one));
 }
 
-/* A kernel that counts in ticks measures nothing here. */
+/* Skip on a kernel whose clock counts in ticks: it measures nothing here. */
 #define need_a_clock()                                                                          \
 	do {                                                                                    \
 		struct timespec res_;                                                           \
@@ -263,7 +262,7 @@ TEST(connect_and_memfd)
 
 static struct {
 	double p50, p99;
-} * found; /* of the last turn; in memory that all see */
+} * found; /* of the last turn; in memory that all processes share */
 
 static long p_backend(long name, long cpu, long c)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A descriptor in other hands: of no use to any process but the one that made something of it; and it hides nobody's
+ * A descriptor that was passed on: only the process that gave the file its role can use it; and it hides no process's
  * death.
  */
 #include <poll.h>
@@ -37,7 +37,7 @@ static long w_take(long sock, long b, long c)
 	return b + c;
 }
 
-/* Each call, and each map, with another process's file: EPERM, and nothing else. */
+/* Every call and every map of another process's file must fail with EPERM. */
 static long w_stranger(long a, long b, long c)
 {
 	static const unsigned int whats[] = {VENOM_WAKE_DAEMON, VENOM_WAKE_SHELL, VENOM_WAKE_STATE,
@@ -87,7 +87,7 @@ static long w_fork_stranger(long a, long b, long c)
 	return status;
 }
 
-/* A child that holds all this process has, until it is killed; its pid. */
+/* A child that holds all files of this process until it is killed; return its pid. */
 static long w_fork_holder(long a, long b, long c)
 {
 	pid_t child = fork();
@@ -118,7 +118,7 @@ FIXTURE(hands)
 	int sock[2];
 	struct vt_peer dm, sh, lk, stranger;
 	struct venom_ioc_connect shell; /* sh's */
-	struct km_shell own; /* of this process, to see what is told */
+	struct km_shell own; /* of this process, to observe the status page */
 };
 
 FIXTURE_SETUP(hands)
@@ -156,7 +156,7 @@ TEST_F(hands, a_stranger_can_do_nothing_with_it)
 		ASSERT_EQ(0, vt_call(&self->stranger, w_take, self->sock[1]));
 		EXPECT_EQ(0, vt_call(&self->stranger, w_stranger)) TH_LOG("owner %u", i);
 		EXPECT_EQ(0, vt_call(owners[i], w_fork_stranger)) TH_LOG("owner %u", i);
-		/* Nor does he end anything when he has enough of it. */
+		/* The stranger's close ends nothing either. */
 		EXPECT_EQ(0, vt_call(&self->stranger, w_close));
 	}
 	EXPECT_EQ(0, vt_call(&self->dm, w_wake, VENOM_WAKE_SHELL, self->shell.id));
@@ -167,7 +167,7 @@ TEST_F(hands, a_stranger_can_do_nothing_with_it)
 	EXPECT_EQ(0, hung_up(self->own.fd));
 }
 
-/* What is nothing yet is anybody's. */
+/* A file without a role may get one from any process. */
 TEST_F(hands, nothing_can_be_given_away)
 {
 	const char *name = vt_name();
@@ -194,12 +194,14 @@ TEST_F(hands, a_stranger_doesn_t_hide_the_daemon_s_death)
 	child = vt_call(&self->stranger, w_fork_holder);
 	ASSERT_LT(0, child);
 	vt_kill(&self->dm, SIGKILL);
-	/* vt_kill() has waited: it is told before the process can be waited for, or at once after. */
+	/* The notification comes before vt_kill() can return, or immediately after. */
 	EXPECT_TRUE(VT_UNTIL(km_daemon_life(self->own.status) == VENOM_DAEMON_GONE));
 	EXPECT_EQ(POLLHUP, hung_up(self->own.fd));
 	EXPECT_EQ(-EPIPE, dev_wake(self->own.fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(-EPERM, vt_call(&self->stranger, w_wake, VENOM_WAKE_STATE));
-	/* The name can be taken by another while he holds it; and what he holds then has no power over that one. */
+	/*
+	 * Another daemon can take the name while the stranger holds the file; the file gives no power over that daemon.
+	 */
 	vt_start(&self->dm);
 	ASSERT_EQ(0, vt_call(&self->dm, w_create, name, 0666, VENOM_CREATE_RESUME));
 	EXPECT_EQ(1, answer->create.resumed);
@@ -270,7 +272,7 @@ static long w_exec(long a, long b, long c)
 	return -errno + a + b + c;
 }
 
-/* Who becomes another program is as dead, though a child has the file still. */
+/* A process that execs is dead to the others, though a child still holds the file. */
 TEST_F(hands, exec)
 {
 	long child[2];
@@ -288,7 +290,7 @@ TEST_F(hands, exec)
 	}
 }
 
-/* A thread is the same process, whichever was first. */
+/* All threads are the same process, whichever was first. */
 static void *in_thread(void *rc)
 {
 	((long *)rc)[0] = w_wake(VENOM_WAKE_STATE, 0, 0);
@@ -310,7 +312,7 @@ static long w_threads(long a, long b, long c)
 	VT_CHECK(!pthread_create(&t, NULL, in_thread, rc));
 	VT_CHECK(!pthread_join(t, NULL));
 	VT_CHECK(!rc[0] && !rc[1]);
-	/* It ends and closes its own table's descriptors; the process goes on. */
+	/* The thread ends and closes the descriptors of its own table; the process lives on. */
 	VT_CHECK(!pthread_create(&t, NULL, thread_with_files_of_its_own, rc));
 	VT_CHECK(!pthread_join(t, NULL));
 	VT_CHECK(!rc[0]);
@@ -320,7 +322,7 @@ static long w_threads(long a, long b, long c)
 TEST_F(hands, threads)
 {
 	EXPECT_EQ(0, vt_call(&self->dm, w_threads));
-	/* Joined is not quite gone: what it might do wrong comes a moment later. */
+	/* A joined thread may not have gone yet: a wrong effect would come a moment later. */
 	vt_sleep_ms(50);
 	EXPECT_EQ(0, vt_call(&self->dm, w_wake, VENOM_WAKE_STATE));
 	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(self->own.status));

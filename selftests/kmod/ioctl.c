@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call of /dev/venom made wrong in every way there is: it fails with the errno that the header names, and nothing
- * has changed by it: not the caller's struct, not what others see of the channels, not what the file is.  And made
- * well, as an older or a newer caller would, it does what it should.
+ * Each call of /dev/venom with every kind of error: it fails with the errno that the header names, and changes nothing:
+ * neither the caller's struct, nor what others see of the channels, nor the role of the file. A valid call of an older
+ * or a newer caller works.
  */
 #include <limits.h>
 
@@ -22,8 +22,8 @@ FIXTURE_VARIANT(ioctl)
 	const char *name;
 	unsigned long cmd;
 	unsigned int what; /* of the call, or a flag of CONNECT */
-	unsigned int roles; /* that may make it */
-	unsigned int flags; /* that there are */
+	unsigned int roles; /* that may make the call */
+	unsigned int flags; /* that are valid */
 };
 
 /* clang-format off */
@@ -70,7 +70,7 @@ static int right_fd(const struct rig *r, unsigned int roles)
 	return -1;
 }
 
-/* Make the call as it should be, on a file that is as it was afterwards; its answer is in *a. */
+/* Make a valid call, on a file that keeps its role; the answer is in *a. */
 static int right(struct rig *r, const FIXTURE_VARIANT(ioctl) * v, union arg *a)
 {
 	struct venom_ioc_create c = dev_create_init(r->other);
@@ -105,7 +105,7 @@ TEST_F(ioctl, too_short)
 		TH_LOG("size %u", n);
 	}
 	EXPECT_TRUE(works(&self->r));
-	/* An older caller's: the struct ends at a page that isn't there, so an answer must not be longer. */
+	/* An older caller: the struct ends at an unmapped page, so an answer must not be longer. */
 	for (unsigned int n = call(variant->cmd)->least; n < call(variant->cmd)->size; n++) {
 		a = self->a;
 		a.size = n;
@@ -122,7 +122,10 @@ TEST_F(ioctl, longer)
 	int fd = right_fd(&self->r, variant->roles);
 	union arg a;
 
-	/* With something there that this kernel doesn't know: at its start, in the midst, at its end. */
+	/*
+	 * A newer caller uses a byte that this kernel doesn't know: at the start, in the middle, at the end of what is
+	 * beyond.
+	 */
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		unsigned int dirty[] = {size, (size + sizes[i]) / 2, sizes[i] - 1};
 
@@ -140,7 +143,7 @@ TEST_F(ioctl, longer)
 		EXPECT_TRUE(refused(&self->r, -E2BIG, fd, variant->cmd, &a, variant->name)) TH_LOG("size %u", a.size);
 	}
 	EXPECT_TRUE(works(&self->r));
-	/* With zeros it is as good as any; the answer is no longer than what is known. */
+	/* With zeros there the call is valid; the answer is no longer than what this kernel knows. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		a = self->a;
 		a.size = sizes[i];
@@ -177,8 +180,8 @@ TEST_F(ioctl, bad_pointers)
 		(void *)8,
 		r->guard,
 		r->guard + 100,
-		(void *)0x8000000000000000, /* no address at all */
-		(void *)0xffff888000000000, /* the kernel's own */
+		(void *)0x8000000000000000, /* a non-canonical address */
+		(void *)0xffff888000000000, /* kernel addresses */
 		(void *)0xffffffff81000000,
 		(void *)0xffffffffff600000,
 		(void *)-(uintptr_t)size,
@@ -188,13 +191,13 @@ TEST_F(ioctl, bad_pointers)
 	for (unsigned int i = 0; i < ARRAY_SIZE(wild); i++) {
 		EXPECT_TRUE(refused_at(r, -EFAULT, fd, variant->cmd, wild[i], variant->name)) TH_LOG("%p", wild[i]);
 	}
-	/* The first byte is there, the first word, all but the last byte. */
+	/* Only the first bytes, the first word, or all but the last byte are mapped. */
 	for (unsigned int n = 1; n < size; n += n < 8 ? 1 : size - 9) {
 		EXPECT_TRUE(refused_at(r, -EFAULT, fd, variant->cmd, memmove(r->guard - n, &self->a, n), variant->name))
 		TH_LOG("%u bytes", n);
 	}
 	EXPECT_TRUE(works(r));
-	/* Where an answer is written it must be possible to; else that doesn't matter. */
+	/* If the call writes an answer, its memory must be writable; else it may be read-only. */
 	p = put(r, &self->a, size);
 	ASSERT_EQ(0, mprotect(r->room, 3 * LONGEST, PROT_READ));
 	if (call(variant->cmd)->answers) {
@@ -203,7 +206,7 @@ TEST_F(ioctl, bad_pointers)
 		EXPECT_LE(0, dev_call(fd, variant->cmd, p));
 	}
 	ASSERT_EQ(0, mprotect(r->room, 3 * LONGEST, PROT_READ | PROT_WRITE));
-	/* The first half of the answer could be. */
+	/* Only the first half of the answer is writable. */
 	if (call(variant->cmd)->answers) {
 		struct world w;
 
@@ -242,7 +245,7 @@ TEST_F(ioctl, wrong_role)
 	EXPECT_LE(0, right(r, variant, &self->a));
 }
 
-/* ---- what can't be in a field ---- */
+/* ---- invalid field values ---- */
 
 static const struct bad {
 	const char *variant, *field;
@@ -271,7 +274,7 @@ static const struct bad {
 	BAD(create, create, geo.data_size, 1ULL << 63, -EINVAL),
 	BAD(create, create, geo.data_size, ULLONG_MAX, -EINVAL),
 	BAD(create, create, geo.data_size, ULLONG_MAX - 8191, -EINVAL),
-	BAD(create, create, geo.data_size, VENOM_AREA_MAX / 8, -ENOMEM), /* it can be, but not here */
+	BAD(create, create, geo.data_size, VENOM_AREA_MAX / 8, -ENOMEM), /* valid, but not on this machine */
 	BAD(create, create, geo.payload, 1, -EINVAL),
 	BAD(create, create, geo.payload, 64, -EINVAL),
 	BAD(create, create, geo.stride, 1, -EINVAL),
@@ -318,7 +321,7 @@ static const struct bad {
 	BAD(wake_state, wake, what, UINT_MAX, -EINVAL),
 	BAD(wake_daemon, wake, id, 1, -EINVAL),
 	BAD(wake_state, wake, id, 1, -EINVAL),
-	BAD(wake_shell, wake, id, 3, -ENOENT), /* nobody has it */
+	BAD(wake_shell, wake, id, 3, -ENOENT), /* no shell has it */
 	BAD(wake_shell, wake, id, 4, -ENOENT), /* max_clients */
 	BAD(wake_shell, wake, id, UINT_MAX, -ENOENT),
 

@@ -42,7 +42,7 @@ FIXTURE_TEARDOWN(limits)
 
 static int own_fd[16], n_own;
 
-/* n channels of this process, more than it has already; how many it were before one was refused with EDQUOT. */
+/* Make n more channels in this process; return how many succeeded before one was refused with EDQUOT. */
 static long w_many(long n, long b, long c)
 {
 	struct venom_ioc_create create, before;
@@ -84,24 +84,24 @@ TEST_F(limits, channels)
 	be(&capable, &resource);
 	be(&incapable, &but);
 	ASSERT_TRUE(km_write_long(CHANNELS, 3));
-	/* All of a user's processes share it, and nobody else. */
+	/* All processes of one user share the limit; other users do not. */
 	EXPECT_EQ(2, vt_call(&self->user, w_many, 2));
 	EXPECT_EQ(1, vt_call(&second, w_many, 2));
 	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
 	EXPECT_EQ(0, vt_call(&incapable, w_many, 1));
 	EXPECT_EQ(3, vt_call(&self->another, w_many, 4));
 	EXPECT_EQ(5, vt_call(&root, w_many, 5));
-	/* Who is above it counts all the same. */
+	/* A process with CAP_SYS_RESOURCE may exceed the limit, but its channels count. */
 	EXPECT_EQ(1, vt_call(&capable, w_many, 1));
 	EXPECT_EQ(0, vt_call(&second, w_fewer, 1));
 	EXPECT_EQ(0, vt_call(&second, w_many, 1));
 	EXPECT_EQ(0, vt_call(&capable, w_fewer, 1));
 	EXPECT_EQ(1, vt_call(&second, w_many, 1));
-	/* By an end in whatever way it is given back. */
+	/* However a channel ends, its share is given back. */
 	vt_kill(&second, SIGKILL);
 	EXPECT_TRUE(VT_UNTIL(vt_call(&self->user, w_many, 1) == 1));
 	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
-	/* Lowered below what is there it takes nothing away, and gives nothing. */
+	/* A limit set below the current use takes no channel away, and gives no new one. */
 	ASSERT_TRUE(km_write_long(CHANNELS, 1));
 	EXPECT_EQ(0, vt_call(&self->user, w_many, 1));
 	EXPECT_EQ(0, vt_call(&self->user, w_fewer, 2));
@@ -130,7 +130,7 @@ TEST_F(limits, not_by_a_user_namespace)
 	EXPECT_EQ(0, vt_stop(&p));
 }
 
-/* One that resumes needs no more than there is. */
+/* A daemon that resumes a channel needs no second share of the limit. */
 TEST_F(limits, resume)
 {
 	const char *name = vt_name();
@@ -142,7 +142,7 @@ TEST_F(limits, resume)
 	ASSERT_EQ(0, vt_call(&self->user, w_create, name, 0600));
 	ASSERT_EQ(0, km_shell_make(&own, name));
 	ASSERT_EQ(0, vt_call(&self->user, w_close));
-	/* The dead one's counts as long as somebody holds it. */
+	/* The dead daemon's channel counts as long as a shell holds it. */
 	EXPECT_EQ(0, vt_call(&next, w_many, 1));
 	EXPECT_EQ(0, vt_call(&next, w_create, name, 0600, VENOM_CREATE_RESUME));
 	EXPECT_EQ(1, answer->create.resumed);
@@ -151,7 +151,7 @@ TEST_F(limits, resume)
 	EXPECT_EQ(1, vt_call(&self->user, w_many, 1));
 }
 
-/* A channel whose state has `kib`, its lanes together as much. */
+/* A channel whose state takes `kib`, and its lanes together as much. */
 static long w_large(long name, long kib, long c)
 {
 	struct venom_ioc_create create = dev_create_init((const char *)name);
@@ -176,26 +176,26 @@ TEST_F(limits, memory)
 	be(&shell, &limited);
 	vt_start(&root);
 	ASSERT_TRUE(km_write_long(MIB, 1));
-	/* The state is the daemon's. */
+	/* The state counts for the daemon's user. */
 	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 1024));
 	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 1L << 21));
 	EXPECT_EQ(0, vt_call(&self->user, w_large, name, 600));
 	EXPECT_EQ(-EDQUOT, vt_call(&other, w_large, second, 600));
 	EXPECT_EQ(0, vt_call(&self->another, w_large, second, 600));
 	EXPECT_EQ(0, vt_call(&root, w_large, third, 2000));
-	/* Lanes are the shell's: at root's channel, too. */
+	/* Lanes count for the shell's user: at root's channel, too. */
 	refused = vt_call(&root, w_refused);
 	EXPECT_EQ(-EDQUOT, vt_call(&shell, w_connect, third));
 	EXPECT_EQ(refused + 1, vt_call(&root, w_refused));
 	EXPECT_EQ(-EDQUOT, vt_call(&shell, w_connect, second));
-	/* A looker needs none. */
+	/* An observer has no lanes. */
 	EXPECT_EQ(0, vt_call(&shell, w_connect, third, VENOM_CONNECT_LOOK));
 	EXPECT_EQ(0, vt_call(&shell, w_close));
 	EXPECT_EQ(0, vt_call(&self->user, w_close));
 	EXPECT_EQ(0, vt_call(&shell, w_connect, second));
 	con = answer->connect;
 	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 600));
-	/* A dead shell's lanes are given back when the daemon has read them. */
+	/* A dead shell's lanes are given back when the daemon has freed them. */
 	EXPECT_EQ(0, vt_call(&shell, w_close));
 	EXPECT_EQ(-EDQUOT, vt_call(&self->user, w_large, name, 600));
 	EXPECT_EQ(0, vt_call(&self->another, w_free, con.id, con.generation));
@@ -207,7 +207,7 @@ TEST_F(limits, memory)
 
 /* ---- ids ---- */
 
-/* Shells of this process, as many more as there are ids for, n at most; -EAGAIN if it is told to try again. */
+/* Connect up to n more shells of this process; return how many got an id, or -EAGAIN if the kernel says so. */
 static long w_seats(long name, long n, long c)
 {
 	struct venom_ioc_connect con, before;
@@ -229,7 +229,7 @@ static long w_seats(long name, long n, long c)
 	return n + c;
 }
 
-/* An owner's channel for `clients` shells of anybody. */
+/* A channel for `clients` shells of any user. */
 static long w_open_to_all(long name, long clients, long c)
 {
 	struct venom_ioc_create create = dev_create_init((const char *)name);
@@ -245,7 +245,7 @@ static long w_lane(long id, long generation, long what)
 	return dev_lane(fd, (unsigned int)id, (unsigned int)generation, (unsigned int)what);
 }
 
-/* No user but the owner and root keeps all others out. */
+/* A user other than the owner and root gets at most half of the ids, so that others can connect. */
 TEST_F(limits, half_of_the_ids)
 {
 	static const struct who may = USER(.uid = 1002, .gid = 1002, .caps = CAP(CAP_IPC_OWNER)),
@@ -261,7 +261,7 @@ TEST_F(limits, half_of_the_ids)
 	be(&third, &but);
 	be(&capable, &may);
 	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 5));
-	/* All of a user's processes together. */
+	/* All processes of one user count together. */
 	EXPECT_EQ(2, vt_call(&self->user, w_seats, name, 2));
 	EXPECT_EQ(1, vt_call(&second, w_seats, name, 5));
 	con = answer->connect;
@@ -271,7 +271,7 @@ TEST_F(limits, half_of_the_ids)
 	EXPECT_EQ(1, vt_call(&third, w_seats, name, 5));
 	EXPECT_EQ(0, vt_call(&capable, w_seats, name, 1));
 	EXPECT_EQ(0, vt_call(&self_again, w_seats, name, 1));
-	/* A dead one has its id until the daemon has seen to it. */
+	/* A dead shell keeps its id until its lane is freed; -EAGAIN: the daemon has not looked at the lane yet. */
 	EXPECT_EQ(0, vt_call(&third, w_fewer, 1));
 	EXPECT_EQ(0, vt_call(&dm, w_lane, 4, answer->connect.generation, VENOM_LANE_FREE));
 	EXPECT_EQ(0, vt_call(&second, w_fewer, 1));
@@ -282,7 +282,7 @@ TEST_F(limits, half_of_the_ids)
 	EXPECT_EQ(0, vt_call(&dm, w_lane, con.id, con.generation, VENOM_LANE_FREE));
 	EXPECT_EQ(1, vt_call(&self->user, w_seats, name, 2));
 	vt_kill(&dm, SIGKILL);
-	/* The owner and root may have them all. */
+	/* The owner and root may have all ids. */
 	name = vt_name();
 	be(&dm, &owner);
 	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 4));
@@ -293,7 +293,7 @@ TEST_F(limits, half_of_the_ids)
 	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 4));
 	EXPECT_EQ(4, vt_call(&capable, w_seats, name, 5));
 	vt_kill(&dm, SIGKILL);
-	/* The only one is for anybody. */
+	/* If there is only one id, any user may have it. */
 	name = vt_name();
 	be(&dm, &owner);
 	ASSERT_EQ(0, vt_call(&dm, w_open_to_all, name, 1));
@@ -305,7 +305,7 @@ TEST_F(limits, half_of_the_ids)
 	EXPECT_EQ(0, vt_stop(&dm));
 }
 
-/* More than any machine has is no limit, and no small one either. */
+/* A limit above any machine's memory means no limit, and does not wrap to a small one. */
 TEST_F(limits, more_than_there_is)
 {
 	static const long mib[] = {1L << 43, 1L << 44, (1L << 44) + 1, LONG_MAX};
@@ -327,7 +327,7 @@ static long w_huge(long name, long huge, long huge_size)
 	return dev_call(fd, VENOM_IOC_CREATE, &create);
 }
 
-/* A page is counted whole, however little of it was asked for. */
+/* A page counts in full, however little of it was asked for. */
 TEST_F(limits, huge_pages)
 {
 	const char *name = vt_name();

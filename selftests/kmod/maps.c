@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmap of /dev/venom: each area is writable by the one process that writes it, and by no trick by another; what can't
- * be mapped is refused at once; pages have the size that was asked for; no map is inherited, grown, executed or
- * dumped; and nothing that a writer does to its own map or to the file behind it takes a byte from who reads there.
+ * mmap of /dev/venom: each area is writable by the one process that writes it, and no trick makes it writable for
+ * another; an invalid map is refused at once; pages have the size that was asked for; no map is inherited, grown,
+ * executed or dumped; and nothing that a writer does to its own map or to the file behind it takes a byte from the
+ * readers.
  */
 #include <signal.h>
 #include <sys/prctl.h>
@@ -13,7 +14,7 @@
 #include "lib/harness.h"
 #include "kmod/rig.h"
 
-/* ---- the other side, in a process of its own: a shell of the channel, with all it can map ---- */
+/* ---- the other side, in a process of its own: a shell of the channel, with all that it can map ---- */
 
 static struct rig other;
 static char *other_map[VENOM_AREA_RESPONSES + 1];
@@ -52,7 +53,7 @@ static long other_abuse(long kind, long b, long c)
 
 FIXTURE(maps)
 {
-	struct rig *r; /* the other side reads it, too */
+	struct rig *r; /* shared with the other side */
 	bool ready;
 	struct vt_peer sh;
 };
@@ -150,21 +151,21 @@ TEST_F(maps, one_writer_for_each_area)
 	}
 }
 
-/* The daemon's map for reading is not one for writing later: there is one for that, and it is counted. */
+/* The daemon's read-only map never becomes writable: the one writable map is counted apart. */
 TEST_F(maps, a_reader_stays_one)
 {
 	char *p = map_as(self->r, DAEMON, VENOM_AREA_STATE, PROT_READ);
 
 	ASSERT_NE(MAP_FAILED, p);
 	check_tricks(p, size_of(self->r, VENOM_AREA_STATE), self->r->page, false);
-	/* Nor is one that can't be read at first. */
+	/* Neither does a map that starts as PROT_NONE. */
 	p = map_as(self->r, SHELL, VENOM_AREA_STATE, PROT_NONE);
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, mprotect(p, size_of(self->r, VENOM_AREA_STATE), PROT_READ));
 	check_tricks(p, size_of(self->r, VENOM_AREA_STATE), self->r->page, false);
 }
 
-/* This old call maps the file that is behind a map, and nobody asks the device: it must not give more than there was. */
+/* This old call maps the file behind a map without asking the device: it must not give more rights than before. */
 TEST_F(maps, remap_file_pages)
 {
 	long reserved = pool(2048, "resv");
@@ -214,7 +215,7 @@ TEST_F(maps, the_state_has_one_writer)
 	struct rig *r = self->r;
 	char *p, *reader, *q;
 
-	/* Readers before it, beside it and elsewhere don't matter. */
+	/* Readers before it, beside it and in other processes don't matter. */
 	reader = map_as(r, SHELL, VENOM_AREA_STATE, PROT_READ);
 	ASSERT_NE(MAP_FAILED, reader);
 	ASSERT_NE(VT_DEAD, vt_call(&self->sh, other_connect, r));
@@ -228,7 +229,7 @@ TEST_F(maps, the_state_has_one_writer)
 		fill(p, size, 7);
 		EXPECT_TRUE(is(q, size, 7));
 		ASSERT_EQ(0, munmap(q, size));
-		/* Not to be forgotten when it is cut to pieces, or made read-only for a while. */
+		/* The writer still counts when its map is cut to pieces, or made read-only for a while. */
 		ASSERT_EQ(0, mprotect(p, size, PROT_READ));
 		EXPECT_EQ(MAP_FAILED, map_as(r, DAEMON, VENOM_AREA_STATE, RW));
 		EXPECT_EQ(EBUSY, errno);
@@ -284,21 +285,21 @@ TEST_F(maps, they_come_from_the_pool_and_go_back)
 		pages = 0;
 	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, rig_make(&r, variant->huge, variant->huge_size));
-		/* At once, not by the first touch. */
+		/* The pages are taken at once, not at the first touch. */
 		EXPECT_EQ(now - pages, free_pages(2048));
 		p = map_as(&r, DAEMON, VENOM_AREA_STATE, RW);
 		ASSERT_NE(MAP_FAILED, p);
 		fill(p, size_of(&r, VENOM_AREA_STATE), 3);
 		EXPECT_EQ(now - pages, free_pages(2048));
 		rig_end(&r);
-		/* Who maps them keeps them. */
+		/* A map keeps its pages. */
 		EXPECT_TRUE(is(p, size_of(&r, VENOM_AREA_STATE), 3));
 		munmap(p, size_of(&r, VENOM_AREA_STATE));
 		EXPECT_TRUE(VT_UNTIL(free_pages(2048) == now));
 	}
 }
 
-/* A page of 1 GiB, all in one go: it takes a while to clear. */
+/* A page of 1 GiB, cleared in one go: that takes a while. */
 TEST(giant)
 {
 	static struct rig r;
@@ -333,7 +334,7 @@ TEST(giant)
 	EXPECT_TRUE(VT_UNTIL(free_pages(1 << 20) > 0));
 }
 
-/* ---- what can't be mapped ---- */
+/* ---- invalid maps ---- */
 
 TEST_F(maps, no_such_area)
 {
@@ -352,7 +353,7 @@ TEST_F(maps, no_such_area)
 		for
 			AREAS(k)
 			{
-				/* Inside the area, beside it, and wherever a bit may be overlooked. */
+				/* Offsets inside the area, beside it, and with any other bit set. */
 				for (int bit = 12; bit < VENOM_MMAP_ID_SHIFT; bit++) {
 					p = mmap(NULL, r->page, PROT_READ, MAP_SHARED, r->fd[role],
 						 at(r, k) + (1L << bit));
@@ -412,7 +413,7 @@ TEST_F(maps, lengths)
 					check_flags(p, prot == RW);
 					ASSERT_EQ(0, munmap(p, n));
 				}
-				/* Pages are whole. */
+				/* The length is rounded up to whole pages. */
 				p = mmap(NULL, size - 1, prot, MAP_SHARED, r->fd[role], at(r, k));
 				EXPECT_NE(MAP_FAILED, p) TH_LOG("%s: %d", area_names[k], errno);
 				munmap(p, size);
@@ -432,7 +433,7 @@ TEST_F(maps, addresses)
 			char *aligned = (char *)(((uintptr_t)room + page) & ~(page - 1)), *p;
 
 			ASSERT_NE(MAP_FAILED, room);
-			/* A wish only. */
+			/* The address is only a hint. */
 			p = mmap((char *)0x7000000001, size, PROT_READ, MAP_SHARED, r->fd[SHELL], at(r, k));
 			ASSERT_NE(MAP_FAILED, p) TH_LOG("%s: %d", area_names[k], errno);
 			EXPECT_EQ(0, (uintptr_t)p % page);
@@ -441,7 +442,7 @@ TEST_F(maps, addresses)
 			ASSERT_NE(MAP_FAILED, p) TH_LOG("%s: %d", area_names[k], errno);
 			EXPECT_EQ(0, (uintptr_t)p % page);
 			munmap(p, size);
-			/* Where it can't be; and what is there stays. */
+			/* MAP_FIXED at an invalid address; the old map stays. */
 			EXPECT_EQ(MAP_FAILED,
 				  mmap(aligned + 1, size, PROT_READ, MAP_SHARED | MAP_FIXED, r->fd[SHELL], at(r, k)));
 			EXPECT_EQ(EINVAL, errno);
@@ -459,14 +460,14 @@ TEST_F(maps, addresses)
 			EXPECT_EQ(MAP_FAILED, mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE,
 						   r->fd[SHELL], at(r, k)));
 			EXPECT_EQ(EEXIST, errno);
-			/* Where it can. */
+			/* MAP_FIXED at a valid address. */
 			p = mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED, r->fd[SHELL], at(r, k));
 			ASSERT_EQ(aligned, p) TH_LOG("%s: %d", area_names[k], errno);
 			check_tricks(p, size, page, false);
 			munmap(room, size + 2 * page);
 			p = mmap(aligned, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, r->fd[SHELL], at(r, k));
 			ASSERT_EQ(aligned, p) TH_LOG("%s: %d", area_names[k], errno);
-			/* A map may be moved, and is what it was. */
+			/* A map may be moved, with the same rights. */
 			room = mmap(NULL, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 			ASSERT_NE(MAP_FAILED, room);
 			aligned = (char *)(((uintptr_t)room + page) & ~(page - 1));
@@ -495,7 +496,7 @@ TEST_F(maps, part_of_a_lane_is_unmapped)
 	EXPECT_TRUE(is(q, size, 9));
 	p[size - 1] ^= 1;
 	EXPECT_EQ(p[size - 1], q[size - 1]);
-	/* The daemon's goes, but for one page; the area stays. */
+	/* The daemon unmaps all but one page; the area stays. */
 	ASSERT_EQ(0, munmap(q, 4096));
 	ASSERT_EQ(0, munmap(q + 8192, size - 8192));
 	EXPECT_TRUE(vt_is(p + HEAD, 8, 9));
@@ -503,7 +504,7 @@ TEST_F(maps, part_of_a_lane_is_unmapped)
 	p = map_as(r, SHELL, VENOM_AREA_COMMANDS, RW);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, memcmp(p + 4096, q + 4096, 4096));
-	/* It outlives the descriptors. */
+	/* The maps outlive the descriptors. */
 	close(r->fd[SHELL]);
 	close(r->fd[DAEMON]);
 	p[4096] ^= 1;
@@ -584,7 +585,7 @@ TEST_F(maps, a_fork_has_none)
 	EXPECT_TRUE(is(p[3], size_of(r, VENOM_AREA_STATE), 4));
 }
 
-/* ---- writers who would take away what others read ---- */
+/* ---- writers that try to take away what others read ---- */
 
 TEST_F(maps, the_daemon_can_t_take_anything_away)
 {
@@ -604,7 +605,7 @@ TEST_F(maps, the_daemon_can_t_take_anything_away)
 		EXPECT_EQ(1, vt_call(&self->sh, other_is, k, 40 + k)) TH_LOG("%s", area_names[k]);
 		fill(p, size_of(r, k), 50 + k);
 		EXPECT_EQ(1, vt_call(&self->sh, other_is, k, 50 + k)) TH_LOG("%s", area_names[k]);
-		/* Nor who reads. */
+		/* Nor can a reader. */
 		EXPECT_EQ(0, vt_call(&self->sh, other_abuse, k));
 		EXPECT_TRUE(is(p, size_of(r, k), 50 + k)) TH_LOG("%s", area_names[k]);
 		EXPECT_EQ(1, vt_call(&self->sh, other_is, k, 50 + k)) TH_LOG("%s", area_names[k]);
@@ -660,7 +661,7 @@ TEST_F(maps, no_rmmod_while_in_use)
 	fill(state, size_of(r, VENOM_AREA_STATE), 4);
 	ASSERT_NE(VT_DEAD, vt_call(&self->sh, other_connect, r));
 	EXPECT_EQ(1, vt_call(&self->sh, other_is, VENOM_AREA_STATE, 4));
-	/* Mapped, not open. */
+	/* The area is still mapped, but no file is open. */
 	EXPECT_EQ(0, vt_stop(&self->sh));
 	rig_end(r);
 	EXPECT_EQ(EWOULDBLOCK, unload());
@@ -669,14 +670,14 @@ TEST_F(maps, no_rmmod_while_in_use)
 	madvise(p, size, MADV_DONTNEED);
 	EXPECT_TRUE(is(p, size, 3));
 	vt_start(&self->sh);
-	/* And it goes on. */
+	/* The module still works. */
 	ASSERT_EQ(0, rig_make(r, variant->huge, variant->huge_size));
 	ASSERT_NE(VT_DEAD, vt_call(&self->sh, other_connect, r));
 	munmap(state, size_of(r, VENOM_AREA_STATE));
 	munmap(p, size);
 }
 
-/* ---- lookers ---- */
+/* ---- observers ---- */
 
 static void become(long uid)
 {
@@ -684,7 +685,7 @@ static void become(long uid)
 	VT_CHECK(!prctl(PR_SET_DUMPABLE, 1)); /* else its /proc/self is root's */
 }
 
-/* Looks at this channel as user `uid`: what it may map is in the answer, a bit for each kind; 0x100: can't look. */
+/* Look at this channel as user `uid`: return a bit for each kind of area that it may map, or 0x100 if it can't look. */
 static long look_as(long rig, long uid, long c)
 {
 	struct rig r = *(struct rig *)rig;
@@ -716,7 +717,7 @@ static long look_as(long rig, long uid, long c)
 #define ALL    (1 << VENOM_AREA_STATUS | 1 << VENOM_AREA_STATE | 1 << VENOM_AREA_COMMANDS | 1 << VENOM_AREA_RESPONSES)
 #define PUBLIC (1 << VENOM_AREA_STATUS | 1 << VENOM_AREA_STATE)
 
-/* A channel of user `uid`, which all may read. */
+/* Make a channel of user `uid` that all may read. */
 static long make_as(long rig, long uid, long c)
 {
 	struct rig *r = (struct rig *)rig;

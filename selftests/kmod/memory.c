@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the pages come from, and that they go back: a lack of huge pages, of a cgroup's memory or of all memory is
- * ENOMEM at CREATE or CONNECT, where base pages can't or may not stand in; nobody is killed for it and nothing stays
- * taken.  Pages are on the node that was asked for, lanes are on their shell's account, and
- * all are back with the last unmap after the last death.
+ * Where the pages come from, and that they are given back: a lack of huge pages, of a cgroup's memory or of all memory
+ * is ENOMEM at CREATE or CONNECT, unless base pages may and can stand in; no process is killed for it, and nothing
+ * stays taken. Pages are on the node that was asked for, lanes are charged to their shell, and all are given back with
+ * the last unmap after the last death.
  */
 #include "internal.h" /* the library's */
 
@@ -19,7 +19,7 @@
 #define MIB 1048576ll
 #define GIB (1024 * MIB)
 
-/* Four huge pages' worth. */
+/* A state that takes four huge pages. */
 static struct venom_ioc_create four_pages(const char *name, unsigned int huge)
 {
 	struct venom_ioc_create c = dev_create_init(name);
@@ -110,7 +110,7 @@ TEST_F(pool, too_small_and_required)
 		EXPECT_EQ(-ENOENT, km_info(name, &self->info));
 		EXPECT_EQ(self->channels, km_channels());
 	}
-	/* The file is as if it had not asked. */
+	/* The failed call has left the file without a role. */
 	self->c.huge = VENOM_IOC_HUGE_NEVER;
 	EXPECT_EQ(0, dev_call(self->fd, VENOM_IOC_CREATE, &self->c));
 	EXPECT_EQ(VENOM_PAGE, self->c.geo.page_size);
@@ -138,7 +138,7 @@ TEST_F(pool, too_small_and_preferred)
 	}
 }
 
-/* With enough of them: all are taken at CREATE, none later. */
+/* With enough pages, all are taken at CREATE, none later. */
 TEST_F(pool, pages_are_taken_at_create)
 {
 	ASSERT_TRUE(km_set_pool(6));
@@ -147,7 +147,7 @@ TEST_F(pool, pages_are_taken_at_create)
 	EXPECT_EQ(2 * MIB, self->c.geo.page_size);
 	EXPECT_EQ(8 * MIB, self->c.state_size);
 	EXPECT_EQ(2, km_huge_free() - km_meminfo("HugePages_Rsvd"));
-	/* Others take all that is left: there is no fault for want of a page. */
+	/* All remaining pages are taken from the pool: the state still has no fault for want of a page. */
 	ASSERT_TRUE(km_set_pool(4));
 	self->d.c = self->c;
 	self->d.state = dev_map(self->fd, VENOM_AREA_STATE, 0, self->c.state_size, PROT_READ | PROT_WRITE);
@@ -157,7 +157,7 @@ TEST_F(pool, pages_are_taken_at_create)
 	EXPECT_EQ(4, km_meminfo("HugePages_Total"));
 }
 
-/* Pages of 1 GiB: there, and then no more. */
+/* A page of 1 GiB, then more than the pool has. */
 TEST_F(pool, pages_of_1_gib)
 {
 	static const char *const free_gib = "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages";
@@ -177,7 +177,7 @@ TEST_F(pool, pages_of_1_gib)
 	ASSERT_EQ(0, km_shell_make(&s, self->c.name));
 	EXPECT_EQ(7, ((const volatile char *)s.state)[0]);
 	EXPECT_EQ(9, ((const volatile char *)s.state)[GIB - 1]);
-	/* More than there are. */
+	/* More than the pool has. */
 	self->c = four_pages(vt_name(), VENOM_IOC_HUGE_REQUIRE);
 	self->c.huge_size = GIB;
 	self->c.geo.data_size = (__u64)n * GIB;
@@ -214,9 +214,9 @@ FIXTURE_VARIANT_ADD(last, base) {
 /* clang-format on */
 
 #define LAST_KIB (64 << 10)
-#define NEAR_KIB (4 << 10) /* what the kernel's counters may be late by, and what others use meanwhile */
+#define NEAR_KIB (4 << 10) /* how late the kernel's counters may be, and what others use meanwhile */
 
-/* KiB that are free of what the state is made of, up to a constant. */
+/* Free KiB of the memory that the state is made of, up to a constant. */
 #define last_free() (variant->sign * km_meminfo(variant->what) * variant->unit)
 
 FIXTURE_SETUP(last)
@@ -251,7 +251,7 @@ TEST_F(last, unmap_by_a_shell_gives_the_pages_back)
 	vt_kill(&self->dm, SIGKILL);
 	vt_kill(&self->sh, SIGKILL);
 	EXPECT_GT(NEAR_KIB, labs(self->free - LAST_KIB - last_free()));
-	/* Everybody else is dead, and we have only the maps. */
+	/* All other processes are dead, and this one has only the maps. */
 	close(self->s.fd);
 	self->s.fd = -1;
 	for (at = VENOM_PAGE; at < self->s.c.state_size; at += VENOM_PAGE) {
@@ -347,7 +347,7 @@ FIXTURE_TEARDOWN(cgroup)
 
 #define LIMIT	  (16 * MIB)
 #define LIMIT_STR "16M"
-#define SLACK	  (2 * MIB) /* accounts are in batches, and a process itself takes some */
+#define SLACK	  (2 * MIB) /* charges are made in batches, and a process itself takes some */
 
 TEST_F(cgroup, limit_of_huge_pages)
 {
@@ -362,13 +362,13 @@ TEST_F(cgroup, limit_of_huge_pages)
 	EXPECT_EQ(self->free, km_huge_free());
 	EXPECT_EQ(0, km_meminfo("HugePages_Rsvd"));
 	EXPECT_EQ(-ENOENT, km_info(self->c->name, &self->info));
-	/* Preferred: base pages. */
+	/* With HUGE_PREFER: base pages. */
 	self->c->huge = VENOM_IOC_HUGE_PREFER;
 	EXPECT_EQ(0, vt_call(&self->p, p_create, self->c));
 	EXPECT_EQ(0, km_info(self->c->name, &self->info));
 	EXPECT_EQ(VENOM_PAGE, self->info.geo.page_size);
 	EXPECT_EQ(0, vt_call(&self->p, p_close));
-	/* As much as is allowed; and it is given back. */
+	/* Exactly the limit is allowed; and it is given back. */
 	ASSERT_TRUE(cg_write("hugetlb.2MB.max", "8M"));
 	self->c->huge = VENOM_IOC_HUGE_REQUIRE;
 	EXPECT_EQ(0, vt_call(&self->p, p_create, self->c));
@@ -392,7 +392,7 @@ TEST_F(cgroup, limit_of_memory_for_the_state)
 	EXPECT_EQ(-ENOENT, km_info(self->c->name, &self->info));
 	EXPECT_TRUE(VT_UNTIL(cg_long("memory.current") < self->before + SLACK))
 	TH_LOG("before %ld, now %ld", self->before, cg_long("memory.current"));
-	/* What fits, it gets, on its account. */
+	/* A state within the limit is created, and charged to the cgroup. */
 	self->c->geo.data_size = LIMIT / 2;
 	EXPECT_EQ(0, vt_call(&self->p, p_create, self->c));
 	EXPECT_LT(self->before + LIMIT / 2 - SLACK, cg_long("memory.current"));
@@ -425,12 +425,12 @@ TEST_F(cgroup, limit_of_memory_for_lanes)
 	EXPECT_EQ(VENOM_SHELL_NONE, km_shell_life(self->d.status, 0));
 	EXPECT_EQ(0, vt_load(&self->d.status->attached));
 	EXPECT_EQ(changes, vt_load(&self->d.status->changes));
-	/* The only id there is has not been lost; and now they are on the shell's account. */
+	/* The only id was not lost; and now the lanes are charged to the shell. */
 	ASSERT_TRUE(cg_write("memory.max", "max"));
 	EXPECT_EQ(0, vt_call(&self->p, p_connect, vt_box));
 	EXPECT_EQ(VENOM_SHELL_ALIVE, km_shell_life(self->d.status, 0));
 	EXPECT_LT(self->before + 32 * MIB - SLACK, cg_long("memory.current"));
-	/* The dead's are kept for the daemon to read, then they go back. */
+	/* A dead shell's lanes are kept for the daemon to read, then given back. */
 	EXPECT_EQ(0, vt_call(&self->p, p_close));
 	EXPECT_LT(self->before + 32 * MIB - SLACK, cg_long("memory.current"));
 	EXPECT_EQ(0, dev_lane(self->d.fd, 0, vt_load(&self->d.status->shell[0].generation), VENOM_LANE_FREE));
@@ -438,7 +438,7 @@ TEST_F(cgroup, limit_of_memory_for_lanes)
 	TH_LOG("before %ld, now %ld", self->before, cg_long("memory.current"));
 }
 
-/* ---- more than there is ---- */
+/* ---- more than the machine has ---- */
 
 FIXTURE(too_much)
 {
@@ -465,7 +465,7 @@ FIXTURE_TEARDOWN(too_much)
 	EXPECT_EQ(self->killed, km_key("/proc/vmstat", "oom_kill"));
 }
 
-/* Not a single page of it is taken before the answer: nobody else has to give one up. */
+/* No page of it is taken before the answer, so no memory is reclaimed from others. */
 TEST_F(too_much, state)
 {
 	__u64 sizes[] = {(__u64)km_meminfo("MemTotal") << 10, 1ull << 40, (1ull << 46) - 3 * VENOM_PAGE};
@@ -508,7 +508,7 @@ TEST_F(too_much, lanes)
 		EXPECT_EQ(0, memcmp(&con, &was, sizeof(con)));
 		EXPECT_EQ(0, vt_load(&self->d.status->attached));
 		EXPECT_EQ(VENOM_SHELL_NONE, km_shell_life(self->d.status, 0));
-		/* Who only looks needs none. */
+		/* An observer needs no lanes. */
 		con.flags = VENOM_CONNECT_LOOK;
 		EXPECT_EQ(0, dev_call(self->fd, VENOM_IOC_CONNECT, &con));
 		close(self->fd);
@@ -559,7 +559,7 @@ static int node_of(const void *p)
 	return syscall(SYS_move_pages, 0, 1ul, &page, NULL, &node, 0) ? -errno : node;
 }
 
-/* How many pages of it, of some 64 all over it, are not on this node. */
+/* Sample some 64 pages of it; return how many are not on this node. */
 static int elsewhere(const void *p, size_t size, int node)
 {
 	size_t step = size / 64 < VENOM_PAGE ? VENOM_PAGE : size / 64 / VENOM_PAGE * VENOM_PAGE, at;
@@ -606,14 +606,14 @@ TEST_F(node, is_the_one_asked_for)
 	cfg.huge = variant->huge;
 	for (node = 1; node >= 0; node--) {
 		cfg.node = node;
-		/* Whatever else the process goes by. */
+		/* The process's own memory policy does not matter. */
 		ASSERT_EQ(0, set_policy(MPOL_BIND, 1ul << !node));
 		ASSERT_EQ(0, venom_daemon_create(&self->daemon, vt_name(), &cfg)) TH_LOG("%s", venom_errmsg());
 		EXPECT_EQ(0, elsewhere(self->daemon->state_map.p, self->daemon->state_map.size, node));
 		EXPECT_EQ(0, elsewhere(self->daemon->status_map.p, self->daemon->status_map.size, node));
 		venom_daemon_destroy(self->daemon);
 		self->daemon = NULL;
-		/* And goes by it still. */
+		/* And that policy is unchanged. */
 		self->c = four_pages(vt_name(), VENOM_IOC_HUGE_NEVER);
 		ASSERT_EQ(0, km_daemon_make(&self->d, &self->c));
 		EXPECT_EQ(0, elsewhere(self->d.state, self->d.c.state_size, !node));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Namespaces: of IPC, which don't see each other's channels; of processes and users, from which the other side is seen
- * as it is there, and which give no power.
+ * Namespaces: IPC namespaces, which don't see each other's channels; pid and user namespaces, which see the other side
+ * by their own numbers, and give no power.
  */
 #include <sys/wait.h>
 
@@ -29,7 +29,7 @@ TEST(another_ipc_namespace)
 	EXPECT_EQ(-ENOENT, vt_call(&there, w_connect, name, VENOM_CONNECT_LOOK));
 	EXPECT_EQ(-ENOENT, vt_call(&there, w_info, name));
 	EXPECT_EQ(0, vt_call(&there, w_channels));
-	/* The same name is another channel there, and so is its mode. */
+	/* The same name there is another channel, with its own mode. */
 	ASSERT_EQ(0, vt_call(&there, w_create, name, 0600));
 	EXPECT_EQ(1, answer->create.epoch);
 	EXPECT_EQ(1, vt_call(&there, w_channels));
@@ -38,7 +38,7 @@ TEST(another_ipc_namespace)
 	EXPECT_EQ(0, vt_call(&here, w_info, name));
 	EXPECT_EQ(here.pid, answer->info.pid);
 	EXPECT_EQ(0666, answer->info.geo.mode);
-	/* Who leaves takes along what he has, and finds there what is there. */
+	/* A process that leaves keeps its channel, and sees the names of the new namespace only. */
 	ASSERT_EQ(0, vt_call(&both, w_connect, name));
 	ASSERT_EQ(0, vt_call(&both, w_leave, CLONE_NEWIPC));
 	EXPECT_EQ(0, vt_call(&both, w_wake, VENOM_WAKE_DAEMON));
@@ -46,12 +46,12 @@ TEST(another_ipc_namespace)
 	EXPECT_EQ(here.pid, answer->peer.pid);
 	EXPECT_EQ(0, vt_call(&both, w_channels));
 	EXPECT_EQ(-ENOENT, vt_call(&both, w_info, name));
-	/* An end here is none there. */
+	/* The end of the channel here does not end the one there. */
 	ASSERT_EQ(0, vt_call(&here, w_close));
 	EXPECT_EQ(-EPIPE, vt_call(&both, w_wake, VENOM_WAKE_DAEMON));
 	EXPECT_EQ(0, vt_call(&there, w_info, name));
 	EXPECT_EQ(1, answer->info.alive);
-	/* Nor does it keep the name from anybody there. */
+	/* After an end there, a new channel can be created there; it is invisible here. */
 	ASSERT_EQ(0, vt_call(&there, w_close));
 	ASSERT_EQ(0, vt_call(&there, w_create, second, 0600));
 	ASSERT_EQ(0, vt_call(&both, w_return));
@@ -62,8 +62,8 @@ TEST(another_ipc_namespace)
 }
 
 /*
- * A namespace that has died while its channel was held from elsewhere: the next one, which may well be at the same
- * address and have the same number, has no such channel.
+ * A namespace has died while its channel was held from elsewhere: the next namespace, which may be at the same address
+ * and have the same number, has no such channel.
  */
 TEST(a_dead_namespace_s_channel)
 {
@@ -82,7 +82,7 @@ TEST(a_dead_namespace_s_channel)
 	EXPECT_EQ(0, vt_call(&dm, w_wake, VENOM_WAKE_STATE));
 	EXPECT_EQ(0, vt_call(&dm, w_channels));
 	for (int i = 0; i < 30; i++) {
-		vt_sleep_ms(10); /* they are freed by a worker */
+		vt_sleep_ms(10); /* a worker frees namespaces */
 		ASSERT_EQ(0, vt_call(&next, w_leave, CLONE_NEWIPC));
 		ASSERT_EQ(0, vt_call(&next, w_channels));
 		ASSERT_EQ(-ENOENT, vt_call(&next, w_info, name));
@@ -143,13 +143,13 @@ TEST(from_another_pid_namespace)
 	EXPECT_EQ(0, inner->rc[0]);
 	EXPECT_EQ(0, inner->rc[1]);
 	EXPECT_EQ(0, inner->rc[2]);
-	/* The daemon can't be seen from in there; who he is can. */
+	/* The daemon's pid is invisible in there; its user is visible. */
 	EXPECT_EQ(0, inner->daemon.pid);
 	EXPECT_EQ(0, inner->daemon.uid);
 	EXPECT_EQ(VENOM_DAEMON_ALIVE, inner->daemon.life);
 	EXPECT_EQ(0, inner->info.pid);
 	EXPECT_EQ(1, inner->info.alive);
-	/* The shell is seen from here, by the number that it has here. */
+	/* From here the shell has the pid that it has here. */
 	EXPECT_EQ(0, vt_call(&dm, w_peer, inner->con.id));
 	EXPECT_EQ(child, answer->peer.pid);
 	vt_store(&inner->go, 1);
@@ -177,7 +177,7 @@ TEST(from_another_user_namespace)
 	rc = vt_call(&p, w_leave, CLONE_NEWUSER);
 	if (rc)
 		SKIP(return, "no user namespaces: errno %ld", -rc);
-	/* Nobody has an id in there yet.  It can read root's channel as others can. */
+	/* No user is mapped in there yet. It can read root's channel, as others can. */
 	ASSERT_EQ(0, vt_call(&p, w_connect, root_s));
 	EXPECT_EQ(0, answer->connect.may_command);
 	ASSERT_EQ(0, vt_call(&p, w_peer));
@@ -198,7 +198,7 @@ TEST(from_another_user_namespace)
 	ASSERT_EQ(0, vt_call(&p, w_info, root_s));
 	EXPECT_EQ(OVERFLOW_ID, answer->info.uid);
 	EXPECT_EQ(OVERFLOW_ID, answer->info.gid);
-	/* From outside it is who it is. */
+	/* From outside it has its real ids. */
 	ASSERT_EQ(0, vt_call(&b, w_peer, con.id));
 	EXPECT_EQ(1000, answer->peer.uid);
 	EXPECT_EQ(1000, answer->peer.gid);
@@ -208,7 +208,7 @@ TEST(from_another_user_namespace)
 	EXPECT_EQ(0, vt_stop(&a));
 }
 
-/* The capabilities that one has in a namespace of one's own are none for what is outside. */
+/* Capabilities in a user namespace of one's own give no power outside it. */
 TEST(a_user_namespace_gives_no_power)
 {
 	static const struct who user = USER(.uid = 1000, .gid = 1000);
@@ -233,7 +233,7 @@ TEST(a_user_namespace_gives_no_power)
 	ASSERT_EQ(0, vt_call(&p, w_connect, readable));
 	EXPECT_EQ(0, answer->connect.may_command);
 	EXPECT_EQ(-EACCES, vt_call(&p, w_wake, VENOM_WAKE_DAEMON));
-	/* In an IPC namespace of its own it may do all, but there is nothing in it. */
+	/* In an IPC namespace of its own it may do all, but that is empty. */
 	ASSERT_EQ(0, vt_call(&p, w_leave, CLONE_NEWIPC));
 	EXPECT_EQ(0, vt_call(&p, w_channels));
 	ASSERT_EQ(0, vt_call(&p, w_close));

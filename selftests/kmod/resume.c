@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon dies and another goes on with its channel, both with the library: shells stay, state stays, and not a command
- * is lost or done twice.  The kernel's part of it, by hand: takeover.c.
+ * A daemon dies and another resumes its channel, both with the library: shells stay, the state stays, and no command is
+ * lost or delivered twice. The kernel's part of it, without the library: takeover.c.
  */
 #include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
@@ -28,7 +28,7 @@ FIXTURE_VARIANT(library)
 {
 	uint32_t versions;
 	bool torn; /* the daemon dies between write_begin and write_commit */
-	bool later; /* open requests are asked for only when the next daemon is there */
+	bool later; /* shells ask for open requests only after the next daemon is there */
 	int64_t spin_ns;
 };
 
@@ -106,7 +106,7 @@ static int submit_v(struct venom_shell *s, uint32_t v, uint64_t *tag)
 	return venom_shell_submit(s, buf, sizeof(buf), tag);
 }
 
-/* As its daemon's death leaves the shell: able to read, and no more. */
+/* After its daemon's death a shell can read, and no more. */
 static void check_dead(struct venom_shell *s)
 {
 	char buf[20];
@@ -157,7 +157,7 @@ TEST_F(library, it_goes_on)
 		EXPECT_EQ(-EINVAL, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
 		EXPECT_TRUE(vt_all(self->buf, 0x5a, sizeof(self->buf)));
 	}
-	/* The state that the last one left, until there is a newer one. */
+	/* The last daemon's state stays until there is a newer one. */
 	EXPECT_EQ(1, venom_shell_alive(self->s));
 	EXPECT_LE(3, vt_call(&self->next, l_version));
 	if (readable) {
@@ -173,11 +173,11 @@ TEST_F(library, it_goes_on)
 	EXPECT_EQ(2, self->info.epoch);
 	EXPECT_EQ(self->next.pid, self->info.pid);
 	EXPECT_EQ(1, self->info.alive);
-	/* What was not taken comes now, in its order and once; but no request that has failed. */
+	/* The commands that were not taken come now, in order and once; but no request that has failed. */
 	EXPECT_EQ(4, vt_call(&self->next, pd_receive, -1));
 	EXPECT_EQ(6, vt_call(&self->next, pd_receive, -1));
 	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 30));
-	/* And all is as it was: state, commands, requests, waits. */
+	/* All works as before: state, commands, requests, waits. */
 	vt_post(&self->sh, ps_wait, vt_call(&self->next, l_version), -1);
 	EXPECT_FALSE(vt_has_result(&self->sh, 10));
 	ASSERT_EQ(0, vt_call(&self->next, pd_publish, 7, 100));
@@ -202,7 +202,7 @@ TEST_F(library, it_goes_on)
 	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 0));
 }
 
-/* Once means once, however many daemons come and go. */
+/* No command comes twice, however many daemons come and go. */
 TEST_F(library, again_and_again)
 {
 	struct vt_peer dm = self->dm, next;
@@ -216,7 +216,7 @@ TEST_F(library, again_and_again)
 		for (int i = 0; i < 3 + round; i++) {
 			ASSERT_LE(1, (int)(vt_call(&dm, pd_receive, -1)));
 		}
-		/* Round robin: of our 9, and the other's request. */
+		/* Round robin: among our 9, and the other shell's request. */
 		vt_kill(&dm, SIGKILL);
 		EXPECT_GT(0, vt_result(&self->sh));
 		vt_start(&next);
@@ -224,7 +224,7 @@ TEST_F(library, again_and_again)
 		EXPECT_EQ(version, vt_call(&next, l_version));
 		ASSERT_EQ(0, vt_call(&self->sh, l_info, vt_box));
 		EXPECT_EQ(round + 2, ((struct venom_info *)vt_box)->epoch);
-		/* All that is left comes in its order, up to the last one. */
+		/* All remaining commands come in order, up to the last one. */
 		got = (int)vt_call(&next, pd_receive, -1);
 		EXPECT_LT(sent - 9, got);
 		while (got < sent) {
@@ -240,7 +240,7 @@ TEST_F(library, again_and_again)
 	}
 }
 
-/* A full lane, and a dead shell's, are delivered to the last command. */
+/* A full lane, and a dead shell's lane, are delivered to the last command. */
 TEST_F(library, full_and_dead_lanes)
 {
 	int theirs = 0, ours = 0;
@@ -273,7 +273,9 @@ TEST_F(library, full_and_dead_lanes)
 	EXPECT_EQ(117, vt_call(&self->next, pd_receive, -1));
 }
 
-/* Commands that were sent together come one by one: what the dead daemon has had of them does not come again. */
+/*
+ * Commands that were sent together are received one by one: those that the dead daemon has received do not come again.
+ */
 TEST_F(library, a_block_goes_on_where_it_was)
 {
 	struct iovec iov[8];
@@ -295,7 +297,7 @@ TEST_F(library, a_block_goes_on_where_it_was)
 	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
 }
 
-/* An answer that was given before the death is an answer. */
+/* An answer that was given before the death is delivered. */
 TEST_F(library, an_answer_given_is_kept)
 {
 	uint64_t tag;
@@ -311,7 +313,7 @@ TEST_F(library, an_answer_given_is_kept)
 	EXPECT_EQ(0, vt_call(&self->next, pd_receive, 10));
 }
 
-/* A request that was passed over was never taken, however many daemons have come and gone before its shell looks. */
+/* A skipped request counts as never taken, however many daemons have come and gone before its shell looks. */
 TEST_F(library, passed_over_twice)
 {
 	uint64_t tag;
@@ -327,7 +329,7 @@ TEST_F(library, passed_over_twice)
 	EXPECT_EQ(-EINVAL, venom_shell_complete(self->s, &tag, self->buf, sizeof(self->buf), -1));
 }
 
-/* What a shell holds stays whole, and the right to hold is its own, whichever others have asked for it meanwhile. */
+/* A held version stays whole, and the holder keeps its right, whatever other shells have asked for it meanwhile. */
 TEST_F(library, holders_keep_their_right)
 {
 	struct vt_peer *dm = &self->dm;
@@ -336,7 +338,7 @@ TEST_F(library, holders_keep_their_right)
 
 	if (variant->versions < 3)
 		SKIP(return, "holders need three buffers");
-	/* The first and the last have lower ids than the one that holds, or higher; one comes between two daemons. */
+	/* The shells that ask have lower ids than the holder, or higher; one asks between two daemons. */
 	ASSERT_EQ(1, self->cfg->max_holders);
 	for (int i = 0; i < 2; i++)
 		ASSERT_EQ(0, venom_shell_connect(&s[i], self->name));
@@ -349,7 +351,7 @@ TEST_F(library, holders_keep_their_right)
 		vt_kill(dm, SIGKILL);
 		ASSERT_TRUE(VT_UNTIL(!venom_shell_alive(self->s)));
 		ASSERT_EQ(-EPIPE, venom_shell_hold(self->s, 0, &other));
-		/* One that asks in this very moment. */
+		/* A shell that asks at this very moment. */
 		self->s->cmd->wants = VENOM_ROLES_ASK(VENOM_ROLE_HOLDER, 77 + round);
 		ASSERT_EQ(0, vt_call(next, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
 		for (int v = 10; v < 30; v++)
@@ -366,7 +368,7 @@ TEST_F(library, holders_keep_their_right)
 	venom_shell_close(s[1]);
 }
 
-/* One that died with the right, and left a command behind, does not have it any more. */
+/* A holder that died, and left a command behind, has lost its right. */
 TEST_F(library, a_dead_holder_has_no_right)
 {
 	struct venom_view view;
@@ -389,7 +391,7 @@ TEST_F(library, a_dead_holder_has_no_right)
 	venom_shell_close(s);
 }
 
-/* Without VENOM_RESUME, or after an end in order, it is another channel; the old handle knows. */
+/* Without VENOM_RESUME, or after an end in order, the next channel is another one; the old handle reports that. */
 TEST_F(library, not_resumed)
 {
 	struct venom_shell *fresh;

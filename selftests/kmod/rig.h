@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A channel as three roles of one process see it, its maps as the kernel tells of them, and all that may be tried on one.
+ * A channel as three roles of one process see it, its maps as the kernel reports them, and all the tricks that are
+ * tried on a map.
  */
 #ifndef VENOM_TEST_KMOD_RIG_H
 #define VENOM_TEST_KMOD_RIG_H
@@ -26,7 +27,7 @@ static inline bool is_lane(unsigned int kind)
 	return kind == VENOM_AREA_COMMANDS || kind == VENOM_AREA_RESPONSES;
 }
 
-/* ---- one map of ours, as the kernel tells of it ---- */
+/* ---- one map of this process, as the kernel reports it ---- */
 
 struct vma {
 	char *from, *to;
@@ -72,7 +73,7 @@ static inline bool is_mapped(const void *p)
 
 /* ---- bytes ---- */
 
-/* A pattern over the area, but for its head; of a very large one only at its start and its end. */
+/* A pattern over the area, except its head; in a very large area only at its start and its end. */
 #define PART (1UL << 20)
 #define HEAD 512
 
@@ -94,7 +95,7 @@ static inline bool is(const char *p, size_t size, uint32_t v)
 
 /* ---- tricks ---- */
 
-/* By the ways that a debugger takes.  (Then it is undone.) */
+/* Write as a debugger would. (The byte is then restored.) */
 static inline bool write_by_proc_mem(char *p)
 {
 	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
@@ -124,15 +125,15 @@ static inline bool write_by_process_vm(char *p)
 	return n == 1 || now != was;
 }
 
-/* What may never become of a map, and what the kernel must not forget of it. */
+/* What a map may never become, and the flags that the kernel must keep. */
 static inline void check_flags(char *p, bool writer)
 {
 	struct vma v;
 
 	VT_CHECK(find_vma(&v, p));
 	VT_CHECK(!strcmp(v.perms, writer ? "rw-s" : "r--s"));
-	VT_CHECK(strstr(v.flags, " dc ")); /* not by fork */
-	VT_CHECK(strstr(v.flags, " dd ")); /* not to a core file */
+	VT_CHECK(strstr(v.flags, " dc ")); /* not copied by fork */
+	VT_CHECK(strstr(v.flags, " dd ")); /* not in a core file */
 	VT_CHECK(strstr(v.flags, " de ")); /* not grown */
 	VT_CHECK(!strstr(v.flags, " me ")); /* not executed */
 	VT_CHECK(writer == !!strstr(v.flags, " mw "));
@@ -141,7 +142,7 @@ static inline void check_flags(char *p, bool writer)
 #define REFUSED(call, err) VT_CHECK((call) == -1 && errno == (err))
 #define NO_MAP(call, err)  VT_CHECK((call) == MAP_FAILED && errno == (err))
 
-/* All that a process might try to make more of a map than it is. */
+/* All that a process might try to get more rights to a map. */
 static inline void check_tricks(char *p, size_t size, size_t page, bool writer)
 {
 	check_flags(p, writer);
@@ -172,7 +173,7 @@ static inline void check_tricks(char *p, size_t size, size_t page, bool writer)
 	check_flags(p, writer);
 }
 
-/* All that its writer can do to a map to lose what is there: its bytes stay. */
+/* All that a writer can do to its map to lose its contents: the bytes stay. */
 static inline void abuse(char *p, size_t size)
 {
 	static const int advice[] = {
@@ -212,7 +213,7 @@ static inline void abuse(char *p, size_t size)
 	munlock(p, size);
 	VT_CHECK(find_vma(&v, p));
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)v.from, (unsigned long)v.to);
-	/* Through the file behind it, where the kernel lets us open that; or this is the device again. */
+	/* Through the file behind it, if the kernel allows to open that; else this is the device again. */
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd >= 0) {
 		VT_CHECK(mmap(NULL, size, RW, MAP_SHARED, fd, 0) == MAP_FAILED);
@@ -297,7 +298,7 @@ static inline void rig_end(struct rig *r)
 		close(r->fd[i]);
 }
 
-/* Of the pool of pages of this size: "free", "resv". */
+/* The counter "free" or "resv" of the pool of pages of this size. */
 static inline long pool(unsigned int kb, const char *what)
 {
 	char path[100];

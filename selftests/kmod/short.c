@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that has too little of something itself: the errno is one that venom.h names, and the sentence says what
- * there is too little of.
+ * A process that itself has too little of some resource: the errno is one that venom.h names, and the message says what
+ * is missing.
  */
 #include <sys/resource.h>
 
@@ -58,7 +58,7 @@ static long p_lock_all(long a, long b, long c)
 	return p_limit(RLIMIT_MEMLOCK, 4 << 20, 0) || mlockall(MCL_FUTURE) ? -errno : a + b + c;
 }
 
-/* Some 4 MiB more than it has. */
+/* Limit the address space to some 4 MiB more than is in use. */
 static long p_limit_space(long a, long b, long c)
 {
 	return p_limit(RLIMIT_AS, (km_key("/proc/self/status", "VmSize") + 4096) << 10, 0) + a + b + c;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that is interrupted each millisecond makes a channel whose pages take much longer than that to clear, and
- * another one attaches to it.  Both calls end, and the state is on huge pages where the pool has them.
+ * A process that gets a signal each millisecond creates a channel whose pages take much longer than that to clear, and
+ * another process attaches to it in the same way. Both calls end, and the state is on huge pages where the pool has
+ * them.
  */
 #include <signal.h>
 #include <sys/time.h>
@@ -20,7 +21,7 @@ static void tick(int sig)
 	ticks = ticks + 1;
 }
 
-/* Each so many us, without SA_RESTART; 0: no more. */
+/* A signal every `us` microseconds, without SA_RESTART; 0: stop. */
 static void timer(long us)
 {
 	struct itimerval each = {.it_interval.tv_usec = us, .it_value.tv_usec = us};
@@ -37,7 +38,7 @@ static long interrupted(vt_fn fn, long a, long b)
 	timer(1000);
 	rc = fn(a, b, 0);
 	timer(0);
-	/* It was, and the signals are as they were. */
+	/* There were signals, and SIGALRM is still unblocked. */
 	VT_CHECK(ticks && !sigprocmask(SIG_BLOCK, NULL, &set) && !sigismember(&set, SIGALRM));
 	return rc;
 }

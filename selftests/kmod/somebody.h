@@ -61,7 +61,7 @@ static inline long become(long who, long b, long c)
 	return b + c;
 }
 
-/* What the last call of any of them answered. */
+/* The answer of the last call of any process. */
 static struct {
 	struct venom_ioc_create create;
 	struct venom_ioc_connect connect;
@@ -74,7 +74,7 @@ __attribute__((constructor)) static void make_answer(void)
 	answer = vt_shared(sizeof(*answer));
 }
 
-/* Its one file. */
+/* The process's one file. */
 static int fd = -1;
 
 static inline long w_open(long a, long b, long c)
@@ -163,7 +163,7 @@ static inline long w_channels(long a, long b, long c)
 	return km_channels() + a + b + c;
 }
 
-/* How many shells were refused; the daemon's, or a shell's or looker's look. */
+/* How many shells were refused, from the status page, as the daemon, a shell or an observer sees it. */
 static inline long w_refused(long a, long b, long c)
 {
 	struct venom_status *st = dev_map(fd, VENOM_AREA_STATUS, 0, VENOM_PAGE, PROT_READ);
@@ -191,7 +191,7 @@ static inline bool is_root(void)
 
 static int home_ns = -1;
 
-/* Into a new namespace. */
+/* Move to a new namespace. */
 static inline long w_leave(long flags, long b, long c)
 {
 	if (home_ns < 0)
@@ -199,7 +199,7 @@ static inline long w_leave(long flags, long b, long c)
 	return unshare((int)flags) ? -errno : b + c;
 }
 
-/* And back; nobody is left there. */
+/* And back; the new namespace is then empty. */
 static inline long w_return(long a, long b, long c)
 {
 	return setns(home_ns, CLONE_NEWIPC) ? -errno : a + b + c;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several processes, of two users, do all there is to do with the device, at random and as it comes, on a few names:
- * calls with good and with bad arguments, maps, reads and writes of what they may, forks, closes, and kill -9
- * of one another.  Nobody hangs, no call gives an errno that the header doesn't name, no access to a map that was
- * had faults; and in the end nothing is left.
+ * Several processes of two users make all calls of the device, at random, on a few names: calls with valid and invalid
+ * arguments, maps, reads and writes where allowed, forks, closes, and kill -9 of one another. None may hang, no call
+ * may give an errno that the header doesn't name, no access to a valid map may fault; and at the end nothing is left.
  *
- * $VENOM_VM_STRESS is for how many seconds, 20 if unset; $VENOM_TEST_SEED what is random.  Whatever the kernel
- * has to say to this is in its log.
+ * $VENOM_VM_STRESS is the length in seconds, 20 if unset; $VENOM_TEST_SEED seeds the random choices. The kernel's
+ * complaints are in its log.
  */
 #include <grp.h>
 #include <poll.h>
@@ -47,7 +46,7 @@ enum op {
 
 static const struct {
 	const char *name;
-	unsigned int often; /* as against the others */
+	unsigned int often; /* relative weight */
 } ops[OPS] = {
 	[OPEN] = {"open", 12},	  [CLOSE] = {"close", 6},  [CREATE] = {"create", 20},  [CONNECT] = {"connect", 25},
 	[BELL] = {"eventfd", 20}, [WAKE] = {"wake", 40},   [SLEEP] = {"sleep", 30},    [LANE] = {"lane", 20},
@@ -57,9 +56,9 @@ static const struct {
 };
 
 static struct shared {
-	uint64_t done[OPS], well[OPS]; /* of which did not fail */
+	uint64_t done[OPS], well[OPS]; /* calls made; calls that did not fail */
 	uint64_t seed, end, deaths, bad;
-	uint64_t at[WORKERS]; /* the op that it is in */
+	uint64_t at[WORKERS]; /* the op in progress */
 	pid_t pid[WORKERS];
 	char name[NAMES][VENOM_NAME_LEN];
 } * sh;
@@ -104,7 +103,7 @@ static const char *some_name(struct worker *w)
 	return sh->name[up_to(w, NAMES)];
 }
 
-/* One of these roles; now and then another one, or none at all. */
+/* A file with one of these roles; now and then one with another role, or a closed one. */
 static struct file *some_file(struct worker *w, unsigned int roles)
 {
 	unsigned int first = (unsigned int)up_to(w, FILES), i;
@@ -118,7 +117,7 @@ static struct file *some_file(struct worker *w, unsigned int roles)
 	return &w->file[first];
 }
 
-/* What a call may say; with mmap's own. */
+/* Whether the errno is one that a call, or mmap, may give. */
 static bool in_order(int rc)
 {
 	static const int all[] = {EINVAL, E2BIG,  EFAULT, ENOTTY, EPERM,  EBADFD, ENOENT, EBUSY,    EACCES,
@@ -160,7 +159,7 @@ static int do_create(struct worker *w)
 	c.flags = (__u32)up_to(w, 4);
 	c.huge = (__u32)up_to(w, 3);
 	c.geo.mode = one_in(w, 4) ? 0600 : 0666;
-	/* Often the same, so that something is resumed. */
+	/* Often the same geometry, so that a channel is resumed. */
 	if (one_in(w, 3)) {
 		c.geo.versions = 1 + (__u32)up_to(w, 4);
 		c.geo.data_size = sizes[up_to(w, ARRAY_SIZE(sizes))];
@@ -226,7 +225,7 @@ static int do_sleep(struct worker *w)
 	return dev_sleep(some_file(w, SHELL)->fd, (unsigned int)up_to(w, 3));
 }
 
-/* With the generation that the shell has just now. */
+/* With the shell's current generation. */
 static int do_lane(struct worker *w)
 {
 	struct venom_ioc_peer p = {.size = sizeof(p), .id = (__u32)up_to(w, 4)};
@@ -325,7 +324,7 @@ static int do_touch(struct worker *w)
 		*at = (char)vt_rand(&w->rng);
 	if (m->writable && one_in(w, 4))
 		memset(m->p, (int)up_to(w, 256), m->size > 65536 ? 65536 : m->size);
-	/* Who may not write can't get to. */
+	/* A read-only map must not become writable. */
 	if (!m->writable && !mprotect(m->p, m->size, PROT_READ | PROT_WRITE)) {
 		fprintf(stderr, "# a map to read only turned writable\n");
 		return -EUCLEAN;
@@ -341,11 +340,11 @@ static int do_advise(struct worker *w)
 
 	if (!m->p)
 		return -ENOENT;
-	/* Not every kernel knows each. */
+	/* Not every kernel knows every advice. */
 	return madvise(m->p, m->size, advice[up_to(w, ARRAY_SIZE(advice))]) ? -EINVAL : 0;
 }
 
-/* All of it, or its second half. */
+/* Unmap all of it, or its second half. */
 static int do_unmap(struct worker *w)
 {
 	struct map *m = &w->map[up_to(w, MAPS)];
@@ -354,7 +353,7 @@ static int do_unmap(struct worker *w)
 	if (!m->p)
 		return -ENOENT;
 	if (munmap(m->p + keep, m->size - keep))
-		return keep && errno == EINVAL ? -EINVAL : -EUCLEAN; /* huge pages want their own half */
+		return keep && errno == EINVAL ? -EINVAL : -EUCLEAN; /* the half must be aligned to huge pages */
 	m->size = keep;
 	if (!keep)
 		m->p = NULL;
@@ -382,7 +381,7 @@ static const struct {
 	int (*fn)(struct worker *w);
 } calls_of_a_child[] = {{do_close}, {do_create}, {do_bell}, {do_wake}, {do_sleep}, {do_info}, {do_map}, {do_poll}};
 
-/* It has our files, and none of our maps. */
+/* The child has the files of this process, and none of its maps. */
 static int do_fork(struct worker *w)
 {
 	pid_t child = fork();
@@ -406,7 +405,7 @@ static int do_kill(struct worker *w)
 {
 	pid_t pid = vt_load(&sh->pid[up_to(w, WORKERS)]);
 
-	return pid > 0 && kill(pid, SIGKILL) ? -EPERM : 0; /* or he is dead already */
+	return pid > 0 && kill(pid, SIGKILL) ? -EPERM : 0; /* or it is dead already */
 }
 
 static int (*const fns[OPS])(struct worker *w) = {
@@ -480,7 +479,10 @@ static void start(int who)
 	vt_store(&sh->pid[who], pid);
 }
 
-/* Who has ended is replaced, until it is time for all to end: he would end at once, and be replaced, for ever. */
+/*
+ * Replace each worker that has ended, until the time is over: after that a new worker would end at once, and be
+ * replaced, for ever.
+ */
 static void reap(void)
 {
 	int status, who;
@@ -564,8 +566,8 @@ TEST_F_TIMEOUT(stress, all_that_there_is_to_do, 7200)
 		EXPECT_TRUE(sh->well[i] || i == GARBAGE) TH_LOG("%s never went well", ops[i].name);
 	}
 	printf("# %llu workers were killed\n", (unsigned long long)sh->deaths);
-	fflush(stdout); /* what follows may take longer than we are given */
-	/* The test before this one may have been on its way out when we looked first. */
+	fflush(stdout); /* what follows may exceed the test's time-out */
+	/* The channels of the test before this one may still have been on their way out when they were counted. */
 	EXPECT_TRUE(VT_UNTIL(km_channels() <= self->channels)) TH_LOG("%d channels are left", km_channels());
 	EXPECT_TRUE(VT_UNTIL(km_huge_free() >= self->free)) TH_LOG("%ld of %ld", km_huge_free(), self->free);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each allocation that the kernel makes for a call fails, in turn: the first, the second, and so on until
- * the call gets through without a failure.  Each time the call says ENOMEM, or has done without that memory; after an
- * ENOMEM nothing is changed: not the caller's struct, not the channel, not the pool of huge pages; and the same
- * call made again goes well.
+ * Each allocation that the kernel makes for a call fails, in turn: the first, the second, and so on until the call
+ * succeeds without a failure. Each time the call must return ENOMEM, or succeed without that memory. After an ENOMEM
+ * nothing has changed: not the caller's struct, not the channel, not the pool of huge pages; and the same call succeeds
+ * when made again.
  *
- * /proc/thread-self/fail-nth does it, on kernels with CONFIG_FAULT_INJECTION.
+ * /proc/thread-self/fail-nth injects the failure, on kernels with CONFIG_FAULT_INJECTION.
  */
 #include <sys/syscall.h>
 
@@ -13,9 +13,9 @@
 #include "kmod/common.h"
 
 #define FAULTS "/sys/kernel/debug/"
-#define MOST   20000 /* allocations of a call, or something goes on for ever */
+#define MOST   20000 /* allocations of a call; above that the loop is endless */
 
-/* How faults are to be injected; what it was, to be restored. */
+/* How faults are to be injected; `was` is restored. */
 static struct {
 	const char *path, *value;
 	char was[32];
@@ -32,7 +32,7 @@ static struct {
 
 static int nth_fd;
 
-/* From now on the n-th allocation of this thread fails; 0: none. */
+/* Let the n-th allocation of this thread fail from here; 0: none. */
 static void fail_nth(unsigned int n)
 {
 	char buf[16];
@@ -41,7 +41,7 @@ static void fail_nth(unsigned int n)
 	VT_CHECK(pwrite(nth_fd, buf, (size_t)len, 0) == len);
 }
 
-/* Whether it has failed; and then no more. */
+/* Has the allocation failed? Then turn the injection off. */
 static bool has_failed(void)
 {
 	char buf[16] = "";
@@ -58,7 +58,7 @@ FIXTURE(sweep)
 	struct venom_ioc_info info;
 	struct km_daemon d;
 	struct km_shell s;
-	char status[VENOM_PAGE]; /* as it was */
+	char status[VENOM_PAGE]; /* the status page before the call */
 	long free;
 	int channels, fd;
 	unsigned int failed, did_without;
@@ -110,8 +110,8 @@ FIXTURE_TEARDOWN(sweep)
 }
 
 /*
- * Makes `call` with each of its allocations failing in turn.  rc is what it gave; `unchanged` is looked at when
- * it failed, `undo` done when it went well, in spite of a failure or at last without one.
+ * Make `call` with each of its allocations failing in turn. rc is the result; `unchanged` is checked after a failure,
+ * `undo` is done after a success, with or without a failed allocation.
  */
 #define sweep(call, unchanged, undo)                                                                 \
 	do {                                                                                         \
@@ -157,7 +157,7 @@ TEST_F(sweep, open)
 	EXPECT_LT(0, self->failed);
 }
 
-/* CREATE with this file; `made` is what it gave, or as it was. */
+/* CREATE with this file; `made` is the answer, or unchanged after a failure. */
 static struct venom_ioc_create made;
 
 static int create(int fd, const struct venom_ioc_create *want)
@@ -184,7 +184,7 @@ TEST_F(sweep, create)
 	EXPECT_LT(3, self->failed);
 }
 
-/* As many pages as need allocations of their own for the lists of them. */
+/* So many pages that the lists of them need allocations of their own. */
 TEST_F(sweep, create_larger)
 {
 	self->c.geo.data_size = 40 << 10;
@@ -219,14 +219,14 @@ TEST_F(sweep, resume)
 	      }));
 }
 
-/* ---- the rest, on a channel that is there ---- */
+/* ---- the rest, on a channel that exists ---- */
 
 #define channel()                                                           \
 	do {                                                                \
 		ASSERT_EQ(0, km_daemon_make(&self->d, &self->c));           \
 		memcpy(self->status, self->d.status, sizeof(self->status)); \
 	} while (0)
-/* All of it, but for the counter of those who were not let in. */
+/* Compare the whole page, except the counter of refused shells. */
 static bool same(const char *was, const struct venom_status *now)
 {
 	struct venom_status head = *now;
@@ -276,7 +276,7 @@ TEST_F(sweep, connect_to_look)
 	sweep(look(self->fd, self->name), same_status(), dead_again(&self->fd));
 }
 
-/* 0 or negative errno, and *p is a map or as it was. */
+/* 0 or negative errno; *p is the map, or unchanged after a failure. */
 static int map(void **p, int fd, unsigned int kind, unsigned int id, size_t size, int prot)
 {
 	void *m = dev_map(fd, kind, id, size, prot);
@@ -287,7 +287,7 @@ static int map(void **p, int fd, unsigned int kind, unsigned int id, size_t size
 	return 0;
 }
 
-/* The map is whole: every page of it can be touched. */
+/* The map is complete: every page of it can be read. */
 static int touch_and_unmap(void *p, size_t size)
 {
 	size_t at;
@@ -325,7 +325,7 @@ TEST_F(sweep, mmap)
 	size[VENOM_AREA_STATE] = self->s.c.state_size;
 	size[VENOM_AREA_COMMANDS] = self->s.c.commands_size;
 	size[VENOM_AREA_RESPONSES] = self->s.c.responses_size;
-	/* There is one writer's map at a time. */
+	/* Only one writable map may exist at a time. */
 	km_unmap(self->d.state, self->d.c.state_size);
 	self->d.state = NULL;
 	for (i = 0; i < ARRAY_SIZE(maps); i++) {

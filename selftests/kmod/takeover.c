@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of a channel whose daemon is dead: the next one of the same owner goes on with it, its state, its shells
- * and the commands that were not taken; or puts another one in its place; nobody else can, and no two at once.  By
- * hand; with the library: resume.c.
+ * What becomes of a channel whose daemon is dead: another daemon of the same owner resumes it, with its state, its
+ * shells and the commands that were not taken; or creates a new channel in its place. No other user can do either, and
+ * no two daemons at once. This test does not use the library; resume.c does.
  */
 #include <poll.h>
 
 #include "lib/harness.h"
 #include "kmod/common.h"
 
-/* ---- a daemon by hand: calls for vt_call() ---- */
+/* ---- a daemon without the library: calls for vt_call() ---- */
 
-static struct venom_ioc_create *answer; /* what the last t_create() of any process got */
+static struct venom_ioc_create *answer; /* the answer of the last t_create() of any process */
 
 __attribute__((constructor)) static void set_up_takeover(void)
 {
@@ -22,7 +22,7 @@ static int dev = -1, bell = -1;
 static char *state;
 static size_t state_size;
 
-/* As *create says; if it fails that is untouched, and the file is nothing. */
+/* CREATE as *create says; a failed call leaves *create unchanged, and the file without a role. */
 static long t_create(long create, long flags, long c)
 {
 	struct venom_ioc_create cr = *(struct venom_ioc_create *)create, before;
@@ -78,7 +78,7 @@ static long t_is(long v, long b, long c)
 
 #define LANE_HEAD sizeof(struct venom_area_head)
 
-/* A pattern over all of a shell's answers, but for the head. */
+/* Write a pattern over all of a shell's responses, except the head. */
 static long t_answer(long id, long size, long v)
 {
 	char *p = dev_map(dev, VENOM_AREA_RESPONSES, (unsigned int)id, (size_t)size, PROT_READ | PROT_WRITE);
@@ -90,7 +90,7 @@ static long t_answer(long id, long size, long v)
 	return 0;
 }
 
-/* Its v there, or -errno. */
+/* The v of the pattern there, or -errno. */
 static long t_look(long kind, long id, long size)
 {
 	char *p = dev_map(dev, (unsigned int)kind, (unsigned int)id, (size_t)size, PROT_READ);
@@ -148,7 +148,7 @@ static long t_become(long uid, long b, long c)
 	return b + c;
 }
 
-/* A shell in another process, which writes a pattern into its lane. */
+/* A shell in another process, which writes a pattern to its lane. */
 static struct km_shell ts;
 
 static long t_connect(long name, long v, long out)
@@ -171,18 +171,18 @@ static bool hung_up(int fd)
 
 FIXTURE(takeover)
 {
-	struct venom_ioc_create *create; /* what all daemons ask for */
+	struct venom_ioc_create *create; /* the request of all daemons */
 	const char *name;
 	struct vt_peer dm, next, third, sh;
 	struct km_shell own;
 	struct venom_ioc_connect *other; /* sh's answer */
-	struct venom_ioc_info info; /* as it was before what must not change it */
+	struct venom_ioc_info info; /* before a call that must not change it */
 	char status[VENOM_PAGE];
 };
 
 FIXTURE_VARIANT(takeover)
 {
-	bool closed; /* the daemon closes all it has; else it is killed */
+	bool closed; /* the daemon closes all that it has; else it is killed */
 };
 
 /* clang-format off */
@@ -243,7 +243,7 @@ static void die(FIXTURE_DATA(takeover) * self, struct vt_peer *dm, bool closed)
 	VT_CHECK(VT_UNTIL(km_daemon_life(self->own.status) == VENOM_DAEMON_GONE));
 }
 
-/* All that is to be seen of the waiting channel. */
+/* Save all that is visible of the channel without a daemon. */
 static void note(FIXTURE_DATA(takeover) * self)
 {
 	VT_CHECK(!km_info(self->name, &self->info));
@@ -259,7 +259,7 @@ static bool untouched(FIXTURE_DATA(takeover) * self)
 	       !memcmp(self->status, self->own.status, VENOM_PAGE) && hung_up(self->own.fd);
 }
 
-/* It goes on with p: to the last byte. */
+/* p has resumed the channel: every byte is unchanged. */
 static bool resumed(FIXTURE_DATA(takeover) * self, struct vt_peer *p, unsigned int epoch)
 {
 	const struct km_shell *own = &self->own;
@@ -276,7 +276,7 @@ static bool resumed(FIXTURE_DATA(takeover) * self, struct vt_peer *p, unsigned i
 	VT_CHECK(vt_call(p, t_is, STATE) == 1);
 	VT_CHECK(vt_call(p, t_look, VENOM_AREA_COMMANDS, own->c.id, own->c.commands_size) == COMMANDS);
 	VT_CHECK(vt_call(p, t_look, VENOM_AREA_RESPONSES, own->c.id, own->c.responses_size) == ANSWERS);
-	/* The shells are told by what they look at, and by poll. */
+	/* The shells see it in the status page, and by poll. */
 	VT_CHECK(km_daemon_life(own->status) == VENOM_DAEMON_ALIVE);
 	VT_CHECK(vt_load(&own->status->epoch) == epoch);
 	VT_CHECK(!hung_up(own->fd));
@@ -288,11 +288,11 @@ static bool resumed(FIXTURE_DATA(takeover) * self, struct vt_peer *p, unsigned i
 	VT_CHECK(peer->life == VENOM_SHELL_ALIVE);
 	VT_CHECK(peer->generation == own->c.generation);
 	VT_CHECK(peer->pid == (unsigned int)getpid());
-	/* They see what it writes, and wake each other. */
+	/* They see what the daemon writes, and both can wake each other. */
 	VT_CHECK(!vt_call(p, t_fill, STATE + 100));
 	VT_CHECK(vt_is(own->state, own->c.state_size, STATE + 100));
 	VT_CHECK(!vt_call(p, t_fill, STATE));
-	VT_CHECK(!dev_wake(own->fd, VENOM_WAKE_DAEMON, 0)); /* it has no bell yet */
+	VT_CHECK(!dev_wake(own->fd, VENOM_WAKE_DAEMON, 0)); /* the daemon has no bell yet */
 	VT_CHECK(!vt_call(p, t_bell));
 	VT_CHECK(vt_call(p, t_rung) == 0);
 	VT_CHECK(!dev_wake(own->fd, VENOM_WAKE_DAEMON, 0));
@@ -306,7 +306,7 @@ TEST_F(takeover, a_living_daemon_is_busy)
 
 	for (int flags = 0; flags <= (VENOM_CREATE_RESUME | VENOM_CREATE_FENCED); flags++) {
 		EXPECT_EQ(-EBUSY, vt_call(&self->next, t_create, self->create, flags));
-		/* Not even for the process itself. */
+		/* Not even the process itself can create it again. */
 		EXPECT_EQ(-EBUSY, vt_call(&self->dm, t_create, self->create, flags));
 	}
 	self->create->geo.versions++;
@@ -344,12 +344,12 @@ TEST_F(takeover, it_goes_on)
 		ASSERT_EQ(0, vt_call(after[i], t_create, self->create, VENOM_CREATE_RESUME));
 		ASSERT_TRUE(resumed(self, after[i], i + 2));
 		if (variant->closed) {
-			/* Nobody rings for the last one any more. */
+			/* The last daemon's eventfd is no longer signalled. */
 			EXPECT_EQ(0, vt_call(p, t_rung));
 		}
 		p = after[i];
 	}
-	/* Who comes now is of this epoch. */
+	/* A shell that connects now is of this epoch. */
 	ASSERT_EQ(0, km_shell_make(&late, self->name));
 	EXPECT_EQ(3, late.c.epoch);
 	EXPECT_EQ(3, late.commands->head.epoch);
@@ -437,7 +437,7 @@ TEST_F(takeover, root_and_a_user_s_channel)
 	EXPECT_EQ(1, answer->epoch);
 }
 
-/* A caller whose struct can't be written gets nothing and takes nothing. */
+/* If the caller's struct is not writable, nothing is returned and nothing changes. */
 TEST_F(takeover, a_bad_pointer)
 {
 	struct venom_ioc_create *c = mmap(NULL, VENOM_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -482,7 +482,7 @@ TEST_F(takeover, two_at_once)
 	}
 }
 
-/* ---- one writer: who maps the state still ---- */
+/* ---- one writer: the last daemon may still map the state ---- */
 
 FIXTURE(writer)
 {
@@ -499,7 +499,7 @@ FIXTURE_TEARDOWN(writer)
 	tear_down(&self->t);
 }
 
-/* The last daemon may live, and have closed the device only. */
+/* The last daemon may be alive, and have closed the device only. */
 TEST_F(writer, resume_waits_for_the_old_one)
 {
 	FIXTURE_DATA(takeover) *t = &self->t;
@@ -509,7 +509,7 @@ TEST_F(writer, resume_waits_for_the_old_one)
 	note(t);
 	for (int i = 0; i < 3; i++) {
 		EXPECT_EQ(-EBUSY, vt_call(&t->next, t_create, t->create, VENOM_CREATE_RESUME));
-		/* Nor that one itself. */
+		/* Nor can that process itself. */
 		EXPECT_EQ(-EBUSY, vt_call(&t->dm, t_create, t->create, VENOM_CREATE_RESUME));
 		EXPECT_TRUE(untouched(t));
 	}
@@ -518,7 +518,7 @@ TEST_F(writer, resume_waits_for_the_old_one)
 	EXPECT_TRUE(resumed(t, &t->next, 2));
 }
 
-/* Who wants no more of it needn't wait: the old one writes where nobody looks any more. */
+/* A daemon that does not resume needn't wait: the old daemon writes to pages that the new channel does not use. */
 TEST_F(writer, another_channel_need_not_wait)
 {
 	FIXTURE_DATA(takeover) *t = &self->t;
@@ -534,7 +534,7 @@ TEST_F(writer, another_channel_need_not_wait)
 	EXPECT_TRUE(vt_is(t->own.state, t->own.c.state_size, 99));
 }
 
-/* A child that got the map by MADV_DOFORK is a writer, too; -errno if there is no such thing. */
+/* A child that got the map by MADV_DOFORK is a writer, too; -errno if the kernel refuses the advice. */
 static long t_fork_writer(long a, long b, long c)
 {
 	pid_t child;
@@ -566,7 +566,7 @@ TEST_F(writer, resume_waits_for_a_child)
 	EXPECT_TRUE(resumed(t, &t->next, 2));
 }
 
-/* A child that has the map of answers can't touch it. */
+/* A child that inherits the map of responses gets SIGBUS. */
 static long t_fork_answerer(long id, long size, long c)
 {
 	char *p = dev_map(dev, VENOM_AREA_RESPONSES, (unsigned int)id, (size_t)size, PROT_READ | PROT_WRITE);
@@ -592,7 +592,7 @@ TEST_F(writer, a_child_writes_no_answers)
 	EXPECT_EQ(SIGBUS, vt_call(&t->dm, t_fork_answerer, t->own.c.id, t->own.c.responses_size));
 }
 
-/* ---- another one in its place ---- */
+/* ---- a new channel in its place ---- */
 
 TEST_F(takeover, without_resume_it_is_another)
 {
@@ -611,7 +611,7 @@ TEST_F(takeover, without_resume_it_is_another)
 	EXPECT_EQ(1, info.alive);
 	EXPECT_EQ(self->next.pid, info.pid);
 	EXPECT_EQ(0, info.attached);
-	/* The old shell has what it had, and that is all. */
+	/* The old shell keeps what it had, and no more. */
 	for (int i = 0; i < 2; i++) {
 		EXPECT_TRUE(hung_up(self->own.fd));
 		EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(self->own.status));
@@ -621,7 +621,7 @@ TEST_F(takeover, without_resume_it_is_another)
 		ASSERT_EQ(0, dev_call(self->own.fd, VENOM_IOC_PEER, &daemon));
 		EXPECT_EQ(VENOM_DAEMON_GONE, daemon.life);
 		EXPECT_EQ(0, daemon.pid);
-		/* The new daemon knows of no such shell. */
+		/* The new daemon does not know the old shell. */
 		EXPECT_EQ(-ENOENT, vt_call(&self->next, t_peer, self->own.c.id, peer));
 		if (!i) {
 			ASSERT_EQ(0, vt_call(&self->next, t_fill, 44));
@@ -631,7 +631,7 @@ TEST_F(takeover, without_resume_it_is_another)
 	EXPECT_EQ(2, fresh.c.epoch);
 	EXPECT_TRUE(vt_is(fresh.state, fresh.c.state_size, 44));
 	EXPECT_EQ(1, fresh.status->attached);
-	/* Nor has the old one any part in what becomes of the new one. */
+	/* The old shell's end does not affect the new channel. */
 	km_shell_close(&self->own);
 	EXPECT_EQ(1, fresh.status->attached);
 	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(fresh.status));
@@ -669,11 +669,11 @@ TEST_F(takeover, a_channel_that_nobody_holds_is_gone)
 	}
 }
 
-/* ---- the shells of before ---- */
+/* ---- shells from before the daemon's death ---- */
 
 TEST_F(takeover, a_dead_shell_s_commands_are_kept)
 {
-	/* Its death may come before the daemon's, or after. */
+	/* The shell's death may come before the daemon's, or after. */
 	for (int after = 0; after < 2; after++) {
 		struct vt_peer *dm = after ? &self->next : &self->dm, *next = after ? &self->third : &self->next;
 		struct km_shell heir;
@@ -710,7 +710,7 @@ TEST_F(takeover, a_dead_shell_s_commands_are_kept)
 	}
 }
 
-/* What one daemon has seen of the dead, the next one has not. */
+/* A lane that the last daemon has marked with KEEP is checked again by the next daemon. */
 TEST_F(takeover, the_dead_are_looked_at_again)
 {
 	struct km_shell late;
@@ -727,7 +727,7 @@ TEST_F(takeover, the_dead_are_looked_at_again)
 	EXPECT_EQ(-EAGAIN, km_shell_make(&late, self->name));
 }
 
-/* With the last of the living goes the channel, whatever the dead have left. */
+/* A channel ends with its last living process, whatever dead shells have left in their lanes. */
 TEST_F(takeover, the_dead_hold_nothing)
 {
 	struct venom_ioc_info info;
@@ -753,14 +753,14 @@ TEST_F(takeover, an_end_is_for_good)
 
 	ASSERT_EQ(0, dev_bell(self->own.fd, VENOM_BELL_WAKE, efd));
 	ASSERT_EQ(0, vt_call(&self->dm, t_end));
-	/* At once. */
+	/* The end takes effect at once. */
 	EXPECT_EQ(-ENOENT, km_info(self->name, &info));
 	EXPECT_EQ(-ENOENT, km_shell_make(&fresh, self->name));
 	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(self->own.status));
 	EXPECT_TRUE(hung_up(self->own.fd));
 	EXPECT_LE(1, km_rung(efd));
 	EXPECT_EQ(-EPIPE, dev_wake(self->own.fd, VENOM_WAKE_DAEMON, 0));
-	/* There is nothing to be a daemon of any more. */
+	/* The daemon's file has no channel any more. */
 	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_end));
 	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_wake, VENOM_WAKE_STATE));
 	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_wake, VENOM_WAKE_SHELL, self->own.c.id));
@@ -771,7 +771,7 @@ TEST_F(takeover, an_end_is_for_good)
 	ASSERT_EQ(0, vt_call(&self->next, t_map));
 	EXPECT_EQ(1, vt_call(&self->next, t_is, 0));
 	ASSERT_EQ(0, km_shell_make(&fresh, self->name));
-	/* The old one's death is none for the new one's. */
+	/* The old daemon's death does not affect the new channel. */
 	die(self, &self->dm, variant->closed);
 	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(fresh.status));
 	EXPECT_FALSE(hung_up(fresh.fd));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * io_uring on what the module hands out: the daemon's state area can be a fixed buffer, to write from and to read into,
- * as any memory that the kernel may pin; pages that a ring has pinned outlive the maps, the processes and
- * the channel, and go back with the ring; and a WAKE completes a poll and a read of the eventfd.
+ * io_uring on the module's memory: the daemon's state area can be a fixed buffer, to write from and to read into, like
+ * any memory that the kernel may pin; pages that a ring has pinned outlive the maps, the processes and the channel, and
+ * are given back with the ring; and a WAKE completes a poll and a read of the eventfd.
  */
 #include <liburing.h>
 #include <poll.h>
@@ -67,7 +67,7 @@ FIXTURE_TEARDOWN(fixed)
 	close(self->file);
 }
 
-/* The only request in flight; its result. */
+/* Submit the only request in flight; return its result. */
 static int run(struct io_uring *ring)
 {
 	struct io_uring_cqe *cqe;
@@ -97,7 +97,7 @@ struct look {
 	uint32_t v;
 };
 
-/* A shell, in a process of its own: does it see what was read? */
+/* A shell in a process of its own checks that it sees what was read. */
 static int shell_looks(struct vt_peer *self, void *arg)
 {
 	struct look *l = arg;
@@ -110,7 +110,7 @@ static int shell_looks(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* What a shell may only read is no buffer to read into. */
+/* A shell's read-only map can't be registered as a buffer. */
 static int shell_registers(struct vt_peer *self, void *arg)
 {
 	struct io_uring ring;
@@ -157,7 +157,7 @@ TEST_F(fixed, not_by_a_shell)
 	EXPECT_EQ(0, vt_wait(&p));
 }
 
-/* Nobody has it any more, but the ring: the bytes are good, and the pages are not yet anybody else's. */
+/* Only the ring still has the pages: the bytes are valid, and the pages are not reused. */
 TEST_F(fixed, pinned_to_the_ring_s_end)
 {
 	struct venom_ioc_info info;
@@ -173,7 +173,7 @@ TEST_F(fixed, pinned_to_the_ring_s_end)
 	ASSERT_EQ(SIZE, write_fixed(&self->ring, self->file, self->buf));
 	ASSERT_EQ(SIZE, pread(self->file, self->copy, SIZE, 0));
 	EXPECT_TRUE(vt_is(self->copy, SIZE, 9));
-	/* And into it. */
+	/* The pages can also be read into. */
 	ASSERT_EQ(SIZE, read_fixed(&self->ring, self->file, self->buf));
 	io_uring_queue_exit(&self->ring);
 	self->ring_is_up = false;
@@ -182,7 +182,7 @@ TEST_F(fixed, pinned_to_the_ring_s_end)
 	EXPECT_TRUE(VT_UNTIL(km_meminfo("Shmem") < self->shmem + 4096));
 }
 
-/* The same by a death: the ring's process is killed. */
+/* The same with a death: the ring's process is killed. */
 static int pins_and_waits(struct vt_peer *self, void *arg)
 {
 	const struct venom_ioc_create *want = arg;
@@ -216,7 +216,7 @@ TEST_F(fixed, pinned_by_who_dies)
 		ASSERT_EQ(0, vt_await(&p));
 		vt_kill(&p, SIGKILL);
 		EXPECT_TRUE(VT_UNTIL(km_info(vt_box, &info) == -ENOENT));
-		/* The kernel ends rings in its own time. */
+		/* The kernel frees rings asynchronously. */
 		EXPECT_TRUE(VT_UNTIL(km_huge_free() == free));
 	}
 }
@@ -251,7 +251,7 @@ FIXTURE_TEARDOWN(bell)
 }
 
 #define completed() (io_uring_peek_cqe(&self->ring, &self->cqe) == 0)
-/* Waits for the one that is in flight. */
+/* Wait for the request in flight. */
 #define result()                                                     \
 	({                                                           \
 		int r_ = io_uring_wait_cqe(&self->ring, &self->cqe); \
@@ -305,7 +305,7 @@ TEST_F(bell, completes_a_read)
 	}
 }
 
-/* A hang-up of the device itself, too. */
+/* A hang-up of the device completes a poll, too. */
 TEST_F(bell, a_death_completes_a_poll_of_the_device)
 {
 	io_uring_prep_poll_add(io_uring_get_sqe(&self->ring), self->s.fd, POLLIN);

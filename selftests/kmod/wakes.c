@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bells: each WAKE rings the eventfds that it should and no other; an eventfd may be changed, taken away or closed
- * while it is rung; none is rung in vain: of very many handshakes in which one side is about to sleep
- * just when the other wakes it, no wake is lost.  One WAKE_STATE wakes all who are armed, be it one or a thousand, each
- * once; and the status page's counts of sleepers and waiters are right whatever becomes of these.
+ * Bells: each WAKE signals the right eventfds and no other; an eventfd may be changed, removed or closed while it is
+ * signalled; no wake is lost in very many handshakes in which one side is about to sleep just when the other wakes it.
+ * One WAKE_STATE wakes all armed shells, be it one or a thousand, each once; and the status page's counts of sleepers
+ * and waiters are right whatever becomes of these.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -27,7 +27,7 @@ FIXTURE(wakes)
 #define daemon_bell   (self->bell)
 #define shell_bell(i) (self->bell + 2 + 2 * (i))
 
-/* What each bell has been rung for since the last look, in one number: a digit for each, the daemon's WAKE first. */
+/* How often each bell was signalled since the last call, in one number: a digit for each, the daemon's WAKE first. */
 static long rung(const int *bell)
 {
 	uint64_t n;
@@ -93,7 +93,7 @@ TEST_F(wakes, ring_whom_they_should_and_nobody_else)
 		EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, self->s[i].c.id));
 		EXPECT_EQ(SHELL_RUNG(i), rung(self->bell));
 	}
-	/* Nobody is armed. */
+	/* No shell is armed. */
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
 	EXPECT_EQ(0, rung(self->bell));
 	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_ARM));
@@ -101,12 +101,15 @@ TEST_F(wakes, ring_whom_they_should_and_nobody_else)
 	EXPECT_EQ(0, rung(self->bell));
 	EXPECT_EQ(2, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
 	EXPECT_EQ(SHELL_RUNG(0) + SHELL_RUNG(2), rung(self->bell));
-	/* Nor any more. */
+	/* No shell is armed any more. */
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
 	EXPECT_EQ(0, rung(self->bell));
 }
 
-/* What a shell that may not command can wake as well: who looks at what it wants, and a publish that waits for it. */
+/*
+ * A shell that may not command can still wake the daemon's LIFE bell, for what it wants, and its MOVED bell, for a
+ * publish that waits for it.
+ */
 TEST_F(wakes, for_what_a_reader_says)
 {
 	int moved = km_efd();
@@ -161,7 +164,7 @@ TEST_F(wakes, of_whom_is_not_there)
 	EXPECT_EQ(0, rung(self->bell));
 }
 
-/* A full count can't go up: nobody blocks for that, or is told. */
+/* An eventfd's count at its maximum can't go up: the wake neither blocks nor fails. */
 TEST_F(wakes, of_a_full_eventfd)
 {
 	uint64_t most = UINT64_MAX - 1, n;
@@ -192,7 +195,7 @@ TEST_F(wakes, eventfd_changed_and_taken_away)
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(0, rung(self->bell));
 	EXPECT_EQ(0, km_rung(other));
-	/* One for all of them is fine, too. */
+	/* One eventfd for all bells is valid, too. */
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_WAKE, other));
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_LIFE, other));
 	ASSERT_EQ(0, dev_bell(self->s[1].fd, VENOM_BELL_WAKE, other));
@@ -200,7 +203,7 @@ TEST_F(wakes, eventfd_changed_and_taken_away)
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 1));
 	EXPECT_EQ(0, rung(self->bell));
 	EXPECT_EQ(2, km_rung(other));
-	/* Our descriptor is not needed for it. */
+	/* The wake needs no descriptor in this process. */
 	close(other);
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 1));
@@ -226,7 +229,7 @@ TEST_F(wakes, what_is_no_eventfd_changes_nothing)
 	EXPECT_EQ(-EBADF, dev_bell(self->s[0].fd, VENOM_BELL_WAKE, closed));
 	EXPECT_EQ(-EBADF, dev_bell(self->s[0].fd, VENOM_BELL_WAKE, 1 << 20));
 	EXPECT_EQ(-EINVAL, dev_bell(self->d.fd, VENOM_BELLS, *daemon_bell));
-	/* The old ones are what is rung. */
+	/* The old eventfds are still signalled. */
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 0));
 	EXPECT_EQ(DAEMON_RUNG + SHELL_RUNG(0), rung(self->bell));
@@ -241,15 +244,15 @@ TEST_F(wakes, life_has_a_bell_of_its_own)
 	EXPECT_EQ(DAEMON_RUNG / 10, rung(self->bell));
 	km_shell_close(&s);
 	EXPECT_EQ(DAEMON_RUNG / 10, rung(self->bell));
-	/* Who is thrown out may sleep on either of his. */
+	/* An evicted shell may sleep on either of its bells. */
 	EXPECT_EQ(0, dev_lane(self->d.fd, 1, self->s[1].c.generation, VENOM_LANE_EVICT));
 	EXPECT_EQ(DAEMON_RUNG / 10 + SHELL_RUNG(1) + SHELL_RUNG(1) / 10, rung(self->bell));
-	/* So may all, when the daemon ends. */
+	/* So may all shells, when the daemon ends. */
 	km_daemon_close(&self->d);
 	EXPECT_EQ(SHELL_RUNG(0) + SHELL_RUNG(0) / 10 + SHELL_RUNG(2) + SHELL_RUNG(2) / 10, rung(self->bell));
 }
 
-/* ---- changed while it is rung ---- */
+/* ---- changed while it is signalled ---- */
 
 struct ringer {
 	int fd, arm; /* a shell that is armed before each ring, or -1 */
@@ -258,7 +261,7 @@ struct ringer {
 	bool stop, may_fail;
 };
 
-/* Rings n times, or until told to stop. */
+/* Signal n times, or until stop is set. */
 static void *ring(void *arg)
 {
 	struct ringer *r = arg;
@@ -281,7 +284,7 @@ FIXTURE(change)
 	struct km_shell s;
 	struct ringer r;
 	pthread_t thread;
-	int fd; /* whose bell */
+	int fd; /* the file whose bell is changed */
 };
 
 FIXTURE_VARIANT(change)
@@ -316,7 +319,7 @@ FIXTURE_TEARDOWN(change)
 	km_daemon_close(&self->d);
 }
 
-/* From one to the other and back: each ring is heard, by one of them. */
+/* From one eventfd to the other and back: each signal arrives at one of them. */
 TEST_F(change, loses_no_ring)
 {
 	int a = km_efd(), b = km_efd();
@@ -336,7 +339,7 @@ TEST_F(change, loses_no_ring)
 	EXPECT_LT(100, changes);
 }
 
-/* Away, closed by us, or another one, in turn, under a ringer that never rests. */
+/* The eventfd is removed, closed by this process, or replaced, in turn, under a thread that signals all the time. */
 TEST_F(change, and_close_under_the_ringer)
 {
 	uint64_t i, rounds = km_rounds(500000, 3000), heard = 0;
@@ -366,7 +369,7 @@ TEST_F(change, and_close_under_the_ringer)
 	printf("# %llu eventfds, of which %llu were heard; %llu rings\n", (unsigned long long)rounds,
 	       (unsigned long long)heard, (unsigned long long)self->r.done);
 	EXPECT_LT(rounds / 10, self->r.done);
-	/* It still works. */
+	/* The bell still works. */
 	efd = km_efd();
 	ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_WAKE, efd));
 	self->r.n = 1;
@@ -375,7 +378,7 @@ TEST_F(change, and_close_under_the_ringer)
 	EXPECT_EQ(1, km_rung(efd));
 }
 
-/* ---- whom it is for dies ---- */
+/* ---- the receiver dies ---- */
 
 static int short_lived(struct vt_peer *self, void *arg)
 {
@@ -435,7 +438,7 @@ TEST_F(wakes, are_seen_by_poll_and_epoll)
 	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, *daemon_bell, &ev));
 	EXPECT_EQ(0, poll(&pfd, 1, 0));
 	EXPECT_EQ(0, epoll_wait(ep, &ev, 1, 0));
-	for (i = 0; i < 3; i++) { /* an edge each time, though nobody reads */
+	for (i = 0; i < 3; i++) { /* an edge each time, though the eventfd is not read */
 		EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 		EXPECT_EQ(1, poll(&pfd, 1, 0));
 		EXPECT_EQ(POLLIN, pfd.revents);
@@ -473,7 +476,7 @@ TEST_F(wakes, twice_armed_is_once)
 TEST_F(wakes, disarmed_is_not_rung)
 {
 	set_bells();
-	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_DISARM)); /* it was not armed: fine */
+	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_DISARM)); /* disarming an unarmed shell is valid */
 	EXPECT_EQ(0, state_sleepers());
 	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_ARM));
 	EXPECT_EQ(0, dev_sleep(self->s[1].fd, VENOM_SLEEP_ARM));
@@ -486,7 +489,7 @@ TEST_F(wakes, disarmed_is_not_rung)
 	EXPECT_EQ(SHELL_RUNG(1), rung(self->bell));
 	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_DISARM));
 	EXPECT_EQ(0, state_sleepers());
-	/* Others' wakes leave it armed. */
+	/* A WAKE_SHELL leaves it armed. */
 	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_ARM));
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 0));
 	EXPECT_EQ(1, state_sleepers());
@@ -507,7 +510,7 @@ TEST_F(wakes, watched_once_for_good)
 	EXPECT_EQ(0, state_sleepers());
 }
 
-/* Who dies or is thrown out is counted no more. */
+/* A shell that has died or was evicted no longer counts. */
 TEST_F(wakes, the_dead_neither_sleep_nor_wait)
 {
 	int i;
@@ -535,7 +538,7 @@ TEST_F(wakes, the_dead_neither_sleep_nor_wait)
 	EXPECT_EQ(0, state_waiters());
 }
 
-/* A publisher that can't be fenced always looks. */
+/* A daemon with VENOM_CREATE_FENCED counts as a waiter: the publisher always checks. */
 TEST(fenced_is_a_waiter_for_good)
 {
 	struct venom_ioc_create c = dev_create_init(vt_name());
@@ -607,7 +610,7 @@ TEST_F(crowd, is_woken_by_one_call)
 		EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
 		EXPECT_EQ(0, km_crowd_call(&self->crowd, km_crowd_rung, 0));
 	}
-	/* And they die as one. */
+	/* They all die at once. */
 	ASSERT_EQ(variant->n, km_crowd_call(&self->crowd, km_crowd_sleep, VENOM_SLEEP_WATCH));
 	ASSERT_EQ(variant->n, km_crowd_call(&self->crowd, km_crowd_sleep, VENOM_SLEEP_ARM));
 	EXPECT_EQ(variant->n, state_waiters());
@@ -620,19 +623,19 @@ TEST_F(crowd, is_woken_by_one_call)
 /* ---- no wake is lost ---- */
 
 #define PLAYERS 2
-#define FEW	2000 /* rounds at least, however slow the machine */
-#define ENOUGH	(8 * VT_S) /* else about so long */
+#define FEW	2000 /* minimum of rounds, however slow the machine */
+#define ENOUGH	(8 * VT_S) /* else the test stops after this time */
 
 struct arena {
 	struct vt_step step[PLAYERS + 1];
 	const char *name;
-	uint64_t rounds; /* at most; whoever leads ends it earlier */
+	uint64_t rounds; /* maximum; the leading process may end it earlier */
 	uint64_t end, seed;
 	uint64_t ack[PLAYERS];
 	uint64_t slept, woken, looked;
 };
 
-/* Up to some microseconds: about what an arm, or a look and a wake, take. */
+/* A random delay of up to some microseconds: about as long as an arm, or a check and a wake. */
 static void jitter(uint64_t *rng)
 {
 	uint64_t r = vt_rand(rng), n = r % 16 < 4 ? 0 : (r >> 8) % (r % 16 < 9 ? 16 : r % 16 < 14 ? 96 : 2048);
@@ -767,7 +770,7 @@ static int sleeper(struct vt_peer *self, void *arg)
 			jitter(&rng);
 			vt_step(step, "arm", v);
 			VT_CHECK(!dev_sleep(s.fd, VENOM_SLEEP_ARM));
-			/* ARM is the full fence. */
+			/* ARM is a full fence. */
 			if (__atomic_load_n(&s.state->latest, __ATOMIC_RELAXED) >= v) {
 				VT_CHECK(!dev_sleep(s.fd, VENOM_SLEEP_DISARM));
 				looked++;
@@ -788,7 +791,7 @@ static int sleeper(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* Arm, look again, sleep; publish, fence, look, wake. */
+/* Arm, check again, sleep; against publish, fence, check, wake. */
 TEST_F_TIMEOUT(lost, in_publish_and_arm, 280)
 {
 	struct arena *a = self->arena;

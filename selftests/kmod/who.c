@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may do what: the mode of a channel by owner, group and others, and users that change.
+ * Which user may do what: the mode of a channel by owner, group and others, and processes that change their user.
  */
 #include "lib/harness.h"
 #include "kmod/somebody.h"
@@ -11,7 +11,10 @@
 #define MAY_READ    1
 #define MAY_COMMAND 2
 
-/* All that depends on the mode, in one go; each failure is for that reason.  Shells that came are freed by the daemon. */
+/*
+ * Try all that depends on the mode; each failure must be for that reason. The daemon frees the lanes of connected
+ * shells.
+ */
 static long w_try(long name, long b, long c)
 {
 	long rc, may = b + c;
@@ -54,7 +57,7 @@ static long w_try(long name, long b, long c)
 static const struct who owner = {.what = "owner", .uid = 1000, .gid = 1000};
 static const struct {
 	struct who who;
-	int shift; /* which bits of the mode are for him; -1: none are needed */
+	int shift; /* which bits of the mode apply; -1: none are needed */
 } whos[] = {
 	{{.what = "the owner", .uid = 1000, .gid = 1000}, 6},
 	{{.what = "the owner, of another group", .uid = 1000, .gid = 1001}, 6},
@@ -102,7 +105,7 @@ TEST(mode)
 				refused++;
 			}
 		}
-		/* A looker that is refused may be counted, too. */
+		/* The refusal of an observer may be counted, too. */
 		EXPECT_LE(refused, vt_call(&dm, w_refused)) TH_LOG("mode 0%03o", modes[m]);
 		EXPECT_GE(2 * refused, vt_call(&dm, w_refused)) TH_LOG("mode 0%03o", modes[m]);
 	}
@@ -131,7 +134,7 @@ TEST(rights_are_those_at_the_call)
 	ASSERT_EQ(0, vt_call(&b, w_info, his));
 	EXPECT_EQ(1000, answer->info.uid);
 	EXPECT_EQ(1000, answer->info.gid);
-	/* Opened by root, connected by a user who may not. */
+	/* Opened by root, connected by a user without the right. */
 	ASSERT_EQ(0, vt_call(&b, w_create, mine, 0600));
 	ASSERT_EQ(0, vt_call(&c, w_open));
 	ASSERT_EQ(0, vt_call(&c, become, &another));
@@ -179,7 +182,7 @@ TEST(a_later_change_changes_nothing)
 	EXPECT_EQ(0, vt_call(&sh, w_wake, VENOM_WAKE_DAEMON));
 	EXPECT_EQ(0, vt_call(&dm, w_map_all, 1, con.id));
 	EXPECT_EQ(0, vt_call(&sh, w_map_all, 0, con.id));
-	/* They are for the others who they were. */
+	/* The others still see the old users. */
 	EXPECT_EQ(0, vt_call(&dm, w_peer, con.id));
 	EXPECT_EQ(0, answer->peer.uid);
 	EXPECT_EQ(0, answer->peer.gid);
@@ -188,7 +191,7 @@ TEST(a_later_change_changes_nothing)
 	EXPECT_EQ(0, answer->peer.uid);
 	EXPECT_EQ(0, answer->peer.gid);
 	EXPECT_EQ(dm.pid, answer->peer.pid);
-	/* It is still root's channel: it can be had by root, and not by whom the daemon has become. */
+	/* It is still root's channel: root can connect, the daemon's new user can't. */
 	ASSERT_EQ(0, km_shell_make(&own, name));
 	ASSERT_EQ(0, vt_call(&next, become, &user));
 	EXPECT_EQ(-EACCES, vt_call(&next, w_connect, name));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /dev/venom without the library, for the tests in selftests/kmod/: each call as one would make it by
- * hand, and the structs as they should be, for the test to spoil.
+ * /dev/venom without the library, for the tests in selftests/kmod/: each call as a program would make it without the
+ * library, and valid structs, which the test then spoils.
  */
 #ifndef VENOM_TEST_DEV_H
 #define VENOM_TEST_DEV_H
@@ -92,7 +92,7 @@ static inline int dev_end(int fd)
 	return dev_call(fd, VENOM_IOC_END, &e);
 }
 
-/* An area of ours, or MAP_FAILED. */
+/* Map an area of this file, or return MAP_FAILED. */
 static inline void *dev_map(int fd, unsigned int kind, unsigned int id, size_t size, int prot)
 {
 	return mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)VENOM_MMAP_OFFSET(kind, id));

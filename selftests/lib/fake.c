@@ -68,7 +68,7 @@ static void make_good(void)
 	fake.w = (struct proto_welcome){.generation = 1, .may_command = 1, .epoch = 1};
 }
 
-/* proto_send() with our own head. */
+/* As proto_send(), but with the test's own head. */
 static void send_fds(int sock, void *msg, size_t size, const int *fds, int nfds)
 {
 	char control[CMSG_SPACE(sizeof(int) * PROTO_FDS)] = {0};
@@ -88,7 +88,7 @@ static void send_fds(int sock, void *msg, size_t size, const int *fds, int nfds)
 	VT_CHECK(sendmsg(sock, &mh, MSG_NOSIGNAL) == (ssize_t)size);
 }
 
-/* Let one shell in, with what spoil() makes of it all. */
+/* Accept one shell; spoil() has changed what it gets. */
 long fake_serve(long spoil, long b, long c)
 {
 	char buf[4096], control[256];
@@ -109,13 +109,13 @@ long fake_serve(long spoil, long b, long c)
 					  .type = (uint32_t)fake.type,
 					  .error = fake.head.error};
 	send_fds(conn, &fake.w, fake.size, fake.fds, fake.nfds);
-	/* An honest one goes on: */
+	/* A shell that found no error goes on: */
 	if (recvmsg(conn, &mh, 0) <= 0)
 		return -1;
 	VT_CHECK(((struct proto_head *)buf)->type == PROTO_ATTACH);
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(&mh); h; h = CMSG_NXTHDR(&mh, h))
 		close(*(int *)CMSG_DATA(h));
-	if (spoil) /* some of it is only looked at now */
+	if (spoil) /* some fields are checked only now */
 		return recv(conn, buf, sizeof(buf), 0) > 0 ? 0 : -1;
 	VT_CHECK(!proto_send(conn, &ready, sizeof(ready), PROTO_READY, 0, NULL, 0));
 	return b + c;

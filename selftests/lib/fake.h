@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that lies: it speaks the embedded backend's protocol, hands out areas that are as they should be, and
- * spoils what one tells it to.  Calls for vt_call(); each process has one fake.
+ * A daemon that lies: it speaks the embedded backend's protocol, hands out valid areas, and spoils what the test asks
+ * it to spoil. The functions are calls for vt_call(); each process has one fake.
  */
 #ifndef VENOM_TEST_FAKE_H
 #define VENOM_TEST_FAKE_H
@@ -12,7 +12,7 @@
 #define FAKE_SLOTS     8
 #define FAKE_RESP_SIZE 1000
 
-/* All that it hands out; made well, then spoiled. */
+/* All that the fake hands out; first valid, then spoiled. */
 struct fake {
 	struct venom_config cfg;
 	struct venom_geometry geo;
@@ -24,15 +24,15 @@ struct fake {
 	size_t size; /* bytes of w that are sent */
 	int type;
 	int fds[PROTO_FDS], nfds;
-	struct proto_head head; /* what is not 0 here is sent in its stead */
+	struct proto_head head; /* a field that is not 0 is sent instead of the valid value */
 };
 
 extern struct fake fake;
 
 long fake_listen(long name, long b, long c);
-/* Let one shell in, with what spoil() makes of `fake`: 0, or -1 if it did not want to. */
+/* Accept one shell; spoil() has changed `fake`: 0, or -1 if the shell hung up. */
 long fake_serve(long spoil, long b, long c);
-long fake_end(long a, long b, long c); /* of one shell */
+long fake_end(long a, long b, long c); /* ends one shell's session */
 long fake_close(long name, long b, long c);
 
 #endif /* VENOM_TEST_FAKE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's test harness (selftests/get-harness.sh), made fit for the sanitizers: it ends
- * each test by _exit(), where nobody would look for leaks.
+ * The kernel's test harness (selftests/get-harness.sh), adapted to the sanitizers: it ends each test by _exit(), which
+ * would skip the leak check.
  */
 #ifndef VENOM_TEST_HARNESS_H
 #define VENOM_TEST_HARNESS_H
@@ -13,7 +13,7 @@
 
 #define _exit(status) vt_exit(status)
 
-/* What its macros do at the places where they are used; for the whole of a test's file. */
+/* The harness's macros cause these warnings where they are used; so they are off for the whole of a test's file. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wsign-compare"
 #pragma GCC diagnostic ignored "-Wempty-body"
@@ -25,14 +25,14 @@
 #include "kselftest_harness.h"
 #pragma GCC diagnostic pop
 
-/* For what the module has not: sockets, messages and folders of its own. */
+/* For what the module does not have: sockets, messages and folders of its own. */
 #define embedded_only()                                                                \
 	do {                                                                           \
 		if (vt_on_dev())                                                       \
 			SKIP(return, "of the embedded backend: no such thing on the module"); \
 	} while (0)
 
-/* The sanitizers are slow, and this machine may be: against hangs only. */
+/* The time-out only catches hangs: the sanitizers are slow, and so may this machine be. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 120
 

@@ -14,7 +14,10 @@ struct message {
 };
 _Static_assert(sizeof(struct message) == CAST_CMD, "the largest command");
 
-/* Bytes of message n: within the first line of its slot, or beyond; several in a row have as many, and may go as a block. */
+/*
+ * Length of message n: within the first cache line of its slot, or beyond. Eight in a row have the same length, so that
+ * they may go as a block.
+ */
 static size_t put(struct message *m, int who, uint32_t n)
 {
 	size_t more = n / 8 % 3 ? n / 8 * 16 % sizeof(m->more) : 0;
@@ -41,7 +44,7 @@ static void answer(struct venom_daemon *d, const struct venom_command *cmd, stru
 	VT_CHECK(!rc || rc == -EPIPE || rc == -ESTALE);
 }
 
-/* A command, and one request that is answered later, when its shell may have given up or gone. */
+/* The daemon's state; `late` is one request that is answered later, when its shell may have given up or gone. */
 struct work {
 	struct arena *a;
 	struct venom_daemon *d;
@@ -76,7 +79,7 @@ static void take(struct work *w, const struct venom_command *cmd)
 	}
 }
 
-/* Versions are numbered by what is in them, too: their own numbers may be passed over. */
+/* Content is numbered, too: version numbers may be skipped. */
 static void publish(struct arena *a, struct venom_daemon *d, uint64_t turn)
 {
 	uint32_t n = vt_load(&a->published) + 1;
@@ -99,7 +102,7 @@ static void guard_lanes(struct venom_daemon *d)
 	serve_leave(d);
 }
 
-/* Receive as one may: one, some, or told by the descriptor. */
+/* Receive one command, several, or wait in poll() on the descriptor first. */
 static void receive(struct work *w)
 {
 	struct pollfd p = {.fd = venom_daemon_fd(w->d), .events = POLLIN};
@@ -126,7 +129,10 @@ static int play_daemon(struct arena *a, bool victim)
 	VT_CHECK(!venom_daemon_create(&w.d, a->name, &a->cfg));
 	vt_store(&a->up, vt_load(&a->daemons));
 	if (!venom_daemon_version(w.d)) {
-		/* Nobody held the dead one's channel: ids and generations start anew, and what its lanes held is gone. */
+		/*
+		 * No process held the dead daemon's channel: ids and generations start anew, and the contents of its
+		 * lanes are lost.
+		 */
 		memset(a->order, 0, sizeof(a->order));
 		a->ended |= vt_load(&a->daemons) > 1;
 	}
@@ -143,7 +149,7 @@ static int play_daemon(struct arena *a, bool victim)
 			w.due = 0;
 		}
 	}
-	/* An ordinary end leaves nothing that was accepted. */
+	/* A daemon that ends in order must first take all commands that were accepted. */
 	while (!victim && venom_daemon_receive(w.d, &cmd, 0) == 1)
 		take(&w, &cmd);
 	vt_step(step, "destroy", 0);
@@ -179,7 +185,7 @@ static uint32_t next(struct arena *a, int who, enum outcome as)
 	return n;
 }
 
-/* What came of request n. */
+/* Note the result of request n. */
 static int asked(struct arena *a, int who, uint32_t n, ssize_t rc, const struct message *m)
 {
 	uint8_t *outcome = &a->ledger[who].outcome[n];
@@ -221,7 +227,7 @@ static int submit(struct arena *a, struct venom_shell *s, int who, uint32_t *n, 
 	return rc;
 }
 
-/* Two requests at once, and one between them that is given up. */
+/* Submit three requests at once and cancel the second. */
 static int ask_two(struct arena *a, struct venom_shell *s, int who)
 {
 	uint64_t tag[3], got;
@@ -284,7 +290,7 @@ static int send_and_wait(struct arena *a, struct venom_shell *s, int who, uint64
 	return rc < 0 ? rc : 0;
 }
 
-/* No time to wait for room, or for the answer. */
+/* Fill the lane, then make a request without waiting for room or for the answer. */
 static int ask_in_haste(struct arena *a, struct venom_shell *s, int who)
 {
 	int rc;
@@ -294,7 +300,7 @@ static int ask_in_haste(struct arena *a, struct venom_shell *s, int who)
 	return rc == -EAGAIN ? ask(a, s, who, 0) : rc;
 }
 
-/* Break the rules: we are thrown out, if the daemon lives to see it. */
+/* Write an invalid length: the daemon evicts this shell, if it lives to see it. */
 static int misbehave(struct venom_shell *s)
 {
 	struct venom_slot *slot = venom_slots_at(&s->out, s->pos);
@@ -313,10 +319,10 @@ static int misbehave(struct venom_shell *s)
 /* What a shell has read. */
 struct seen {
 	uint64_t version;
-	uint32_t n; /* of its content; 0: not known */
+	uint32_t n; /* number of its content; 0: not known */
 };
 
-/* A lossless one reads all of them, as long as no daemon dies. */
+/* A lossless reader gets all versions, as long as no daemon dies. */
 static void check_version(const struct arena *a, const char *buf, size_t len, uint64_t v, struct seen *seen,
 			  bool all)
 {
@@ -337,7 +343,7 @@ static int follow(struct arena *a, struct venom_shell *s, uint64_t turn, struct 
 	ssize_t len;
 	int rc;
 
-	/* Read before the first wait: it says from where on we go. */
+	/* Read before the first wait: the read sets the version to go on from. */
 	while ((len = venom_shell_read_next(s, buf, CAST_SIZE, &v)) == -EAGAIN) {
 		if (turn % 4 == 3 && !venom_shell_arm(s, VENOM_WAIT_STATE, v))
 			VT_CHECK(poll(&p, 1, -1) == 1);
@@ -384,7 +390,7 @@ static int look(struct arena *a, struct venom_shell *s, uint64_t turn, struct se
 	} else if (turn % 4 == 1) {
 		len = venom_shell_read_next(s, buf, CAST_SIZE, &v);
 	} else {
-		/* The third finds the version of the second, and does without a look at all that is shared. */
+		/* The third read finds the version of the second, and returns it without a load from shared memory. */
 		for (int again = 0; again < 3; again++)
 			len = venom_shell_read(s, buf, CAST_SIZE, &v);
 	}
@@ -400,7 +406,7 @@ static int look(struct arena *a, struct venom_shell *s, uint64_t turn, struct se
 	return rc < 0 ? rc : 0;
 }
 
-/* Hold the latest for a while: it stays as it is, whichever process dies. */
+/* Hold the latest version for a while: its bytes must stay the same, whichever process dies. */
 static int hold(struct arena *a, struct venom_shell *s, uint64_t turn)
 {
 	struct venom_view view;
@@ -426,7 +432,7 @@ static int hold(struct arena *a, struct venom_shell *s, uint64_t turn)
 
 static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t turn, struct seen *seen)
 {
-	static const int64_t patience[] = {VT_MS / 10, -1, 1, -1}; /* one may be kept, one can't */
+	static const int64_t patience[] = {VT_MS / 10, -1, 1, -1}; /* 0.1 ms may be enough for an answer, 1 ns is not */
 	int rc;
 
 	vt_step(&a->step[who], cast_name[who], turn);
@@ -448,7 +454,7 @@ static int play_shell(struct arena *a, struct venom_shell *s, int who, uint64_t 
 	}
 }
 
-/* Those that read are lossless where one may be; they ask for it in the one way or the other. */
+/* Readers are lossless where the channel allows it; they ask for it at connect or afterwards. */
 static int attach(struct arena *a, struct venom_shell **s, bool lossless)
 {
 	struct venom_connect how = VENOM_CONNECT_INIT;
@@ -481,12 +487,14 @@ static int connect_to(struct arena *a, struct venom_shell **s, int who, struct s
 	if (a->guard)
 		vt_guard(fresh->cmd_map.p, fresh->cmd_map.size);
 	*s = fresh;
-	/* What comes from now on is not to be missed. */
+	/* From here on a lossless reader must not miss a version. */
 	*seen = (struct seen){.version = lossless ? venom_shell_version(fresh) : 0};
 	return 0;
 }
 
-/* Now and then a witness does not just go on.  True if its session is over. */
+/*
+ * Now and then a witness opens another session, leaves a request open or breaks the rules. True if its session is over.
+ */
 static bool leaves(struct arena *a, struct venom_shell *s, int who, uint64_t turn)
 {
 	struct venom_shell *one_more;
@@ -497,12 +505,12 @@ static bool leaves(struct arena *a, struct venom_shell *s, int who, uint64_t tur
 	if (turn % 8 || a->guard)
 		return false;
 	if (who == READER && !connect_to(a, &one_more, who, &none)) {
-		venom_shell_close(one_more); /* there was a place */
+		venom_shell_close(one_more); /* a place was free */
 		if (!a->steady && (a->cfg.flags & VENOM_LOSSLESS))
-			usleep(4 * (useconds_t)(a->cfg.limit_ns / 1000)); /* it no longer counts */
+			usleep(4 * (useconds_t)(a->cfg.limit_ns / 1000)); /* until it no longer counts */
 	}
 	if (who == ASKER)
-		submit(a, s, who, &n, &tag); /* and goes without the answer */
+		submit(a, s, who, &n, &tag); /* and leave without the answer */
 	if (who == SENDER && turn % 16 == 0)
 		misbehave(s);
 	return who != READER;
@@ -526,7 +534,10 @@ int cast_witness(struct vt_peer *self, void *arg)
 			VT_CHECK(!s || !a->steady);
 			if (vt_load(&a->told[who]) <= vt_load(&vt_fate->died))
 				vt_store(&a->told[who], vt_now());
-			/* With the module it may go on; if it does not once another daemon is there, it will not. */
+			/*
+			 * With the module the session may be resumed; if it is still dead after another daemon's
+			 * create, it never will be.
+			 */
 			if (s && (!vt_on_dev() || (rc == -EPIPE && vt_load(&a->up) > mine))) {
 				venom_shell_close(s);
 				s = NULL;
@@ -560,7 +571,7 @@ int cast_shell_victim(struct vt_peer *self, void *arg)
 	for (i = 0; i < 2; i++) {
 		while (connect_to(a, &s, VICTIM, &seen))
 			usleep(100);
-		for (turn = 0; turn < (a->guard ? 4 : CAST_TURNS / 4); turn++) /* each store costs then */
+		for (turn = 0; turn < (a->guard ? 4 : CAST_TURNS / 4); turn++) /* each store is slow then */
 			VT_CHECK(!play_shell(a, s, VICTIM, turn, &seen));
 		venom_shell_close(s);
 	}

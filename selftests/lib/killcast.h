@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cast of killpoints.c: a daemon, the three witnesses, and a shell that is the victim; and the ledger in which each of
- * them writes what it does and what came of it.
+ * The processes of killpoints.c: a daemon, three witnesses, and a shell that is the victim; and the ledger, in which
+ * each of them notes what it does and what the result was.
  */
 #ifndef VENOM_TEST_KILLCAST_H
 #define VENOM_TEST_KILLCAST_H
@@ -12,13 +12,13 @@
 #define CAST_SIZE  400 /* of the state: more than is copied in line */
 #define CAST_N	   65536 /* commands of one shell in a run */
 #define CAST_BATCH 3 /* commands sent, and received, at once */
-#define CAST_TURNS 60 /* that a victim plays before it ends by itself */
+#define CAST_TURNS 60 /* after which a victim ends by itself */
 #define CAST_CMD   200 /* largest command */
 
 enum { ASKER, SENDER, READER, WITNESSES, VICTIM = WITNESSES, SHELLS };
 extern const char *const cast_name[SHELLS];
 
-/* What the sender of a command knows of it. */
+/* What the sender knows of a command. */
 enum outcome { UNSENT, UNKNOWN, ACCEPTED, ANSWERED, NEVER_TAKEN, RESET };
 
 struct ledger {
@@ -30,22 +30,22 @@ struct arena {
 	struct vt_step step[SHELLS + 1]; /* the last is the daemon's */
 	char name[VENOM_NAME_MAX + 1];
 	struct venom_config cfg;
-	uint32_t daemons, up; /* number of the daemon that was started last; that was created last */
+	uint32_t daemons, up; /* number of the daemon that was started last; of the last that was created */
 	uint32_t published; /* number of the last version's content */
-	bool ended; /* a daemon came to its end in order: its channel goes with all that is in it */
-	bool guard; /* only stores that are points may write to the shared pages */
-	bool steady; /* no daemon dies: no session ends by itself */
+	bool ended; /* a daemon ended in order: its channel is gone, with all that was in it */
+	bool guard; /* only stores that are kill points may write to the shared pages */
+	bool steady; /* no daemon dies, so no session ends by itself */
 	uint64_t stop, quit; /* for shells, for the daemon */
 	uint64_t told[SHELLS], served[SHELLS];
 	struct ledger ledger[SHELLS];
 	struct {
 		uint32_t generation, last;
-	} order[SHELLS]; /* by id: the last one taken */
+	} order[SHELLS]; /* by id: the last command taken */
 };
 
-/* Each for vt_spawn(): a daemon with the arena, a shell with its struct vt_role. */
+/* Main functions for vt_spawn(): a daemon gets the arena, a shell its struct vt_role. */
 int cast_daemon(struct vt_peer *self, void *arena); /* until arena.quit */
-int cast_daemon_victim(struct vt_peer *self, void *arena); /* CAST_TURNS, if it lives */
+int cast_daemon_victim(struct vt_peer *self, void *arena); /* CAST_TURNS, if it is not killed before */
 int cast_witness(struct vt_peer *self, void *role); /* until arena.stop */
 int cast_shell_victim(struct vt_peer *self, void *role);
 

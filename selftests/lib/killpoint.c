@@ -30,7 +30,7 @@ void vt_killpoints_init(void)
 
 void vt_victim(void)
 {
-	__atomic_store_n(&victim, true, __ATOMIC_RELAXED); /* threads may run already */
+	__atomic_store_n(&victim, true, __ATOMIC_RELAXED); /* relaxed atomic: threads may run already */
 }
 
 unsigned int vt_points_of_stores(void)
@@ -110,7 +110,7 @@ static struct {
 static int nguarded;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Whoever writes there has the lock, so that no other thread's store slips through meanwhile. */
+/* The writer holds the lock, so that no other thread's store goes through while the page is writable. */
 static int guard_of(const void *to)
 {
 	for (int i = 0; i < nguarded; i++)
@@ -180,7 +180,7 @@ void vt_guard(void *p, size_t size)
 
 /* ---- calls into the kernel ---- */
 
-/* The point of who called us from there. */
+/* The kill point of the call that returns to `from`. */
 static unsigned int call_point(void *from, const char *name)
 {
 	uintptr_t at = (uintptr_t)from, was;

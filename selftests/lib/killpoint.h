@@ -2,12 +2,12 @@
 /*
  * Kill points: places at which a process of a test dies by SIGKILL, exactly there.
  *
- * The library is built once more for this (VENOM_HOOKS, barrier.h): each atomic store is a point before and a point
- * after, each copy to shared pages has one in its middle too; and each call into the kernel (killpoint.sym) is one
- * before and one after.  A store's points are known from the start, a call's when it has first been passed.
+ * The library is built once more for this (VENOM_HOOKS, barrier.h). Each atomic store has a point before and a point
+ * after it; each copy to shared pages has one in its middle, too; each call into the kernel (killpoint.sym) has one
+ * before and one after. The points of stores are known from the start, that of a call once it has been passed.
  *
- * Nothing in the library names a point, so none can be forgotten: all shared stores go through barrier.h, and
- * with vt_guard() one that does not is a crash.
+ * The library names no point, so none can be forgotten: all shared stores go through barrier.h, and with vt_guard() a
+ * store that does not is a crash.
  */
 #ifndef VENOM_TEST_KILLPOINT_H
 #define VENOM_TEST_KILLPOINT_H
@@ -23,7 +23,7 @@ struct vt_point {
 
 enum vt_moment { VT_BEFORE, VT_AFTER, VT_MIDDLE, VT_MOMENTS };
 
-/* Around a store; in the process that is to die, it passes these points. */
+/* Called around a store; a process that is to die passes these points. */
 void vt_store_begin(const struct vt_point *p, void *to);
 void vt_store_end(const struct vt_point *p, void *to);
 void vt_store_copy(const struct vt_point *p, void *dst, const void *src, size_t len);
@@ -71,10 +71,10 @@ const char *vt_point_file(unsigned int i); /* of a store, without its folder */
 const char *vt_point_what(unsigned int i);
 const char *vt_point_name(unsigned int i, enum vt_moment when, char *buf, size_t size);
 
-/* What the processes share of it; vt_killpoints_init() before any is forked. */
+/* What the processes share of it; vt_killpoints_init() comes before any fork. */
 struct vt_fate {
 	unsigned int point, when; /* where the victim dies, */
-	uint32_t nth; /* when it passes there for this time; 0: not at all, count only */
+	uint32_t nth; /* when it passes there for the nth time; 0: never, only count */
 	uint64_t died; /* vt_now() then, else 0 */
 	uint32_t passed[VT_POINTS_MAX][VT_MOMENTS];
 	struct {
@@ -86,7 +86,9 @@ extern struct vt_fate *vt_fate;
 void vt_killpoints_init(void);
 void vt_victim(void); /* this process */
 
-/* From now on only stores that are points may write here (whole pages): all others crash, having said where. */
+/*
+ * From now on only stores at kill points may write to these whole pages: any other store prints its place and crashes.
+ */
 void vt_guard(void *p, size_t size);
 
 #endif /* VENOM_TEST_KILLPOINT_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages that say who sent them and in what turn, and whose length and bytes follow from that: one in
- * the wrong place, twice, cut or mixed with another is seen.
+ * Messages that carry their sender and sequence number; their length and bytes follow from these. A message that is in
+ * the wrong place, repeated, cut or mixed with another is detected.
  */
 #ifndef VENOM_TEST_MESSAGE_H
 #define VENOM_TEST_MESSAGE_H
@@ -20,7 +20,7 @@ struct vt_message {
 #define VT_LAST	  2
 #define VT_ANSWER 4
 
-/* Fill buf with message m, and give its length: sizeof(m) to size; eight in a row have the same. */
+/* Fill buf with message m, and return its length: sizeof(m) to size. Eight in a row have the same length. */
 static inline uint32_t vt_put(char *buf, uint32_t size, uint64_t seed, struct vt_message m)
 {
 	uint64_t r = seed + m.who * 0x1000193 + (m.kind & VT_ANSWER);
@@ -35,7 +35,7 @@ static inline uint32_t vt_put(char *buf, uint32_t size, uint64_t seed, struct vt
 	return len;
 }
 
-/* Is this all of the message that its head says it is?  *m gets the head. */
+/* Is this the whole message that its head announces? *m gets the head. */
 static inline bool vt_get(const char *buf, size_t len, uint32_t size, uint64_t seed, struct vt_message *m)
 {
 	char want[VT_MESSAGE_MAX];

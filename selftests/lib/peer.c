@@ -34,7 +34,7 @@ static long note(long err)
 	return err;
 }
 
-/* A buffer of this process, at least len bytes. */
+/* A buffer of this process, of at least len bytes. */
 static void *buffer(size_t len)
 {
 	static void *buf;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls for vt_call() that let a peer be a daemon or a shell of a channel: each process has
- * one of each, pd and ps.  Payloads are vt_fill(v)'s; a call that gets one checks that it is whole, and
- * gives its v.  v is 1 to 2^31 - 1, so that it can't be taken for a time-out or an errno.
+ * Calls for vt_call() that make a peer a daemon or a shell of a channel: each process has one of each, pd and ps.
+ * Payloads are vt_fill(v)'s; a call that gets one checks that it is whole, and returns its v. v is 1 to 2^31 - 1, so
+ * that it can't be mistaken for a time-out or an errno.
  */
 #ifndef VENOM_TEST_PEER_H
 #define VENOM_TEST_PEER_H
@@ -15,9 +15,9 @@
 extern struct venom_daemon *pd;
 extern struct venom_shell *ps;
 
-/* VENOM_CONFIG_INIT in memory that all peers see; NULL's place in tests that change something. */
+/* VENOM_CONFIG_INIT in memory that all peers share; tests that change a field use it instead of NULL. */
 struct venom_config *vt_config(void);
-/* venom_errmsg() of the last create or connect, in whatever process it was. */
+/* venom_errmsg() of the last create or connect in any process. */
 #define vt_errmsg ((const char *)vt_box + VT_BOX - 1024)
 
 #define PD_KEPT 64 /* commands kept to be answered later */
@@ -27,14 +27,14 @@ extern int pd_cmds;
 long pd_create(long name, long cfg, long c);
 long pd_destroy(long a, long b, long c);
 long pd_publish(long v, long len, long c);
-long pd_begin(long fill, long len, long c); /* 0 if there is a buffer; then filled */
+long pd_begin(long fill, long len, long c); /* 0 if there is a buffer, which is then filled */
 long pd_commit(long len, long b, long c);
-long pd_receive(long timeout_ms, long b, long c); /* v, 0: time-out; keeps it in pd_cmd[] */
+long pd_receive(long timeout_ms, long b, long c); /* v, 0: time-out; keeps the command in pd_cmd[] */
 long pd_respond(long i, long v, long len); /* to pd_cmd[i] */
 long pd_echo(long n, long b, long c); /* receives n commands, answers each with itself */
 long pd_set_spin(long ns, long b, long c);
 long pd_stop(long a, long b, long c);
-long pd_stats(long to, long b, long c); /* a struct venom_daemon_stats that both see */
+long pd_stats(long to, long b, long c); /* a struct venom_daemon_stats in shared memory */
 
 long ps_connect(long name, long b, long c);
 long ps_close(long a, long b, long c);
@@ -45,10 +45,10 @@ long ps_read(long a, long b, long c); /* v of the latest state */
 long ps_wait(long version, long timeout_ms, long c);
 long ps_set_spin(long ns, long b, long c);
 
-/* What is left of a name whose daemon was killed: the next one takes it away with it. */
+/* Remove what a killed daemon has left of a name: create it again and destroy it. */
 void vt_forget(const char *name);
 
-/* A time-out in the library's terms: ms, or for ever. */
+/* A time-out in the library's unit: ms, or for ever. */
 static inline int64_t pp_ns(long ms)
 {
 	return ms < 0 ? -1 : ms * VT_MS;

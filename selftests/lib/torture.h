@@ -2,11 +2,11 @@
 /*
  * What the processes of selftests/torture.c share.
  *
- * The ledger: each connection of a shell (a session) numbers its commands; the shell notes what it is about to do with
- * one and what came of it, the daemon notes each one that it has received.  So a process that is killed leaves its last
- * step open and nothing else.  Only the test writes here, around the library's calls; what is in the areas it never asks.
+ * The ledger: each connection of a shell (a session) numbers its commands. The shell notes what it is about to do with
+ * a command and what the result was; the daemon notes each command that it has received. So a killed process leaves
+ * only its last step open. Only the test writes the ledger, around the library's calls; it never reads the areas.
  *
- *	torture.c		the parent: who is started, stopped and killed; the check of the ledger
+ *	torture.c		the parent: starts, stops and kills processes; checks the ledger
  *	torture_daemon.c	publishes and serves
  *	torture_shell.c		does all that a shell can do
  */
@@ -19,68 +19,68 @@
 
 #define T_SHELLS   16 /* processes */
 #define T_SESSIONS 2048 /* of a round */
-#define T_COMMANDS 8192 /* of a session; then it makes room for another */
+#define T_COMMANDS 8192 /* of a session; then the shell opens another session */
 #define T_DAEMONS  256 /* of a round, one after the other */
 
 enum t_sent {
 	T_NONE,
-	T_TRYING, /* about to; what a process that was killed in there leaves */
+	T_TRYING, /* about to send; a process that is killed in the call leaves this */
 	T_REFUSED, /* not sent */
 	T_SENT, /* one-way, accepted */
 	T_OPEN, /* a request, accepted */
 	T_ANSWERED,
 	T_TIMEDOUT, /* given up by request(); perhaps never sent */
 	T_CANCELLED,
-	T_RESET, /* -ECONNRESET: was taken */
-	T_PIPE, /* -EPIPE: was not */
+	T_RESET, /* -ECONNRESET: it was taken */
+	T_PIPE, /* -EPIPE: it was not taken */
 };
 
 enum t_end {
 	T_KILLED, /* or still there */
 	T_CLOSED, /* by its shell, with its daemon alive */
-	T_CLOSED_DEAD, /* ...or gone, as the shell was told */
+	T_CLOSED_DEAD, /* ...or with a dead daemon, of which the shell was notified */
 };
 
 struct t_session {
 	uint32_t pid, id;
-	uint32_t chan; /* the daemon that began the channel */
+	uint32_t chan; /* number of the daemon that created the channel */
 	uint32_t n; /* numbers given */
 	uint32_t last; /* the last number received, + 1 */
-	uint32_t to_the_end; /* open when the round was over */
+	uint32_t to_the_end; /* open when the round ended */
 	enum t_end end;
-	uint8_t sent[T_COMMANDS]; /* enum t_sent; the shell's */
-	uint8_t got[T_COMMANDS]; /* how many times; the daemon's */
+	uint8_t sent[T_COMMANDS]; /* enum t_sent; written by the shell */
+	uint8_t got[T_COMMANDS]; /* how many times it was received; written by the daemon */
 };
 
 struct t_daemon {
 	uint32_t pid, ready, quit;
 	uint32_t chan; /* + 1; 0: not known yet */
-	uint32_t taking; /* commands that the receive it is in may take */
-	uint64_t publishing; /* what it is about to publish, of the channel that it began: the n-th version... */
-	uint64_t published; /* ...and has; one that goes on with the channel may publish the next a second time */
+	uint32_t taking; /* commands that the receive in progress may take */
+	uint64_t publishing; /* what it is about to publish, of the channel that it created: the n-th version... */
+	uint64_t published; /* ...and has published; a resuming daemon may publish the next one a second time */
 };
 
 /* Sums of a whole run. */
 struct t_tally {
 	uint64_t ops, connects, published, reads, in_place, held, in_a_row, missed, received, refused, cut;
-	uint64_t sent, lost, open, answered, timedout, cancelled, reset, pipe; /* the parent's, of the ledger */
+	uint64_t sent, lost, open, answered, timedout, cancelled, reset, pipe; /* the parent's sums, from the ledger */
 };
 
 struct t_arena {
-	struct vt_step step[T_SHELLS + 1]; /* the shells', the daemon's */
+	struct vt_step step[T_SHELLS + 1]; /* the shells', then the daemon's */
 	struct t_tally tally[T_SHELLS + 1];
 	char name[VENOM_NAME_MAX + 1];
 	struct venom_config cfg;
-	bool resume; /* the next daemon goes on with the channel */
+	bool resume; /* the next daemon resumes the channel */
 	uint32_t pause_us; /* of the publisher; 0: none */
 	uint32_t handles; /* of a shell, at most */
 	bool heed; /* shells hold versions and are lossless */
-	bool strict; /* ...and none is ever cut off */
+	bool strict; /* ...and none of these shells is ever cut off */
 	int daemon_fds, daemon_areas; /* what a daemon has without shells */
 	uint64_t seed; /* the round's */
 	uint32_t sessions, chan, daemons;
 	uint32_t stop; /* shells come to an end... */
-	uint32_t quiet; /* ...these have, but for a last look... */
+	uint32_t quiet; /* ...all have ended, but for a last look... */
 	uint64_t final; /* ...at the last version, + 1... */
 	uint32_t end; /* ...and then the daemon */
 	struct t_daemon daemon[T_DAEMONS];
@@ -90,14 +90,14 @@ struct t_arena {
 /* One process. */
 struct t_role {
 	struct t_arena *a;
-	uint32_t who; /* shell's slot, daemon's number */
+	uint32_t who; /* shell's index, daemon's number */
 	uint64_t seed;
 };
 
 int t_daemon_main(struct vt_peer *self, void *role);
 int t_shell_main(struct vt_peer *self, void *role);
 
-/* What version v of a channel is made of.  Where numbers may be passed over v is its place among all of them. */
+/* The seed of the content of version v. Where version numbers may be skipped, v counts the versions published. */
 static inline uint64_t t_version(const struct t_arena *a, uint32_t chan, uint64_t v)
 {
 	uint64_t r = a->seed ^ (uint64_t)chan << 40 ^ v;
@@ -119,7 +119,7 @@ static inline uint32_t t_word(const struct t_arena *a, uint32_t chan, uint64_t v
 	return a->heed ? chan << 28 | (uint32_t)v : (uint32_t)t_version(a, chan, v);
 }
 
-/* Whether that is one of the channel's, and which; `number` is what the library says. */
+/* Is that a version of the channel, and which one? `number` is the version number from the library. */
 static inline bool t_is(const struct t_arena *a, uint32_t chan, const void *data, size_t len, uint64_t number, uint64_t *v)
 {
 	uint32_t word;

@@ -18,7 +18,7 @@ struct daemon {
 	struct venom_daemon *d;
 	uint32_t chan;
 	uint64_t rng;
-	int fds; /* before all */
+	int fds; /* open descriptors before create */
 	struct {
 		struct venom_command cmd;
 		struct vt_message m;
@@ -28,7 +28,7 @@ struct daemon {
 
 /* ---- publishing ---- */
 
-/* False where the shells that are heeded do not let it. */
+/* Return false if lossless readers or holders leave no free buffer. */
 static bool publish(struct daemon *dm, char *buf, uint64_t v, bool in_place)
 {
 	size_t len = t_len(dm->a, dm->chan, v), capacity;
@@ -62,11 +62,14 @@ static void *publisher(void *arg)
 	struct daemon *dm = arg;
 	struct venom_daemon_stats st;
 	char *buf = malloc(dm->a->cfg.data_size);
-	/* Where numbers are passed over they don't tell what the last daemon has published; it may not have noted its last. */
+	/*
+	 * With skipped numbers, the version number does not count the versions published; the last daemon may not have
+	 * noted its last one.
+	 */
 	uint64_t v = dm->a->heed ? vt_load(&dm->a->daemon[dm->chan].published) + 1 : venom_daemon_version(dm->d) + 1;
 
 	VT_CHECK(buf);
-	do { /* one at least: the last daemon may have died in its only version */
+	do { /* at least one: the last daemon may have died in its only version */
 		if (publish(dm, buf, v, v % 3 == 0))
 			v++;
 		else
@@ -96,7 +99,7 @@ static void answer(struct daemon *dm, const struct venom_command *cmd, struct vt
 	VT_CHECK(rc == 0 || rc == -EPIPE || rc == -ESTALE);
 	if (vt_rand(&dm->rng) % 8)
 		return;
-	/* Not twice. */
+	/* A second answer must be refused. */
 	rc = venom_daemon_respond(dm->d, cmd, buf, len);
 	VT_CHECK(rc == -EALREADY || rc == -EPIPE || rc == -ESTALE);
 }
@@ -107,7 +110,7 @@ static void answer_kept(struct daemon *dm, unsigned int i)
 	dm->kept[i] = dm->kept[--dm->nkept];
 }
 
-/* Note a command that was received, and look whether it can be. */
+/* Note a received command, and check that it is possible. */
 static void note(struct daemon *dm, const struct venom_command *cmd, struct vt_message *m)
 {
 	struct t_arena *a = dm->a;
@@ -128,7 +131,7 @@ static void note(struct daemon *dm, const struct venom_command *cmd, struct vt_m
 	dm->tally->received++;
 }
 
-/* Kind 1 is waited for, however long it takes; kind 3 not. */
+/* The shell waits for the answer to kind 1, however long it takes; not to kind 3. */
 static void serve(struct daemon *dm, const struct venom_command *cmd, struct vt_message m)
 {
 	uint64_t r = vt_rand(&dm->rng);
@@ -143,7 +146,7 @@ static void serve(struct daemon *dm, const struct venom_command *cmd, struct vt_
 	dm->kept[dm->nkept++].m = m;
 }
 
-/* One receive in one of its ways; how many it gave. */
+/* Make one receive in one of its forms; return the number of commands. */
 static int receive(struct daemon *dm)
 {
 	static const int64_t timeouts[] = {0, 200000, 2 * VT_MS, 5 * VT_MS};
@@ -181,7 +184,7 @@ static int receive(struct daemon *dm)
 	return rc;
 }
 
-/* All have gone, with all that there was for them. */
+/* All shells have gone, and all that the daemon had for them has been freed. */
 static bool deserted(struct daemon *dm)
 {
 	struct venom_daemon_stats st;
@@ -215,7 +218,7 @@ int t_daemon_main(struct vt_peer *self, void *arg)
 	if (rc)
 		fprintf(stderr, "# create gave errno %d (%s)\n", rc, venom_errmsg());
 	VT_CHECK(!rc && !venom_daemon_info(dm->d, &info));
-	if (!role->who) { /* nobody is there yet */
+	if (!role->who) { /* no shell has connected yet */
 		a->daemon_fds = vt_count_fds() - dm->fds;
 		a->daemon_areas = vt_count_areas();
 	}

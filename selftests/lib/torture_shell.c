@@ -9,18 +9,18 @@
 #define HANDLES 3
 #define OPEN	16
 
-/* One handle, and what is known of it. */
+/* One handle, and what the shell knows of it. */
 struct conn {
 	struct venom_shell *s;
 	struct t_session *l;
-	uint32_t no; /* of the session */
-	bool told; /* that its daemon has gone */
+	uint32_t no; /* number of the session */
+	bool told; /* the daemon's death was reported */
 	uint64_t seen; /* the newest version read */
 	uint64_t at, first, before; /* of read_next */
 	uint64_t passed, missed;
-	uint64_t n; /* what read_next gave last: the n-th of all; 0: not known */
+	uint64_t n; /* what read_next returned last: the n-th version of all; 0: not known */
 	bool lossless;
-	uint64_t owed; /* lossless: it may miss versions up to this one */
+	uint64_t owed; /* lossless: the reader may still miss versions up to this one */
 	bool holding;
 	struct venom_view view;
 	uint64_t view_n;
@@ -60,7 +60,7 @@ static void doing(struct shell *sh, const char *what, uint64_t n)
 
 /* ---- commands ---- */
 
-/* The next number, and its message in buf. */
+/* Take the next number, and put its message in buf. */
 static uint32_t next(struct shell *sh, struct conn *c, uint32_t kind, char *buf, uint32_t *len)
 {
 	uint32_t n = c->l->n;
@@ -89,7 +89,7 @@ static void check_answer(struct shell *sh, struct conn *c, const char *buf, ssiz
 	came(c, n, T_ANSWERED);
 }
 
-/* What became of a request that failed. */
+/* Note the result of a request that failed. */
 static void failed(struct conn *c, uint32_t n, ssize_t rc)
 {
 	VT_CHECK(rc == -EPIPE || rc == -ECONNRESET);
@@ -182,7 +182,7 @@ static void submit(struct shell *sh, struct conn *c)
 	c->open[c->nopen++].seq = n;
 }
 
-/* Any of the open ones, or this one; whether something came of it. */
+/* Complete any open request, or this one; return whether one was completed. */
 static bool complete(struct shell *sh, struct conn *c, unsigned int i, bool any, int64_t timeout)
 {
 	uint64_t tag = any ? VENOM_ANY : c->open[i].tag;
@@ -227,7 +227,7 @@ static void flood(struct shell *sh, struct conn *c)
 
 /* ---- versions ---- */
 
-/* Which of all it is. */
+/* Check a version; return which one it is of all that were published. */
 static uint64_t check_version(struct shell *sh, struct conn *c, const void *data, ssize_t len, uint64_t v)
 {
 	struct t_arena *a = sh->a;
@@ -243,7 +243,7 @@ static uint64_t check_version(struct shell *sh, struct conn *c, const void *data
 	return n;
 }
 
-/* That there was nothing to get. */
+/* Check that a failed read had no version to return. */
 static void check_none(struct shell *sh, struct conn *c, ssize_t rc)
 {
 	VT_CHECK(rc == -EAGAIN || (rc == -ENODATA && !c->seen) || (rc == -EOWNERDEAD && sh->a->cfg.versions == 1));
@@ -266,14 +266,14 @@ static void read_once(struct shell *sh, struct conn *c)
 	sh->tally->reads++;
 }
 
-/* Often the same version again, which is read by another way (settle() in read.c). */
+/* Often the same version again, which is read by another path (settle() in read.c). */
 static void read_latest(struct shell *sh, struct conn *c)
 {
 	for (int left = 1 + (int)up_to(sh, 4); left; left--)
 		read_once(sh, c);
 }
 
-/* In place; now and then very slowly. */
+/* Read in place; now and then very slowly. */
 static void look(struct shell *sh, struct conn *c)
 {
 	struct t_arena *a = sh->a;
@@ -301,7 +301,7 @@ static void look(struct shell *sh, struct conn *c)
 	sh->tally->in_place++;
 }
 
-/* What is held is what it was, however long ago that is, and whichever process has died. */
+/* A held version must not have changed, however long it was held, and whichever process has died. */
 static void let_go(struct shell *sh, struct conn *c)
 {
 	uint64_t n;
@@ -341,7 +341,7 @@ static void be_lossless(struct shell *sh, struct conn *c, bool on)
 	c->owed = venom_shell_version(c->s);
 }
 
-/* Nobody waits for ever for a version that the publisher may not overwrite its own for. */
+/* With holders, no wait is endless: the publisher may need the buffer that this shell itself holds. */
 static void wait_news(struct shell *sh, struct conn *c)
 {
 	int rc;
@@ -353,7 +353,7 @@ static void wait_news(struct shell *sh, struct conn *c)
 	c->told |= rc == -EPIPE;
 }
 
-/* One step of read_next.  Whether there was a version, or word of some that are gone. */
+/* One step of read_next: return whether there was a version, or a report of overwritten ones. */
 static bool follow(struct shell *sh, struct conn *c)
 {
 	uint64_t was = c->at, seen = c->seen, n;
@@ -380,9 +380,9 @@ static bool follow(struct shell *sh, struct conn *c)
 		return false;
 	}
 	VT_CHECK(c->at == was + 1 || !was || (sh->a->heed && c->at > was));
-	c->seen = 0; /* these may be older than what was read otherwise */
+	c->seen = 0; /* read_next may return versions older than what other reads returned */
 	n = check_version(sh, c, sh->buf, len, c->at);
-	/* Another daemon that goes on with the channel may have published it a second time. */
+	/* Another daemon that resumes the channel may have published it a second time. */
 	VT_CHECK(!c->n || n == c->n + 1 || (sh->a->heed && sh->a->resume && n == c->n));
 	c->n = n;
 	sh->tally->in_a_row += c->lossless;
@@ -406,7 +406,7 @@ static void arm(struct shell *sh, struct conn *c)
 	rc = venom_shell_arm(c->s, 1 + (uint32_t)up_to(sh, 7), c->seen);
 	VT_CHECK(rc == 0 || rc == 1 || rc == -EPIPE || rc == -ENOSYS);
 	doing(sh, "poll", (uint64_t)-rc);
-	if (rc == -EPIPE && !sh->a->resume) /* once that one has hung up */
+	if (rc == -EPIPE && !sh->a->resume) /* returns at the daemon's hang-up */
 		VT_CHECK(poll(&pfd, 1, VT_PATIENCE_S * 1000) == 1);
 	else if (!rc)
 		poll(&pfd, 1, 1 + (int)up_to(sh, 5));
@@ -435,7 +435,7 @@ static void join(struct shell *sh, struct conn *c)
 		return;
 	}
 	VT_CHECK(!venom_shell_info(s, &info));
-	/* The last daemon with this pid: which channel is it?  It may have died as we came. */
+	/* Find the last daemon with this pid, for its channel. It may have died as this shell connected. */
 	for (i = vt_load(&a->daemons); i > 0 && vt_load(&a->daemon[i - 1].pid) != info.pid; i--)
 		;
 	VT_CHECK(i > 0 || !info.pid);
@@ -464,13 +464,13 @@ static void part(struct shell *sh, struct conn *c)
 	if (c->first)
 		VT_CHECK((sh->a->heed || c->passed + c->missed == c->at - c->first + 1) && st.overruns - c->before == c->missed);
 	vt_step(sh->step, "close", c->no);
-	/* Before the note of it, so that who is killed in there counts as killed. */
+	/* A shell that is killed before this store counts as killed, afterwards as closed. */
 	vt_store(&c->l->end, venom_shell_alive(c->s) ? T_CLOSED : T_CLOSED_DEAD);
 	venom_shell_close(c->s);
 	c->s = NULL;
 }
 
-/* The daemon has gone.  Where another may go on in its place, wait a while for that. */
+/* The daemon has gone. Where another may resume the channel, wait a while for it. */
 static void bereaved(struct shell *sh, struct conn *c)
 {
 	uint64_t patience = vt_now() + up_to(sh, 30 * VT_MS);
@@ -483,14 +483,14 @@ static void bereaved(struct shell *sh, struct conn *c)
 			return;
 		usleep(200);
 	}
-	if (venom_shell_alive(c->s)) /* another has gone on already */
+	if (venom_shell_alive(c->s)) /* another daemon has resumed it already */
 		return;
 	while (c->nopen && up_to(sh, 8))
 		complete(sh, c, (unsigned int)up_to(sh, c->nopen), up_to(sh, 2), -1);
 	part(sh, c);
 }
 
-/* Something to do, but nothing for who waits for an answer that may not come. */
+/* Do one random thing, but never wait for an answer that may not come. */
 static void act(struct shell *sh, struct conn *c)
 {
 	unsigned int i;
@@ -554,7 +554,7 @@ static void act(struct shell *sh, struct conn *c)
 		if (up_to(sh, 64) == 0)
 			part(sh, c);
 	}
-	/* Room for the most that one step sends. */
+	/* Leave room for the most that one step sends. */
 	if (c->s && (c->told || c->l->n > T_COMMANDS - 200)) {
 		if (c->told)
 			bereaved(sh, c);
@@ -563,7 +563,10 @@ static void act(struct shell *sh, struct conn *c)
 	}
 }
 
-/* The publisher has stopped: who has a living daemon sees its last version, and all before it that the ring has. */
+/*
+ * The publisher has stopped: a shell with a living daemon sees its last version, and all before it that are in the
+ * ring.
+ */
 static void last_look(struct shell *sh, struct conn *c)
 {
 	uint64_t final = vt_load(&sh->a->final) - 1, v;

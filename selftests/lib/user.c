@@ -18,7 +18,7 @@ long vt_become(long uid, long gid, long group)
 	VT_CHECK(!setgroups(group ? 1 : 0, groups));
 	VT_CHECK(!setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid));
 	VT_CHECK(!setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid));
-	prctl(PR_SET_DUMPABLE, 1); /* the leak check wants it */
+	prctl(PR_SET_DUMPABLE, 1); /* the leak check needs it */
 	prctl(PR_SET_PDEATHSIG, 9);
 	return 0;
 }
@@ -36,7 +36,7 @@ static struct strings {
 	char s[VT_STRINGS][256];
 } * strings;
 
-/* Before any peer is started. */
+/* The strings must exist before any peer is started. */
 __attribute__((constructor)) static void make_strings(void)
 {
 	strings = vt_shared(sizeof(*strings));

@@ -43,7 +43,7 @@ static void remove_own_dir(void)
 	rmdir(own_dir);
 }
 
-/* Run by hand, without run.sh: channels go to a folder of our own all the same. */
+/* Without run.sh, too, channels go to a folder of this process. */
 __attribute__((constructor)) static void set_up(void)
 {
 	vt_box = vt_shared(VT_BOX);
@@ -60,7 +60,7 @@ __attribute__((constructor)) static void set_up(void)
 
 /* ---- processes ---- */
 
-/* Ends with the status of the peer's main function. */
+/* Run the peer's main function, and exit with its status. */
 static void run_peer(int fd, int (*fn)(struct vt_peer *self, void *arg), void *arg)
 {
 	struct vt_peer self = {.fd = fd};
@@ -252,7 +252,7 @@ static uint64_t mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-/* Word 0 is v and a check of v; the others follow from v and from where they are. */
+/* Word 0 is v and a check of v; the others follow from v and their position. */
 static uint64_t word0(uint32_t v)
 {
 	return v | (mix(v) << 32);
@@ -330,7 +330,7 @@ bool vt_takes_advice(void)
 
 const char *vt_name(void)
 {
-	/* Shared: peers that run already can be told of a name, too. */
+	/* Shared memory: the test can pass a name to peers that run already. */
 	static struct {
 		unsigned int n;
 		char name[1000][40];
@@ -455,7 +455,7 @@ void vt_pin(int n)
 int vt_count_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
-	int n = -1; /* the folder's own */
+	int n = -1; /* -1: the folder's own descriptor does not count */
 
 	if (!dir)
 		die("/proc/self/fd");

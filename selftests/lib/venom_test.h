@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests share, whatever harness runs them: peers in processes of their own,
- * payloads that show when they are torn, random numbers one can repeat, time.
+ * What the tests share, whatever harness runs them: peers in processes of their own, payloads that show when they are
+ * torn, repeatable random numbers, time.
  *
- * A peer is a forked process that serves calls: functions of this very program, run over there.
+ * A peer is a forked process that serves calls: functions of this very program, run in that process.
  *
  *	vt_start(&dm);				the process
- *	vt_call(&dm, pd_create, &cfg)		runs pd_create(&cfg) in it, gives its result
+ *	vt_call(&dm, pd_create, &cfg)		runs pd_create(&cfg) in it, returns its result
  *	vt_post(&dm, ...); ...; vt_result(&dm)	the same for a call that blocks
  *	vt_stop(&dm)				ends it: 0 if it went well (no leak, no sanitizer's report)
  *
- * or it runs one function of yours from its start to its end (vt_spawn), in step with the
- * test through vt_signal() and vt_await().  Peers die with the process that made them.
+ * A peer may also run one function from its start to its end (vt_spawn), in step with the test through vt_signal() and
+ * vt_await(). Peers die with the process that made them.
  */
 #ifndef VENOM_TEST_H
 #define VENOM_TEST_H
@@ -31,7 +31,7 @@ struct vt_peer {
 };
 
 #define VT_DEAD	 LONG_MIN /* result of a call whose process died, or didn't answer for a minute */
-#define VT_PATIENCE_S vt_patience_s() /* against hangs, not a measure of anything: $VENOM_TEST_PATIENCE, or 60 */
+#define VT_PATIENCE_S vt_patience_s() /* only catches hangs: $VENOM_TEST_PATIENCE, or 60 */
 int vt_patience_s(void);
 
 typedef long (*vt_fn)(long a, long b, long c);
@@ -43,7 +43,7 @@ long vt_result(struct vt_peer *p);
 bool vt_has_result(struct vt_peer *p, int within_ms);
 int vt_stop(struct vt_peer *p);
 
-/* vt_call(p, fn), vt_call(p, fn, a), ...: arguments that aren't given are 0. */
+/* vt_call(p, fn), vt_call(p, fn, a), ...: arguments that are left out are 0. */
 #define vt_call(...) VT_CALL_(vt_call4, __VA_ARGS__, 0, 0, 0, 0)
 #define vt_post(...) VT_CALL_(vt_post4, __VA_ARGS__, 0, 0, 0, 0)
 #define VT_CALL_(how, p, fn, a, b, c, ...) how(p, fn, (long)(a), (long)(b), (long)(c))
@@ -51,15 +51,15 @@ int vt_stop(struct vt_peer *p);
 /* A process that runs main(self, arg) and ends with its value. */
 void vt_spawn(struct vt_peer *p, int (*main)(struct vt_peer *self, void *arg), void *arg);
 int vt_wait(struct vt_peer *p); /* exit status; -signal; -ETIMEDOUT: it hung, and was killed */
-void vt_kill(struct vt_peer *p, int sig); /* and waits for its end */
+void vt_kill(struct vt_peer *p, int sig); /* and wait for its end */
 void vt_halt(struct vt_peer *p); /* SIGSTOP, and waits until all of its threads have stopped; SIGCONT lets it go on */
 int vt_signal(struct vt_peer *p); /* to the other side: ready, go on.  0, or -1: it has died */
-int vt_await(struct vt_peer *p);  /* for its signal */
+int vt_await(struct vt_peer *p);  /* wait for its signal */
 
-/* As _exit(), but a leak is a failure under the address sanitizer. */
+/* As _exit(), but a leak makes the process fail under the address sanitizer. */
 void vt_exit(int status) __attribute__((noreturn));
 
-/* For code that runs in a peer: says what was false and ends the process. */
+/* For code in a peer: print the condition that was false, and end the process. */
 #define VT_CHECK(cond)                                                                              \
 	do {                                                                                        \
 		if (!(cond))                                                                        \
@@ -69,36 +69,36 @@ void vt_failed(const char *file, int line, const char *cond) __attribute__((nore
 
 /* Memory that the test and the peers it starts later share. */
 void *vt_shared(size_t size);
-/* Such memory that is always there: 64 KiB for strings and small buffers between peers. */
+/* Shared memory that always exists: 64 KiB for strings and small buffers between peers. */
 #define VT_BOX 65536
 extern char *vt_box;
 
 /* ---- payloads ---- */
 
-/* len bytes that follow from v (32 bits of it); any mixture of two of them is seen. */
+/* Fill len bytes that follow from v (32 bits of it); any mixture of two payloads is detected. */
 void vt_fill(void *buf, size_t len, uint32_t v);
 bool vt_is(const void *buf, size_t len, uint32_t v);
 /* Is it whole, whatever its v?  *v (may be NULL) gets it; only its low byte if len < 8. */
 bool vt_whole(const void *buf, size_t len, uint32_t *v);
-/* All len bytes are `byte`: the poison of an output that must stay untouched. */
+/* All len bytes are `byte`: used to poison an output that must stay untouched. */
 bool vt_all(const void *buf, int byte, size_t len);
 
 /* ---- the rest ---- */
 
-/* Whether the library works on /dev/venom here ($VENOM_BACKEND, or it is there). */
+/* Whether the library uses /dev/venom here ($VENOM_BACKEND, or the device exists). */
 bool vt_on_dev(void);
-/* An emulator may nod at every advice (madvise), and take none. */
+/* Whether madvise() takes effect: an emulator may accept every advice and ignore it. */
 bool vt_takes_advice(void);
 /* Whether this line of /proc/PID/maps or smaps is of an area. */
 bool vt_is_area(const char *line);
 
-/* A channel's name that no other test uses, in memory that peers see; good for the process's life. */
+/* A channel name that no other test uses, in memory that peers share; valid for the process's life. */
 const char *vt_name(void);
-/* $VENOM_TEST_SCALE, 1 if unset: what long tests multiply their length with. */
+/* $VENOM_TEST_SCALE, 1 if unset: long tests multiply their length by it. */
 double vt_scale(void);
 uint64_t vt_scaled(uint64_t n); /* n * scale, at least 1 */
 
-/* Repeatable: from $VENOM_TEST_SEED, else from the clock; printed once. */
+/* Repeatable: seeded from $VENOM_TEST_SEED, else from the clock; the seed is printed once. */
 uint64_t vt_seed(void);
 uint64_t vt_rand(uint64_t *state);
 
@@ -107,12 +107,12 @@ void vt_sort(double *v, size_t n);
 uint64_t vt_now(void); /* CLOCK_MONOTONIC, ns */
 uint64_t vt_cpu(void); /* CPU time of this process, ns */
 void vt_sleep_ms(int ms);
-int vt_cpus(void);	/* that we may run on */
+int vt_cpus(void);	/* that this process may run on */
 void vt_pin(int n);	/* to the n-th of these, modulo their number */
 int vt_count_fds(void); /* open descriptors of this process */
 int vt_count_areas(void); /* and mappings of areas */
 
-/* Does cond become true within a minute?  For what others do in their own time. */
+/* Does cond become true within a minute? For what other processes do asynchronously. */
 #define VT_UNTIL(cond)                                                                              \
 	({                                                                                          \
 		uint64_t vt_end_ = vt_now() + (uint64_t)VT_PATIENCE_S * 1000000000ull;              \

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #define TICK_MS	 5
-#define GRACE_MS 2000 /* after the first failure: others may only say what they make of it */
+#define GRACE_MS 2000 /* after the first failure: the other processes may report its cause */
 
 void vt_where(const struct vt_step *s, int n, const char *why)
 {

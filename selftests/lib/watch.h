@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A watchdog over several peers: each tells in a struct vt_step, in memory that all see, where it
- * is and that it gets on.  When none gets on any more, somebody sleeps who should have been woken or
- * waits for the dead: the watchdog says who stood where, kills them all, and the test fails.
+ * A watchdog over several peers: each notes in a struct vt_step, in shared memory, where it is and that it makes
+ * progress. When none makes progress any more, some peer has missed a wake or waits for a dead one: the watchdog prints
+ * the step of each, kills them all, and the test fails.
  */
 #ifndef VENOM_TEST_WATCH_H
 #define VENOM_TEST_WATCH_H
@@ -15,7 +15,7 @@ struct vt_step {
 	uint64_t detail;
 };
 
-/* I am about to do `what`; n tells more (a version, a sequence number). */
+/* Note that `what` comes next; n is a detail (a version, a sequence number). */
 static inline void vt_step(struct vt_step *s, const char *what, uint64_t n)
 {
 	__atomic_store_n(&s->where, what, __ATOMIC_RELAXED);
@@ -23,7 +23,7 @@ static inline void vt_step(struct vt_step *s, const char *what, uint64_t n)
 	__atomic_store_n(&s->steps, s->steps + 1, __ATOMIC_RELAXED);
 }
 
-/* Waits until all n peers have ended.  Returns how many of them did not end well (status not 0, hung). */
+/* Wait until all n peers have ended. Return how many of them failed (status not 0, hung). */
 int vt_watch(struct vt_peer *p, struct vt_step *s, int n);
 
 /*
@@ -40,10 +40,12 @@ typedef int (*vt_main)(struct vt_peer *self, void *role);
 int vt_play(void *arena, struct vt_step *s, vt_main first, vt_main other, int n);
 
 bool vt_has_ended(const struct vt_peer *p);
-/* One of n that are not to end has: something was wrong, and it has said what.  Those with pid 0 are not looked at. */
+/* Has one of n peers ended that must not? It has then printed what was wrong. Peers with pid 0 are skipped. */
 bool vt_any_ended(const struct vt_peer *p, int n);
 
-/* Does cond become true?  Else says where the n peers of s stood. For a parent that leads them step by step. */
+/*
+ * Does cond become true? If not, print the steps of the n peers of s. For a parent that leads its peers step by step.
+ */
 #define VT_WATCH_UNTIL(cond, s, n)              \
 	({                                      \
 		bool vt_came_ = VT_UNTIL(cond); \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Standard input for a verb of the tool: any bytes, in pieces of any size, with an interruption, an error or the end at
- * any place.  To be included before the verb's own file, of which read() and await_input() are then these.
+ * any place. Include it before the verb's own file, so that read() and await_input() are replaced there.
  *
  *	byte 0		the target's: how it is read
  *	1, 2		a trouble, and before which read it comes
@@ -56,7 +56,7 @@ static inline ssize_t feed(void *buf, size_t size)
 	return (ssize_t)n;
 }
 
-/* The bytes that have been read. */
+/* How many bytes have been read. */
 static inline size_t fed(void)
 {
 	return (size_t)(in.p - in.from);
@@ -67,7 +67,7 @@ static inline bool broken(void)
 	return in.trouble == BROKEN && in.reads > in.at;
 }
 
-/* False: too short. */
+/* Return false if the input is too short. */
 static inline bool feed_start(const uint8_t *data, size_t size)
 {
 	if (size < FEED_HEAD)
@@ -82,7 +82,7 @@ static inline bool feed_start(const uint8_t *data, size_t size)
 	return true;
 }
 
-/* A daemon for a verb to work on, and what the verb complains of thrown away. */
+/* A daemon for a verb to work on; the verb's messages are discarded. */
 static inline struct venom_daemon *feed_daemon(uint32_t versions)
 {
 	struct venom_config cfg = VENOM_CONFIG_INIT;

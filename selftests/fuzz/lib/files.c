@@ -26,7 +26,7 @@ static int memfd(size_t size, bool whole, int seals)
 	return fd;
 }
 
-/* Of a huge page, which it has if the pool has one. */
+/* A memfd of one huge page, which is allocated if the pool has one. */
 static int huge(void)
 {
 	size_t size = 2UL << 20;
@@ -51,7 +51,7 @@ void files_make(struct fuzz_files *f, size_t size)
 	f->fd[FILE_FULL_EVENTFD] = eventfd(0, EFD_CLOEXEC);
 	FUZZ_CHECK(write(f->fd[FILE_FULL_EVENTFD], &most, sizeof(most)) == sizeof(most));
 	FUZZ_CHECK(!pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK));
-	f->fd[FILE_PIPE] = pipe_fd[1]; /* its other end stays open */
+	f->fd[FILE_PIPE] = pipe_fd[1]; /* the read end stays open */
 	while (write(pipe_fd[1], kb, sizeof(kb)) > 0)
 		;
 	FUZZ_CHECK(!fcntl(pipe_fd[1], F_SETFL, 0));

@@ -11,7 +11,7 @@ enum {
 	FILE_EVENTFD,
 	FILE_FULL_EVENTFD, /* a write to it would block */
 	FILE_PIPE, /* full, too */
-	FILE_BROKEN_PIPE, /* nobody reads it */
+	FILE_BROKEN_PIPE, /* without a reader */
 	FILE_SOCKET,
 	FILE_REGULAR,
 	FILE_FOLDER,
@@ -21,8 +21,8 @@ enum {
 	FILE_HALF_SEALED,
 	FILE_HOLES,
 	FILE_SHORT,
-	FILE_HUGE, /* of a huge page; where the kernel knows none, a very large one with holes */
-	FILE_ZEROS, /* all is well but what is in it */
+	FILE_HUGE, /* one huge page; on a kernel without huge pages, a very large file with holes */
+	FILE_ZEROS, /* valid, but all bytes are zero */
 	FILES,
 };
 
@@ -31,7 +31,7 @@ struct fuzz_files {
 };
 
 void files_make(struct fuzz_files *f, size_t size);
-/* One message with n descriptors, some of which may be -1 (they aren't sent): 0, or -errno. */
+/* Send one message with n descriptors; those that are -1 are skipped: 0, or -errno. */
 int files_send(int sock, const void *msg, size_t size, const int *fds, int n);
 
 #endif /* VENOM_FUZZ_FILES_H */

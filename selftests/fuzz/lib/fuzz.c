@@ -9,9 +9,9 @@
 #include <unistd.h>
 #include <linux/venom_layout.h>
 
-#define AREAS 64 /* the lanes of fuzz/lane.c, and as many that are about to be freed */
+#define AREAS 64 /* the lanes of fuzz/lane.c, and as many again that are about to be freed */
 #define LUCKY 8
-#define TICK  20000 /* ns that pass between two looks at the clock */
+#define TICK  20000 /* ns that pass between two reads of the clock */
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -38,7 +38,7 @@ __attribute__((constructor)) static void tell_at_the_end(void)
 
 /* ---- the input ---- */
 
-static const uint8_t *front, *back, *end; /* [front, back) is not eaten yet, [back, end) were changes */
+static const uint8_t *front, *back, *end; /* [front, back) is not consumed yet, [back, end) were changes */
 static bool storm;
 
 uint32_t fuzz_byte(void)
@@ -106,10 +106,10 @@ uint64_t fuzz_word(void)
 
 /* ---- changes ---- */
 
-/* One change, as it stands in the input. */
+/* One change, as encoded in the input. */
 struct change {
 	uint8_t gap; /* looks before it */
-	uint8_t how; /* 0-1 where, 2-4 what, 5-6 how wide, 7 for one look only */
+	uint8_t how; /* bits 0-1 where, 2-4 what, 5-6 how wide, 7 for one look only */
 	uint8_t at[2], value[2];
 };
 enum { AT_LOOK, NEAR_LOOK, IN_HEAD, ANYWHERE };
@@ -117,8 +117,8 @@ enum { AT_LOOK, NEAR_LOOK, IN_HEAD, ANYWHERE };
 static struct fuzz_area areas[AREAS];
 static unsigned int nareas;
 
-static _Thread_local bool on; /* not the library's own threads */
-static uint64_t left; /* looks that this call may take */
+static _Thread_local bool on; /* off in the library's own threads */
+static uint64_t left; /* looks that this call may still make */
 static struct change due;
 static bool is_due;
 static uint32_t gap;
@@ -244,7 +244,7 @@ static void change(const struct fuzz_area *a, size_t look)
 		undo_at = w;
 		undo = *w;
 	}
-	/* A narrow one goes where the look is. */
+	/* A narrow change hits the bytes that are being loaded. */
 	memcpy((char *)w + (look & 7 & ~(width - 1)), &value, width);
 }
 
@@ -303,7 +303,7 @@ void fuzz_copy(void *dst, const void *src, size_t len)
 	if (a && a->stride && len) {
 		size_t at = (uintptr_t)src - (uintptr_t)a->seen - a->first;
 
-		/* Behind the header of a slot, and no further than that slot. */
+		/* The copy must start after the head of a slot, and end within that slot. */
 		FUZZ_CHECK(at % a->stride >= a->head && at % a->stride + len <= a->stride && len <= a->max);
 		FUZZ_CHECK(a->first + at + len <= a->size);
 	}
@@ -341,7 +341,7 @@ void fuzz_sleep(uint64_t ns)
 	now += ns;
 }
 
-/* A sleep: the others do what they do, then its time is up or something has come. */
+/* A sleep: the others run, then the time is up or something has arrived. */
 static bool others(const struct timespec *ts)
 {
 	bool came;
@@ -357,7 +357,7 @@ static bool others(const struct timespec *ts)
 	return came;
 }
 
-/* A caller that naps looks again and again: not as often as there are naps in its patience. */
+/* A caller that naps checks in a loop: each nap takes 100 ms, so that its time-out passes in few naps. */
 int fuzz_nap(useconds_t us)
 {
 	static const struct timespec long_nap = {.tv_nsec = 100000000};
@@ -365,7 +365,7 @@ int fuzz_nap(useconds_t us)
 	if (!on)
 		return usleep(us);
 	if (others(&long_nap))
-		now += (uint64_t)long_nap.tv_nsec; /* it does not wake up early */
+		now += (uint64_t)long_nap.tv_nsec; /* the nap takes its full time */
 	return 0;
 }
 
@@ -396,13 +396,13 @@ static size_t pages(size_t size)
 	return (size + 4095) & ~4095UL;
 }
 
-/* Bytes without a page before and behind a mapping, and how it is aligned: perhaps it is of huge pages. */
+/* The size of the unmapped pages before and after a mapping, and its alignment: it may be of huge pages. */
 static size_t guard(size_t size)
 {
 	return size < 2UL << 20 ? 65536 : 2UL << 20;
 }
 
-/* With room on both sides that nobody may touch: what the library reads too far is a fault, not its neighbour's bytes. */
+/* Map with unmapped pages on both sides: an access past the end is a fault, and does not hit a neighbour's bytes. */
 void *fuzz_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
 {
 	size_t room = guard(size), all = pages(size) + 3 * room;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the fuzzers share.  A fuzzer is selftests/fuzz/NAME.c with an LLVMFuzzerTestOneInput(); `make fuzz` says how
- * they run.
+ * What the fuzzers share. A fuzzer is selftests/fuzz/NAME.c with an LLVMFuzzerTestOneInput(); `make fuzz` says how they
+ * run.
  *
- * An input is eaten from both ends.  From its front come the calls that the target makes, one byte after the other; from
- * its back come changes: what the hostile peer does to which word, and before which of the library's looks at shared
- * pages (looks.h).  The first byte's high bit has the changes come round again and again, so that the peer never rests.
+ * An input is consumed from both ends. At its front are the calls that the target makes, one byte after the other; at
+ * its back are changes: what the hostile peer writes to which word, and before which of the library's looks at shared
+ * pages (looks.h). If the first byte's high bit is set, the changes repeat for ever, so that the peer never rests.
  */
 #ifndef VENOM_FUZZ_H
 #define VENOM_FUZZ_H
@@ -24,8 +24,8 @@
 void fuzz_failed(const char *file, int line, const char *what) __attribute__((noreturn));
 
 /*
- * What a run should meet, else it has proven little: a target's names, up to a NULL, and how often each was met, which
- * is printed at the end.
+ * What a run should reach, else it has proven little: a target's names, up to a NULL, and how often each was reached,
+ * which is printed at the end.
  */
 extern const char *const fuzz_goals[];
 extern uint64_t fuzz_met[16];
@@ -33,18 +33,18 @@ extern uint64_t fuzz_met[16];
 /* ---- the input ---- */
 
 void fuzz_start(const uint8_t *data, size_t size); /* returns with looks off */
-bool fuzz_more(void); /* calls left */
-uint32_t fuzz_byte(void); /* 0 once there is nothing more */
+bool fuzz_more(void); /* are there calls left? */
+uint32_t fuzz_byte(void); /* 0 at the end of the input */
 uint32_t fuzz_half(void); /* two bytes */
-uint64_t fuzz_word(void); /* a byte that says which: small, a power of two, a lucky or a nasty one, or eight bytes */
+uint64_t fuzz_word(void); /* a kind byte: small, a power of two, a lucky or a nasty one, or eight bytes */
 size_t fuzz_bytes(void *to, size_t max);
 
 /* ---- looks ---- */
 
 /*
- * An area that the hostile peer writes: where the library sees it, and where it can be written (the same place, or
- * another mapping of it).  Messages of at most `max` bytes lie at first + i * stride + head: a copy from the
- * area must be within one.
+ * An area that the hostile peer writes: where the library sees it, and where it is writable (the same place, or another
+ * mapping of it). Messages of at most `max` bytes lie at first + i * stride + head: a copy from the area must be within
+ * one message.
  */
 struct fuzz_area {
 	const void *seen;
@@ -53,20 +53,20 @@ struct fuzz_area {
 	size_t first, stride, head, max;
 };
 void fuzz_hostile(const struct fuzz_area *a);
-void fuzz_peaceful(const void *seen); /* it is one no more */
+void fuzz_peaceful(const void *seen); /* it is no longer hostile */
 
-/* A number that matters now, such as the sequence that is looked for: changes pick from the last few of them. */
+/* A number that matters now, such as the expected sequence: changes pick from the last few of them. */
 void fuzz_lucky(uint64_t v);
-/* A target's: what the library would like to find in this word of an area.  What it waits for is seldom found by chance. */
+/* A target's hook: the value that the library expects in this word of an area; random input seldom finds it. */
 extern uint64_t (*fuzz_wanted)(const void *area, size_t at);
 
 /*
- * From here on this thread's looks count, and may meet changes: for one call into the library.  It fails if
- * the call takes more than `most` looks.
+ * From here on this thread's looks count, and may meet changes: for one call into the library. The run fails if the
+ * call makes more than `most` looks.
  */
 void fuzz_on(uint64_t most);
 void fuzz_off(void);
-/* FUZZ_CALL(call): its value. */
+/* FUZZ_CALL(call): the call's value. */
 #define FUZZ_MOST 300000
 #define FUZZ_CALL(call)                       \
 	({                                    \
@@ -77,17 +77,20 @@ void fuzz_off(void);
 		rc_;                          \
 	})
 
-/* The change that is due at any time: for sleeps and the like. */
+/* Apply the change that is due, outside of a look: for sleeps and the like. */
 void fuzz_meanwhile(void);
 
 /* A backend's sleep: a change may come, and the time passes. */
 void fuzz_sleep(uint64_t ns);
 
-/* What the library's sleeps do; a target sets it, looks are off in it.  True: something has come for it. */
+/*
+ * What the library's sleeps do; a target sets it, looks are off in it. Return true if something has arrived for the
+ * library.
+ */
 extern bool (*fuzz_slept)(void);
 uint64_t fuzz_now(void);
 
-/* Is rc one of these?  The list ends with 0. */
+/* Is rc one of these? The list ends with 0. */
 bool fuzz_one_of(long rc, ...);
 #define FUZZ_ERRNO(rc, ...)                                                      \
 	do {                                                                     \

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the library calls in the place of the system and of its own loads, once looks.h has put it there. */
+/*
+ * The functions that the library calls instead of the system's and of its own loads, after looks.h has replaced them.
+ */
 #ifndef VENOM_FUZZ_SYSTEM_H
 #define VENOM_FUZZ_SYSTEM_H
 
