@@ -423,7 +423,7 @@ VENOM_ASSERT(sizeof(struct venom_responses) == 512);
 #define VENOM_SLOTS_MAX		(1u << 20)
 #define VENOM_CLIENTS_MAX	1024
 #define VENOM_SCHEMA_MAX	(1u << 20)	/* bytes of text */
-#define VENOM_AREA_MAX		(1ULL << 46)	/* bytes; beyond what any user address space maps */
+#define VENOM_AREA_MAX		(1ULL << 46)	/* bytes: half of the user address space of x86-64 */
 
 static __inline__ __u64 venom_round_up(__u64 n, __u64 power_of_two)
 {
