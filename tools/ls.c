@@ -150,7 +150,7 @@ const struct verb verb_ls = {
 	.summary = "list the channels",
 	.help = "ls [--all] [--json]\n\n"
 		"List the channels that this user can see: whether the daemon is alive, or silent (it lives but does\n"
-		"not answer at once; it may be stopped), the backend, the daemon's pid and owner, who may use it, the\n"
+		"not answer at once; it may be stopped), the backend, the daemon's pid and owner, the access mode, the\n"
 		"largest state, how many versions the ring holds, the size of a page of it, and how many daemons the\n"
 		"name has had.\n\n"
 		"  --all             names whose daemon is dead, too\n"

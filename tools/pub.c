@@ -280,7 +280,7 @@ const struct verb verb_pub = {
 		"  --rate HZ         versions a second; default as they come\n"
 		"  --wait N          publish nothing before N shells are attached\n"
 		"  --limit S         wait so long for a 'sub --every' that reads nothing; then it misses versions; default 10\n"
-		"  --schema FILE     the ros2msg definition of the frames, for those who attach\n"
+		"  --schema FILE     the ros2msg definition of the frames, for the shells\n"
 		"  --type NAME       its name; default the file's\n"
 		"  --linger SECONDS  go on answering after the input's end; 'forever': till a signal\n" CONFIG_HELP,
 	.run = run,

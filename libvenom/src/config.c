@@ -136,10 +136,10 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 		char why[128];
 
 		snprintf(why, sizeof(why), "%s", venom_errmsg());
-		return venom_fail(-EPROTO, "the channel's geometry can't be: %s", why);
+		return venom_fail(-EPROTO, "the channel's geometry is invalid: %s", why);
 	}
 	if (geo->page_size != VENOM_PAGE && geo->page_size != 2ULL << 20 && geo->page_size != 1ULL << 30)
-		return venom_fail(-EPROTO, "the channel's page_size can't be: %llu",
+		return venom_fail(-EPROTO, "the channel's page_size is invalid: %llu",
 				  (unsigned long long)geo->page_size);
 	if (geo->schema_size > VENOM_SCHEMA_MAX)
 		return venom_fail(-EPROTO, "the channel's schema_size is %u, more than %u", geo->schema_size, VENOM_SCHEMA_MAX);
@@ -147,7 +147,7 @@ int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 	want.schema_size = geo->schema_size;
 	venom_geometry_fill(&want, geo->page_size);
 	if (geo->flags != want.flags)
-		return venom_fail(-EPROTO, "the channel's flags can't be: 0x%x", geo->flags);
+		return venom_fail(-EPROTO, "the channel's flags are invalid: 0x%x", geo->flags);
 	if (geo->payload != want.payload)
 		return venom_fail(-EPROTO, "the channel's payload offset is %u, not %u", geo->payload, want.payload);
 	if (geo->stride != want.stride)

@@ -233,7 +233,7 @@ static bool block_begin(struct venom_daemon *d, struct venom_lane *l, uint32_t l
 	uint64_t slots = venom_block_slots(&l->in, len, n), taken = load_relaxed(&l->rsp->taken);
 
 	if (!n || !len || slots > l->in.mask + 1 - (l->pos & l->in.mask) || l->in.head > sizeof(struct venom_slot)) {
-		venom_lanes_evict(d, l, "a block of commands is none");
+		venom_lanes_evict(d, l, "a block of commands is invalid");
 		return false;
 	}
 	l->block = (struct venom_block){.pos = l->pos, .len = len, .count = n, .left = n, .slots = slots};
@@ -284,7 +284,7 @@ static inline bool daemon_take(struct venom_daemon *d, struct venom_lane *l, str
 		return false;
 	}
 	if (!l->may_command) {
-		venom_lanes_evict(d, l, "a command of one who may only read");
+		venom_lanes_evict(d, l, "a command from a shell that may only read");
 		return false;
 	}
 	if (!request && word & VENOM_SLOT_BLOCK) {

@@ -157,7 +157,7 @@ static int refused(int error)
 	const struct refusal *r = refusal_of(error);
 
 	if (!r)
-		return venom_fail(-EPROTO, "the daemon refuses with error %d, which is none of its", error);
+		return venom_fail(-EPROTO, "the daemon refuses with the invalid error %d", error);
 	return venom_fail(r->rc, "%s", r->why);
 }
 

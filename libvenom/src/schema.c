@@ -201,7 +201,7 @@ static int layout_of(const struct venom_type *t, unsigned int depth, struct layo
 		if (!name_valid(f->name))
 			return venom_fail(
 				-EINVAL,
-				"%s: field %s: its name is none of ROS 2's (small letters, digits, single underscores)",
+				"%s: field %s: its name is not valid in ROS 2 (small letters, digits, single underscores)",
 				t->name, string(f->name));
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(f->name, t->fields[k].name))
