@@ -526,6 +526,11 @@ static long scribble(long seed, long n, long pos)
 		slot->len = vt_rand(&rnd) % (CMD_SIZE + 1);
 		/* A command with the wrong epoch would be passed over. */
 		slot->word = ((uint32_t)vt_rand(&rnd) & ~VENOM_SLOT_EPOCH(~0u)) | VENOM_SLOT_EPOCH(welcome.epoch);
+		/* An invalid block would get the shell evicted, too. */
+		if (!(slot->word & VENOM_SLOT_REQUEST) && slot->word & VENOM_SLOT_BLOCK) {
+			slot->word = VENOM_SLOT_BLOCK | 1;
+			slot->len += !slot->len;
+		}
 		__atomic_store_n(&slot->seq, (uint64_t)pos + i + 1, __ATOMIC_RELEASE);
 	}
 	return 0;
