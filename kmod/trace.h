@@ -58,8 +58,10 @@ TRACE_EVENT(venom_wake,
 		__entry->result = result;
 	),
 	TP_printk("name=%s what=%s id=%u result=%d", __get_str(name),
-		  __print_symbolic(__entry->what, { VENOM_WAKE_DAEMON, "daemon" }, { VENOM_WAKE_SHELL, "shell" },
-				   { VENOM_WAKE_STATE, "state" }, { VENOM_WAKE_LIFE, "life" }, { VENOM_WAKE_MOVED, "moved" }),
+		  __print_symbolic(__entry->what,
+				   { VENOM_WAKE_DAEMON, "daemon" }, { VENOM_WAKE_SHELL, "shell" },
+				   { VENOM_WAKE_STATE, "state" }, { VENOM_WAKE_LIFE, "life" },
+				   { VENOM_WAKE_MOVED, "moved" }),
 		  __entry->id, __entry->result)
 );
 
