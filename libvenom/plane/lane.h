@@ -117,36 +117,34 @@ static inline void venom_block_skip(const struct venom_slots *s, struct venom_bl
 	b->at = bytes;
 }
 
+/* Bytes of the message, of which `done` are copied, that fit into this slot. */
+static inline uint32_t venom_block_piece(const struct venom_slots *s, const struct venom_block *b, uint32_t done)
+{
+	uint32_t here = venom_block_room(s) - b->at;
+
+	return b->len - done < here ? b->len - done : here;
+}
+
 /* Copy one message into the block, or (venom_block_get) out of it. (model: lane) */
 static inline void venom_block_put(const struct venom_slots *s, struct venom_block *b, const void *data)
 {
-	uint32_t first = venom_block_room(s) - b->at, n = b->len < first ? b->len : first;
-
-	copy_to_shared(venom_block_here(s, b), data, n);
-	for (uint32_t done = n; done < b->len; done += n) {
-		struct venom_block rest = {.pos = b->pos, .at = b->at};
-
-		venom_block_skip(s, &rest, done);
-		n = b->len - done < venom_block_room(s) ? b->len - done : venom_block_room(s);
-		copy_to_shared(venom_block_here(s, &rest), (const char *)data + done, n);
+	for (uint32_t done = 0, n; done < b->len; done += n) {
+		n = venom_block_piece(s, b, done);
+		copy_to_shared(venom_block_here(s, b), (const char *)data + done, n);
+		venom_block_skip(s, b, n);
 	}
-	venom_block_skip(s, b, venom_block_step(b->len));
+	venom_block_skip(s, b, venom_block_step(b->len) - b->len);
 }
 
 /* model: lane */
 static inline void venom_block_get(const struct venom_slots *s, struct venom_block *b, void *data)
 {
-	uint32_t first = venom_block_room(s) - b->at, n = b->len < first ? b->len : first;
-
-	copy_from_shared(data, venom_block_here(s, b), n);
-	for (uint32_t done = n; done < b->len; done += n) {
-		struct venom_block rest = {.pos = b->pos, .at = b->at};
-
-		venom_block_skip(s, &rest, done);
-		n = b->len - done < venom_block_room(s) ? b->len - done : venom_block_room(s);
-		copy_from_shared((char *)data + done, venom_block_here(s, &rest), n);
+	for (uint32_t done = 0, n; done < b->len; done += n) {
+		n = venom_block_piece(s, b, done);
+		copy_from_shared((char *)data + done, venom_block_here(s, b), n);
+		venom_block_skip(s, b, n);
 	}
-	venom_block_skip(s, b, venom_block_step(b->len));
+	venom_block_skip(s, b, venom_block_step(b->len) - b->len);
 	b->left--;
 }
 

@@ -238,10 +238,10 @@ static bool block_begin(struct venom_daemon *d, struct venom_lane *l, uint32_t l
 	}
 	l->block = (struct venom_block){.pos = l->pos, .len = len, .count = n, .left = n, .slots = slots};
 	taken = VENOM_TAKEN_OF(taken, l->pos);
-	for (; taken && l->block.left > 1; taken--) {
-		venom_block_skip(&l->in, &l->block, venom_block_step(len));
-		l->block.left--;
-	}
+	if (taken >= n)
+		taken = n - 1;
+	venom_block_skip(&l->in, &l->block, taken * venom_block_step(len));
+	l->block.left -= taken;
 	return true;
 }
 
