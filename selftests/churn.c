@@ -213,7 +213,7 @@ static int churner_main(struct vt_peer *self, void *arg)
 			vt_store(&a->lives[c->who], turn);
 			continue;
 		}
-		pid = fork();
+		pid = vt_fork();
 		VT_CHECK(pid >= 0);
 		if (!pid) {
 			live(a, turn, true);

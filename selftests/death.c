@@ -313,7 +313,7 @@ TEST(a_dead_daemon_s_name_is_taken_over)
 /* A child of this process that holds all its descriptors, and does nothing; its pid is put into vt_box. */
 static long fork_idle(long a, long b, long c)
 {
-	pid_t child = fork();
+	pid_t child = vt_fork();
 
 	if (!child)
 		for (;;)

@@ -356,7 +356,7 @@ static int life_main(struct vt_peer *self, void *arg)
 
 static bool have_filters(void)
 {
-	pid_t pid = fork();
+	pid_t pid = vt_fork();
 	int status;
 
 	if (!pid)

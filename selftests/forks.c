@@ -58,7 +58,7 @@ static long fork_idle(long arg, long b, long c)
 	pid_t pid;
 
 	__atomic_store_n(&k->ready, false, __ATOMIC_RELEASE);
-	pid = fork();
+	pid = vt_fork();
 	VT_CHECK(pid >= 0);
 	if (pid) {
 		k->pid = pid;
@@ -193,7 +193,7 @@ static int child_closes(void)
 
 static long fork_and_close(long a, long b, long c)
 {
-	pid_t pid = fork();
+	pid_t pid = vt_fork();
 	int status;
 
 	VT_CHECK(pid >= 0);
@@ -411,7 +411,7 @@ TEST_F(forks, in_the_middle_of_a_connect)
 		before[fd] = fcntl(fd, F_GETFD) >= 0;
 	ASSERT_EQ(0, pthread_create(&t, NULL, visits_main, &v));
 	for (uint64_t i = 0; i < vt_scaled(1000); i++) {
-		pid = fork();
+		pid = vt_fork();
 		ASSERT_LE(0, pid);
 		if (!pid)
 			child_ends(fds_beyond(before, FDS));

@@ -274,6 +274,7 @@ static int busy_holder(struct vt_peer *self, void *arg)
 	uint64_t rnd = vt_seed(), last = 0, holds = 0;
 
 	VT_CHECK(!venom_shell_connect(&s, b->name));
+	vt_signal(self);
 	while (!__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE)) {
 		uint32_t v;
 		int rc = venom_shell_hold(s, 0, &view);
@@ -291,7 +292,6 @@ static int busy_holder(struct vt_peer *self, void *arg)
 	}
 	__atomic_fetch_add(&b->holds, holds, __ATOMIC_RELAXED);
 	venom_shell_close(s);
-	(void)self;
 	return 0;
 }
 
@@ -306,8 +306,10 @@ TEST_F(hold, beside_a_busy_writer)
 	self->cfg->versions = HOLDERS + 2;
 	ASSERT_EQ(0, venom_daemon_create(&d, self->name, self->cfg));
 	b->name = self->name;
-	for (int i = 0; i < HOLDERS; i++)
+	for (int i = 0; i < HOLDERS; i++) {
 		vt_spawn(&holder[i], busy_holder, b);
+		ASSERT_EQ(0, vt_await(&holder[i]));
+	}
 	end = vt_now() + vt_scaled(3000) * VT_MS;
 	for (uint32_t v = 1; vt_now() < end || __atomic_load_n(&b->looking, __ATOMIC_RELAXED) < HOLDERS; v++) {
 		size_t len = 8 + v * 641 % (LARGE - 8);

@@ -409,6 +409,7 @@ static int stream_reader(struct vt_peer *self, void *arg)
 	how.flags = VENOM_CONNECT_LOSSLESS;
 	VT_CHECK(!venom_shell_connect_with(&s, t->name, &how));
 	VT_CHECK(!venom_shell_set_spin(s, t->spin_ns));
+	vt_signal(self);
 	for (uint64_t i = 1; i <= t->n;) {
 		ssize_t n = venom_shell_read_next(s, buf, SIZE, &version);
 
@@ -424,7 +425,6 @@ static int stream_reader(struct vt_peer *self, void *arg)
 		i++;
 	}
 	venom_shell_close(s);
-	(void)self;
 	return 0;
 }
 
@@ -462,8 +462,10 @@ static void stream(const char *name, struct venom_config *cfg, uint64_t n, uint6
 		n = n / 20 + 1; /* three processes spin, perhaps on two CPUs */
 	*t = (struct stream){.name = name, .n = n, .every = read_every, .spin_ns = cfg->spin_ns};
 	VT_CHECK(!venom_daemon_create(&d, name, cfg));
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		vt_spawn(&reader[i], stream_reader, t);
+		VT_CHECK(!vt_await(&reader[i]));
+	}
 	VT_CHECK(VT_UNTIL(!venom_daemon_stats(d, &stats) && stats.clients == 2));
 	if (victims)
 		vt_spawn(&victim, stream_victim, t);

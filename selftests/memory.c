@@ -269,7 +269,7 @@ static long check_fork(long a, long b, long c)
 		}
 	}
 	VT_CHECK(found >= 4);
-	child = fork();
+	child = vt_fork();
 	if (!child) {
 		for (unsigned int i = 0; i < ARRAY_SIZE(areas); i++)
 			if (find_area(&area, areas[i], 0))

@@ -857,7 +857,7 @@ TEST_F(names, are_known_to_a_second_copy_of_the_library)
 static long fork_standby(long arg, long b, long c)
 {
 	struct standby *s = (struct standby *)arg;
-	pid_t child = fork();
+	pid_t child = vt_fork();
 	struct venom_daemon *d;
 	int rc;
 
@@ -896,7 +896,7 @@ static bool children_may_have_threads(void)
 	pid_t pid;
 
 	VT_CHECK(!pthread_create(&t, NULL, a_while, NULL));
-	pid = fork();
+	pid = vt_fork();
 	if (!pid)
 		syscall(SYS_exit_group, pthread_create(&u, NULL, nothing, NULL) || pthread_join(u, NULL));
 	VT_CHECK(waitpid(pid, &status, 0) == pid);
@@ -994,7 +994,7 @@ TEST_F(names, a_fork_in_the_middle_of_a_create)
 	strcpy(s.name, vt_name());
 	ASSERT_EQ(0, pthread_create(&t, NULL, creates, &s));
 	for (uint64_t i = 0; i < vt_scaled(100); i++) {
-		pid = fork();
+		pid = vt_fork();
 		ASSERT_LE(0, pid);
 		if (!pid)
 			syscall(SYS_exit_group, child_of_a_crowd(name));

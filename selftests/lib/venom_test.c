@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -68,6 +69,46 @@ static void run_peer(int fd, int (*fn)(struct vt_peer *self, void *arg), void *a
 	vt_exit(fn(&self, arg));
 }
 
+/*
+ * GCC's address sanitizer takes no lock at a fork: while another thread, such as a daemon's manager, is in its allocator,
+ * the child may hang, or report that thread's memory as leaked. So fork while all other threads sleep.
+ */
+static void let_threads_sleep(void)
+{
+#ifdef VT_ASAN
+	char path[64], stat[256], *state;
+	struct dirent *e;
+	DIR *dir;
+	int awake;
+
+	do {
+		awake = 0;
+		dir = opendir("/proc/self/task");
+		if (!dir)
+			die("/proc/self/task");
+		while ((e = readdir(dir))) {
+			int fd, n;
+
+			snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", e->d_name);
+			if (atoi(e->d_name) <= 0 || atoi(e->d_name) == gettid() || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+				continue;
+			n = (int)read(fd, stat, sizeof(stat) - 1);
+			close(fd);
+			stat[n > 0 ? n : 0] = 0;
+			state = strrchr(stat, ')'); /* "TID (NAME) STATE ..." */
+			awake += state && state[2] == 'R';
+		}
+		closedir(dir);
+	} while (awake && !usleep(100));
+#endif
+}
+
+pid_t vt_fork(void)
+{
+	let_threads_sleep();
+	return fork();
+}
+
 void vt_spawn(struct vt_peer *p, int (*fn)(struct vt_peer *self, void *arg), void *arg)
 {
 	pid_t parent = getpid();
@@ -76,7 +117,7 @@ void vt_spawn(struct vt_peer *p, int (*fn)(struct vt_peer *self, void *arg), voi
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
 		die("socketpair");
 	fflush(NULL);
-	p->pid = fork();
+	p->pid = vt_fork();
 	if (p->pid < 0)
 		die("fork");
 	if (!p->pid) {

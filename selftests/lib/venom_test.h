@@ -50,6 +50,7 @@ int vt_stop(struct vt_peer *p);
 
 /* A process that runs main(self, arg) and ends with its value. */
 void vt_spawn(struct vt_peer *p, int (*main)(struct vt_peer *self, void *arg), void *arg);
+pid_t vt_fork(void); /* fork(), at a moment when it is safe beside a daemon's manager under the address sanitizer */
 int vt_wait(struct vt_peer *p); /* exit status; -signal; -ETIMEDOUT: it hung, and was killed */
 void vt_kill(struct vt_peer *p, int sig); /* and wait for its end */
 void vt_halt(struct vt_peer *p); /* SIGSTOP, and waits until all of its threads have stopped; SIGCONT lets it go on */
