@@ -32,7 +32,7 @@ flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -fvisibility=hidd
 	 $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 link  := -pthread $(if $(SAN),-fsanitize=$(SAN))
 
-lib_obj  := $(patsubst %.c,$B/%.o,$(wildcard libvenom/src/*.c))
+lib_obj  := $(patsubst %.c,$B/%.o,$(wildcard libvenom/src/*/*.c))
 tool_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/*.c))
 # Each selftests/NAME.c is one test program, and each selftests/kmod/NAME.c one of the module; what several share is in
 # selftests/lib/.
@@ -46,6 +46,8 @@ $B/libvenom.so.$(SOVER): $(lib_obj) libvenom/libvenom.map
 	$(CC) $(CFLAGS) $(link) -shared -Wl,-soname,libvenom.so.$(SOVER) -Wl,--version-script=libvenom/libvenom.map \
 		-Wl,--no-undefined $(LDFLAGS) -o $@ $(lib_obj)
 	ln -sf libvenom.so.$(SOVER) $B/libvenom.so
+
+$B/libvenom/%.o $B/points/libvenom/%.o: flags += -Ilibvenom/src
 
 # In one object whose hidden symbols are local: a program may have its own ring() or close_fd().
 $B/libvenom.a: $(lib_obj)
@@ -80,7 +82,7 @@ $B/selftests/%: $B/selftests/%.o $(test_lib) $(lib_obj)
 $B/selftests/fields: $(patsubst %,$B/tools/%.o,fields json text)
 
 # The library once more, with a point at each store to shared pages at which a test can end the process.
-points_obj := $(patsubst %.c,$B/points/%.o,$(wildcard libvenom/src/*.c))
+points_obj := $(patsubst %.c,$B/points/%.o,$(wildcard libvenom/src/*/*.c))
 $B/points/%.o: flags += -Iselftests -DVENOM_HOOKS='"lib/killpoint.h"'
 $B/points/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -96,7 +98,7 @@ fuzzers := $(patsubst %.c,build/fuzz/%,$(wildcard selftests/fuzz/*.c))
 fuzz_lib := $(patsubst %.c,build/fuzz/%.o,$(wildcard selftests/fuzz/lib/*.c))
 build/fuzz/selftests/fuzz/%: build/fuzz/selftests/fuzz/%.o $(fuzz_lib) $(test_lib) $(lib_obj)
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $(filter-out $(not_for_$*),$^)
-not_for_lane := build/fuzz/libvenom/src/backend.o
+not_for_lane := build/fuzz/libvenom/src/control/backend.o
 build/fuzz/selftests/fuzz/pub build/fuzz/selftests/fuzz/req: $(filter-out %/venom.o %/pub.o %/req.o,$(tool_obj))
 build/fuzz/selftests/fuzz/fields: $(patsubst %,build/fuzz/tools/%.o,fields json text)
 fuzzers:

@@ -87,7 +87,7 @@ void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l,
 
 	lockdep_assert_held(&ch->lock);
 	WRITE_ONCE(word->generation, l->generation);
-	/* Pairs with the acquire in sync_lanes(), dev_daemon.c, and in death_told(). */
+	/* Pairs with the acquire in sync_lanes(), dev/daemon.c, and in death_told(). */
 	smp_store_release(&word->life, life);
 }
 

@@ -4,7 +4,7 @@
  *
  * Sleeping until a publish (the pairs of fences in libvenom's barrier.h, 5 and 6):
  *
- *	shell: venom_sleep(ARM)			publisher: wake_state, dev_daemon.c
+ *	shell: venom_sleep(ARM)			publisher: wake_state, dev/daemon.c
  *	  state_sleepers++			  version
  *	  smp_mb				  fence_full
  *	  (user) newer version?  don't sleep	  state_sleepers?  WAKE_STATE

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "proto.h" /* first: the harness takes ARRAY_SIZE from it */
+#include "memfd/proto.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/dev.h"
 
 #include "lib/harness.h"

@@ -4,7 +4,7 @@
  * field's name.  test-schema.sh tests what the compiler refuses, fields.c what `venom` makes of a text.
  */
 #include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
-#include "schema.h"
+#include "control/schema.h"
 #include "lib/harness.h"
 
 #define LINE "================================================================================\n"

@@ -14,7 +14,7 @@ static int64_t next_tick(void)
 }
 #define VENOM_CLOCK_NS() next_tick()
 
-#include "../plane/wait.h"
+#include "plane/wait.h"
 #include "lib/harness.h"
 #include <venom.h>
 

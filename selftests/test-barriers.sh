@@ -7,9 +7,10 @@
 cd "$(dirname "$0")/.." || exit 1
 . selftests/lib/verdict.sh
 cd libvenom || exit 1
-plane=(plane/*.h include/venom_inline.h)
-files=("${plane[@]}" src/*.[ch])
-list=plane/barrier.h
+plane=(src/plane/*.h include/venom_inline.h)
+rest=(src/*.h src/{calls,control,dev,memfd,system}/*.[ch])
+files=("${plane[@]}" "${rest[@]}")
+list=src/plane/barrier.h
 
 result() { # result OK NAME [DETAIL...]
 	verdict "$1" "$2" && return
@@ -27,7 +28,7 @@ missing=()
 declare -A partners
 while read -r from to; do
 	partners[$from]=$to
-done < <(grep -ohE "$label pairs with [a-zA-Z_:, and]+" "${plane[@]}" src/readers.c | sed -E "s/ pairs with / /" |
+done < <(grep -ohE "$label pairs with [a-zA-Z_:, and]+" "${plane[@]}" src/control/readers.c | sed -E "s/ pairs with / /" |
 	awk -v l="$label" '{ printf "%s ", $1; for (i = 2; i <= NF; i++) if ($i ~ l) { gsub(/[^a-z_:A-Z]/, "", $i); sub(/:$/, "", $i); printf "%s,", $i } print "" }')
 for from in "${!partners[@]}"; do
 	listed | grep -qE "(^|[^a-z_])$from($|[^a-zA-Z])" || missing+=("$from is not in barrier.h's list")
@@ -46,14 +47,14 @@ result ${#missing[@]} "labels of the plane have partners, here and in the list" 
 missing=()
 while IFS=: read -r file line _; do
 	sed -n "$((line - 1)),${line}p" "$file" | grep -qE "$label pairs with" || missing+=("$file:$line: a barrier without a label")
-done < <(grep -nE '\b(fence_(full|acquire|release)|load_acquire|store_release)\(|__ATOMIC_(ACQUIRE|RELEASE)' "${plane[@]}" | grep -vE '#define|^plane/barrier.h')
+done < <(grep -nE '\b(fence_(full|acquire|release)|load_acquire|store_release)\(|__ATOMIC_(ACQUIRE|RELEASE)' "${plane[@]}" | grep -vE '#define|^src/plane/barrier.h')
 result ${#missing[@]} "barriers of the plane have labels" "${missing[@]}"
 
 # The partners named in the code.
 missing=()
 while read -r name; do
 	defined "$name" || missing+=("$name is named as a partner, and is no function")
-done < <(grep -ohE 'pairs with .*' src/*.[ch] | grep -oE ' (in|and) [a-z_]+(:|\b)' | grep -v : | awk '{print $2}' | grep _ | sort -u)
+done < <(grep -ohE 'pairs with .*' "${rest[@]}" | grep -oE ' (in|and) [a-z_]+(:|\b)' | grep -v : | awk '{print $2}' | grep _ | sort -u)
 result ${#missing[@]} "partners exist" "${missing[@]}"
 
 # The functions named in barrier.h's list.
@@ -68,7 +69,7 @@ missing=()
 while IFS=: read -r file line _; do
 	sed -n "$((line - 1)),$((line + 1))p" "$file" | grep -qE 'pairs with|barrier\.h|refreshes|hot_fence' ||
 		missing+=("$file:$line: a fence without its partner's name")
-done < <(grep -nE '\bfence_(full|acquire|release|stores)\(\);' src/*.[ch])
+done < <(grep -nE '\bfence_(full|acquire|release|stores)\(\);' "${rest[@]}")
 result ${#missing[@]} "fences name their partners" "${missing[@]}"
 
 echo "1..$n"

@@ -71,7 +71,7 @@ for cc in gcc clang aarch64-linux-gnu-gcc; do
 	command -v $cc >/dev/null || { skip "the plane by $cc" "there is no $cc here"; continue; }
 	for how in -O0 -O2 "-O3 -DVENOM_PORTABLE"; do
 		# shellcheck disable=SC2086
-		$cc -std=gnu11 -Wall -Wextra -Werror $how -ffreestanding -nostdlib -Ilibvenom/plane -Ilibvenom/include -Ikmod/uapi -c -o "$tmp/all.o" "$tmp/all.c" 2>"$tmp/log" &&
+		$cc -std=gnu11 -Wall -Wextra -Werror $how -ffreestanding -nostdlib -Ilibvenom/src/plane -Ilibvenom/include -Ikmod/uapi -c -o "$tmp/all.o" "$tmp/all.c" 2>"$tmp/log" &&
 			nm -u "$tmp/all.o" >"$tmp/log" && ! grep -q . "$tmp/log"
 		explained $? "the plane by $cc $how needs no symbol of others"
 	done

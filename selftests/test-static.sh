@@ -53,7 +53,7 @@ grep -vE '^(\./)?(LICENSE|\.gitignore|selftests/fuzz/corpus/.*/.*)$' "$tmp/files
 done >"$tmp/log"
 [ ! -s "$tmp/log" ]
 explained $? "each file names its licence"
-printf '%s\n' libvenom/include/venom_{arch,inline}.h libvenom/plane/barrier.h |
+printf '%s\n' libvenom/include/venom_{arch,inline}.h libvenom/src/plane/barrier.h |
 	diff - <(grep -rlE 'memory_order_|__atomic_|__sync_' libvenom | sort -u) >"$tmp/log"
 explained $? "memory orders stand in one file, and in the two that users include"
 

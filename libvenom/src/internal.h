@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside libvenom.
+ * Inside libvenom.  From the bottom up, a folder each:
  *
- *	../plane/		the hot path: ring.h, lane.h, wake.h, wait.h (spin, then sleep), barrier.h (fences)
- *	daemon.c, publish.c, shell.c, read.c	the public calls on mapped areas
- *	roles.c, readers.c	held versions and lossless readers: the shell's side, the manager's side
- *	lanes.c			which lanes the server polls, and in which order
- *	manager.c		the thread that accepts shells and notices their deaths
- *	config.c		checks of the user's configuration
- *	look.c			what observers get
- *	schema.c		the description of the payload's bytes; schema.h
- *	backend.c		the choice of the backend; list and stat
- *	bell.c			eventfds in epolls
- *	memory.c		allocations, and whether there is enough memory for them
- *	fd.c			descriptors: above the standard ones, and not inherited by forked children
- *	thread.c		the library's own threads
- *	dev_*.c			the module's backend, on /dev/venom
- *	memfd_*.c		the embedded backend; proto.h has the messages between its two sides
+ *	plane/		the hot path on the shared pages, freestanding: ring.h (versions), readers.h (held versions,
+ *			lossless readers), lane.h (commands and answers), wake.h and wait.h (arm, spin, sleep),
+ *			barrier.h (every pair of fences)
+ *	calls/		the public calls on mapped areas.  They make no system call unless they sleep or wake a sleeper:
+ *			publish.c, read.c, roles.c (hold, lossless), shell.c, daemon.c, lanes.c (which lane is served
+ *			next), copy.c (large copies)
+ *	control/	create, connect, observe, and the deaths of shells: manager.c is the thread that does so in the
+ *			daemon's process, readers.c its part in hold and lossless; config.c checks what the user asks
+ *			for, schema.c describes payloads, look.c is for observers, backend.c chooses the backend
+ *	dev/		the module's backend, on /dev/venom
+ *	memfd/		the embedded backend; proto.h has the messages between its two sides
+ *	system/		descriptors, eventfds in epolls, memory, threads, log
  *
  * A backend makes and maps areas, signals sleepers and detects deaths; all else is the same for both backends.
  *
@@ -45,7 +42,7 @@ struct venom_sleeper {
 	int epfd, bell;
 };
 
-#include "manager.h"
+#include "control/manager.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
@@ -343,7 +340,7 @@ _Static_assert(offsetof(struct venom_shell, dead) < 5 * VENOM_LINE, "a request, 
  * A shell sees a death in shared words, without a system call:
  *
  *	status->daemon		the daemon ends; on the module also: the daemon is dead
- *	status->owner		the daemon was killed: the kernel marks it when the owner exits (see memfd_daemon.c)
+ *	status->owner		the daemon was killed: the kernel marks it when the owner exits (see memfd/daemon.c)
  *	status->epoch		another daemon has taken over in the meantime
  *	shell[id].life		we were evicted...
  *	shell[id].generation	...and another shell has our id by now

@@ -11,7 +11,7 @@
 void venom_copy(void *dst, const void *src, size_t len); /* copy.c */
 #define VENOM_COPY_FROM(dst, src, len)	venom_copy(dst, src, len)
 #define VENOM_COPY_TO(dst, src, len)	venom_copy(dst, src, len)
-#include "../plane/barrier.h" /* before the clock, which tests replace */
+#include "plane/barrier.h" /* before the clock, which tests replace */
 
 static inline int64_t now_ns(void)
 {
@@ -22,11 +22,11 @@ static inline int64_t now_ns(void)
 }
 #define VENOM_CLOCK_NS()		now_ns()
 
-#include "../plane/ring.h"
-#include "../plane/readers.h"
-#include "../plane/lane.h"
-#include "../plane/wake.h"
-#include "../plane/wait.h"
+#include "plane/ring.h"
+#include "plane/readers.h"
+#include "plane/lane.h"
+#include "plane/wake.h"
+#include "plane/wait.h"
 
 /* Note this thread's CPU in our word; true if the other side's word is the same: a spin would only delay that side. */
 static inline bool on_one_cpu(uint32_t *own, const uint32_t *others)

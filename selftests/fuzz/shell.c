@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "proto.h"
+#include "memfd/proto.h"
 
 #include "fuzz/lib/fuzz.h"
 #include "fuzz/lib/files.h"

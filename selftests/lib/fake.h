@@ -6,7 +6,7 @@
 #ifndef VENOM_TEST_FAKE_H
 #define VENOM_TEST_FAKE_H
 
-#include "proto.h"
+#include "memfd/proto.h"
 
 #define FAKE_CLIENTS   4
 #define FAKE_SLOTS     8

@@ -49,7 +49,9 @@ unsigned int vt_points(void)
 
 const char *vt_point_file(unsigned int i)
 {
-	return strrchr(__start_vt_points[i].file, '/') + 1;
+	const char *src = strstr(__start_vt_points[i].file, "/src/");
+
+	return src ? src + 5 : __start_vt_points[i].file;
 }
 
 const char *vt_point_what(unsigned int i)

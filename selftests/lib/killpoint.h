@@ -67,7 +67,7 @@ unsigned int vt_points(void); /* how many there are now */
 unsigned int vt_points_of_stores(void);
 /* "daemon.c:123 &l->rsp->cursor, before"; buf is returned */
 unsigned int vt_point_of(const char *what); /* the first store to this */
-const char *vt_point_file(unsigned int i); /* of a store, without its folder */
+const char *vt_point_file(unsigned int i); /* of a store: its path in libvenom/src */
 const char *vt_point_what(unsigned int i);
 const char *vt_point_name(unsigned int i, enum vt_moment when, char *buf, size_t size);
 

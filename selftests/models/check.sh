@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 models=$PWD/selftests/models
-sources=(libvenom/plane/*.h libvenom/include/venom_inline.h libvenom/src/*.[ch] kmod/*.[ch])
+sources=(libvenom/include/venom_inline.h libvenom/src/*.h libvenom/src/*/*.[ch] kmod/*.[ch])
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

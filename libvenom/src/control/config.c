@@ -2,7 +2,7 @@
 /* Checks a user's config, computes the sizes in bytes, and checks headers from other processes. */
 #include <stdio.h>
 #include "internal.h"
-#include "schema.h"
+#include "control/schema.h"
 
 int venom_name_check(const char *name)
 {

@@ -2,7 +2,7 @@
 /* What observers get, collected from the areas by the side that has them mapped. */
 #include <stdio.h>
 #include "internal.h"
-#include "schema.h"
+#include "control/schema.h"
 
 void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s, const struct venom_status *status,
 		      uint64_t versions)

@@ -33,7 +33,7 @@ int dev_heads_check(const struct venom_map *status_map, const struct venom_map *
 
 #define DEV_NAP_US	200
 
-/* ---- dev_shell.c ---- */
+/* ---- dev/shell.c ---- */
 
 int dev_shell_connect(struct venom_shell *s);
 void dev_shell_close(struct venom_shell *s);

@@ -21,7 +21,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include "proto.h"
+#include "memfd/proto.h"
 
 #define SHARED_DIR "/run/venom"
 #define WRITABLE   022 /* by others than the owner */

@@ -8,7 +8,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include "proto.h"
+#include "memfd/proto.h"
 
 static int look_ask(const struct link *k, uint32_t first)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Embedded backend, the daemon's side: what memfd_daemon.c and memfd_conn.c share. */
+/* Embedded backend, the daemon's side: what memfd/daemon.c and memfd/conn.c share. */
 #ifndef VENOM_MEMFD_DAEMON_H
 #define VENOM_MEMFD_DAEMON_H
 
 #include <linux/futex.h>
-#include "proto.h"
+#include "memfd/proto.h"
 
 /* Only the manager uses this, once it runs. */
 struct memfd_daemon {
@@ -23,7 +23,7 @@ struct memfd_daemon {
 
 #define PENDING_MAX 64 /* connections that have not attached yet */
 
-/* ---- memfd_conn.c ---- */
+/* ---- memfd/conn.c ---- */
 
 void conn_accept(struct memfd_daemon *m);
 void conn_event(struct memfd_daemon *m, struct conn *c, uint32_t events);

@@ -2,7 +2,7 @@
 /*
  * Embedded backend: a connection to a daemon's manager, for a shell or for an observer.
  *
- *	link_dial	find the channel in its place (memfd_path.c), connect to its socket
+ *	link_dial	find the channel in its place (memfd/path.c), connect to its socket
  *	link_tell, link_hear	send one message, receive one
  *
  * The daemon's death shows on the socket, or, if a child of the daemon keeps the other end open, on the pidfd.
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include "proto.h"
+#include "memfd/proto.h"
 
 /* Whether the other end is alive: no hang-up, and its process has not ended. */
 bool link_alive(int sock, int pidfd)

@@ -11,7 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/epoll.h>
 #include <venom_schema.h>
-#include "dev.h"
+#include "dev/dev.h"
 
 struct dev_daemon {
 	int dev;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Embedded backend: the manager's connections, one for each shell.  The manager does what the kernel module does in the
- * other backend (proto.h).
+ * other backend (memfd/proto.h).
  *
  *	conn_accept -> conn_hello -> conn_attach	a shell connects
  *	conn_drop					it leaves or dies: hang-up, or its pidfd
@@ -21,7 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include "memfd_daemon.h"
+#include "memfd/daemon.h"
 
 /* A connection; once it has attached, a shell. */
 struct conn {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include "dev.h"
+#include "dev/dev.h"
 
 #define DEV "/dev/venom"
 

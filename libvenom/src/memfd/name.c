@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Embedded backend: taking a name, in the place of this user (memfd_path.c).
+ * Embedded backend: taking a name, in the place of this user (memfd/path.c).
  *
  *	name_take	check that no daemon serves it; lock .NAME.lock; remove dead daemons' files from the place
  *	name_listen	put the listening socket there as NAME, instead of a dead daemon's; check once more
@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include "proto.h"
+#include "memfd/proto.h"
 
 /* ---- the lock ---- */
 

@@ -3,7 +3,7 @@
  * Embedded backend: the daemon's side.  The manager does the work of the kernel module.
  *
  *	memfd_create_daemon	take the name, make the areas, listen, start the manager
- *	manage			the manager's events: conn_accept, conn_event (memfd_conn.c), place_event
+ *	manage			the manager's events: conn_accept, conn_event (memfd/conn.c), place_event
  *
  * The daemon's death: when a thread dies, the kernel walks its robust futex list and marks the words that the thread
  * owns.  The manager's list has one entry, status->owner.  No thread waits on it, but every shell sees the change with
@@ -14,7 +14,7 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include "memfd_daemon.h"
+#include "memfd/daemon.h"
 
 /* ---- the place --------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
  */
 #include <sys/epoll.h>
 #include <sys/stat.h>
-#include "proto.h"
+#include "memfd/proto.h"
 
 #define CONNECT_TRIES 64
 

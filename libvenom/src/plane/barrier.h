@@ -82,7 +82,7 @@
  *	  state_waiters?			  venom_membarrier: a full fence in the publisher too
  *						  answer the shell, which only then looks for X and sleeps
  *
- * 7. Within the daemon's process: lanes are added and removed (manager.c, lanes.c, memfd_daemon.c)
+ * 7. Within the daemon's process: lanes are added and removed (manager.c, lanes.c, memfd/daemon.c)
  *	venom_manager_add			venom_lanes_sync
  *	  all that is in the lane		  changes, acquire
  *	  lanes[id] = lane, release		  lanes[id], acquire

@@ -93,7 +93,7 @@ union proto_any {
 	struct proto_looked looked;
 };
 
-/* ---- memfd_area.c -------------------------------------------------------------- */
+/* ---- memfd/area.c -------------------------------------------------------------- */
 
 /* Make an area of `size` bytes, map it for writing, then seal it: no process can map it so again, or resize it. */
 int area_make(struct venom_map *map, int *fd, const char *what, uint64_t size, uint64_t huge_size);
@@ -104,7 +104,7 @@ int area_make(struct venom_map *map, int *fd, const char *what, uint64_t size, u
 int area_open(struct venom_map *map, int fd, const char *what, uint64_t size, bool may_be_huge);
 void area_unmap(struct venom_map *map);
 
-/* ---- memfd_sock.c -------------------------------------------------------------- */
+/* ---- memfd/sock.c -------------------------------------------------------------- */
 
 int proto_send(int sock, void *msg, size_t size, enum proto_type type, int error, const int *fds, int nfds);
 /*
@@ -120,11 +120,11 @@ int peer_cred(int sock, struct venom_cred *cred);
 /* A pidfd of the other end's process, or -1 if that fails (then only the socket shows its end). */
 int peer_pidfd(int sock, const struct venom_cred *cred);
 
-/* ---- memfd_path.c -------------------------------------------------------------- */
+/* ---- memfd/path.c -------------------------------------------------------------- */
 
 #define VENOM_PATH_MAX 108	/* sockaddr_un.sun_path */
 
-/* Where one user's channels are; see memfd_path.c. */
+/* Where one user's channels are; see memfd/path.c. */
 struct place {
 	char path[VENOM_PATH_MAX];
 	uid_t owner;
@@ -143,7 +143,7 @@ int place_each(place_fn fn, void *user);
 bool place_forced(void);
 int path_join(char *path, const struct place *p, const char *name);
 
-/* ---- memfd_name.c -------------------------------------------------------------- */
+/* ---- memfd/name.c -------------------------------------------------------------- */
 
 struct name {
 	struct place place;
@@ -166,7 +166,7 @@ bool name_is_ours(const struct name *n, const char *entry);
 /* Put back our files that were removed: 0 if the socket was there, 1 with a new listener, or why the name is lost. */
 int name_restore(struct name *n, uint32_t mode, int *listener);
 
-/* ---- memfd_link.c -------------------------------------------------------------- */
+/* ---- memfd/link.c -------------------------------------------------------------- */
 
 struct link {
 	int sock, pidfd;
@@ -186,13 +186,13 @@ int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type,
 /* Whether a living process listens under this name in the place; its user is in *uid. */
 bool name_lives(const struct place *p, const char *name, uid_t *uid);
 
-/* ---- memfd_look.c -------------------------------------------------------------- */
+/* ---- memfd/look.c -------------------------------------------------------------- */
 
 int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	       int (*fn)(const struct venom_peer *peer, void *user), void *user);
 
-/* ---- memfd_shell.c ------------------------------------------------------------- */
+/* ---- memfd/shell.c ------------------------------------------------------------- */
 
 int memfd_connect(struct venom_shell *s);
 void memfd_close(struct venom_shell *s);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "internal.h"
-#include "schema.h"
+#include "control/schema.h"
 
 #define DEPTH_MAX 16
 #define TYPES_MAX 64

@@ -8,7 +8,7 @@
  */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include "dev.h"
+#include "dev/dev.h"
 
 static int become_shell(struct venom_shell *s, struct venom_ioc_connect *c)
 {
