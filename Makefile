@@ -34,9 +34,11 @@ link  := -pthread $(if $(SAN),-fsanitize=$(SAN))
 
 lib_obj  := $(patsubst %.c,$B/%.o,$(wildcard libvenom/src/*/*.c))
 tool_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/*.c))
-# Each selftests/NAME.c is one test program, and each selftests/kmod/NAME.c one of the module; what several share is in
-# selftests/lib/.
-tests    := $(patsubst selftests/%.c,$B/selftests/%,$(wildcard selftests/*.c selftests/kmod/*.c))
+# Each C file in these folders of selftests/ is one test program, $B/selftests/NAME; kmod/NAME if it tests the module.
+test_src := $(wildcard $(addprefix selftests/,$(addsuffix /*.c,api attack crash load plane tool kmod)))
+tests    := $(patsubst kmod/%,$B/selftests/kmod/%,$(foreach t,$(test_src:selftests/%.c=%),\
+	    $(if $(filter kmod/%,$t),$t,$B/selftests/$(notdir $t))))
+test_obj := $(test_src:%.c=$B/%.o)
 test_lib := $(patsubst %.c,$B/%.o,$(wildcard selftests/lib/*.c))
 man      := $(patsubst libvenom/man/%.scd,$B/man/%,$(wildcard libvenom/man/*.scd))
 
@@ -75,8 +77,10 @@ $(harness)/kselftest_harness.h:
 
 # The test programs see the library's private parts too.
 $B/selftests/%.o: flags += -Ilibvenom/src -I$(harness) -Iselftests $(if $(test_libs),,-DVT_NO_URING)
-$(tests:=.o) $(test_lib): | $(harness)/kselftest_harness.h
-$B/selftests/%: $B/selftests/%.o $(test_lib) $(lib_obj)
+$(test_obj) $(test_lib): | $(harness)/kselftest_harness.h
+$(foreach o,$(test_obj),$(eval $(if $(filter %/kmod/,$(dir $o)),$(o:.o=),$B/selftests/$(notdir $(o:.o=))): $o))
+$(filter-out %/killpoints,$(tests)): $(test_lib) $(lib_obj)
+$(tests):
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
 
 $B/selftests/fields: $(patsubst %,$B/tools/%.o,fields json text)
@@ -90,8 +94,7 @@ $B/points/%.o: %.c Makefile
 $B/points.o: $(points_obj) selftests/lib/killpoint.sym
 	$(CC) $(CFLAGS) -r -nostdlib -o $@ $(points_obj)
 	$(OBJCOPY) --redefine-syms=selftests/lib/killpoint.sym $@
-$B/selftests/killpoints: $B/selftests/killpoints.o $(test_lib) $B/points.o
-	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
+$B/selftests/killpoints: $(test_lib) $B/points.o
 
 # The fuzzers: each selftests/fuzz/NAME.c is one, with what it fuzzes built anew around hooks, in build/fuzz/.
 fuzzers := $(patsubst %.c,build/fuzz/%,$(wildcard selftests/fuzz/*.c))
@@ -242,5 +245,5 @@ help:
 .DELETE_ON_ERROR:
 .SECONDARY:
 
--include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(bench_obj:.o=.d) $(points_obj:.o=.d) $(test_lib:.o=.d) $(tests:=.d) \
+-include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(bench_obj:.o=.d) $(points_obj:.o=.d) $(test_lib:.o=.d) $(test_obj:.o=.d) \
 	$(fuzzers:=.d) $(fuzz_lib:.o=.d)

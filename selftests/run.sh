@@ -8,7 +8,7 @@
 # run.sh --aarch64        built for aarch64, and run under qemu-user
 # run.sh --models [MODEL...]   the models of the protocols only (models/check.sh)
 #
-# A test is a program made from selftests/NAME.c, or a script selftests/test-NAME.sh or tool.sh.
+# A test is a program made from selftests/FOLDER/NAME.c, or a script in source/ or tool/.
 # It prints TAP (a plan, a line for each test case), which is kept in build/check/.  It fails also if it
 # crashes, hangs, prints fewer cases than planned, makes a sanitizer speak, or leaves a process or a
 # socket behind.  Every test case counts.  The last line is "N passed, N failed, N skipped".
@@ -79,13 +79,13 @@ aarch64() {
 	build aarch64 B=$b CC=$cross-gcc AR=$cross-ar OBJCOPY=$cross-objcopy test_libs= CFLAGS='-O2 -g -Werror' \
 		all "${programs[@]/#/$b/selftests/}" $no_huge || return
 	run aarch64/orders bash selftests/aarch64/orders.sh
-	run aarch64/labels bash selftests/test-break.sh --labels
+	run aarch64/labels bash selftests/source/test-break.sh --labels
 	side_by_side aarch64 "${qemu[@]}"
 	# The tool's test finds it in the folder B.
 	mkdir -p $b/wrapped
 	printf '#!/bin/sh\nexec %s "$@"\n' "${qemu[*]} $PWD/$b/venom" >$b/wrapped/venom
 	chmod +x $b/wrapped/venom
-	B=$b/wrapped run aarch64/tool bash selftests/tool.sh
+	B=$b/wrapped run aarch64/tool bash selftests/tool/tool.sh
 }
 
 # guests KERNEL...: the tests with the module, in a virtual machine for each kernel.
@@ -121,10 +121,7 @@ if [ "${1-}" = --models ]; then
 	finish
 fi
 
-programs=()
-for t in selftests/*.c; do [ ! -e "$t" ] || programs+=("$(basename "$t" .c)"); done
-scripts=()
-for t in selftests/tool.sh selftests/test-*.sh; do [ ! -e "$t" ] || scripts+=("$t"); done
+scripts=(selftests/{tool,source}/*.sh)
 
 make --no-print-directory -s build/kselftest/kselftest_harness.h || exit 1
 
@@ -138,10 +135,10 @@ fi
 if [ $# -gt 0 ]; then
 	build gcc tests || finish
 	for name in "$@"; do
-		if [ -x "build/selftests/$name" ]; then
+		if [ -f "build/selftests/$name" ]; then
 			run "$name" "build/selftests/$name"
-		elif [ -e "selftests/$name.sh" ]; then
-			run "$name" bash "selftests/$name.sh"
+		elif script=$(printf '%s\n' "${scripts[@]}" | grep "/$name\.sh\$"); then
+			run "$name" bash "$script"
 		else
 			echo "run.sh: no test '$name'; there are: ${programs[*]} $(basename -as .sh "${scripts[@]}" | tr '\n' ' ')" >&2
 			exit 2
@@ -159,8 +156,8 @@ fi
 build gcc $again tests CFLAGS='-O2 -g -Werror' || finish
 touch "$out/strict"
 for name in "${programs[@]}"; do run "$name" "build/selftests/$name"; done
-run tool bash selftests/tool.sh
-for script in selftests/test-*.sh; do
+run tool bash selftests/tool/tool.sh
+for script in selftests/source/*.sh; do
 	while [ "$(jobs -rp | wc -l)" -ge "$cpus" ]; do wait -n; done
 	limit=$((3 * limit)) run "$(basename "$script" .sh)" bash "$script" & # test-break breaks the library some 70 times
 done

@@ -57,11 +57,11 @@ with_libs() {
 pack() {
 	local root=$vm/root t p elf
 	rm -rf "$root"
-	mkdir -p "$root"/{bin,etc,dev,proc,sys,venom/selftests,venom/build/selftests/kmod}
+	mkdir -p "$root"/{bin,etc,dev,proc,sys,venom/selftests/tool,venom/build/selftests/kmod}
 	cp /bin/busybox "$root/bin/"
 	for p in bash timeout; do cp "$(command -v "$p")" "$root/bin/"; done
 	cp selftests/vm/init "$root/init"
-	cp selftests/*.sh "$root/venom/selftests/"
+	cp selftests/tool/tool.sh "$root/venom/selftests/tool/"
 	cp build/venom "$root/venom/build/"
 	for t in "${programs[@]}"; do cp "build/selftests/$t" "$root/venom/build/selftests/$t"; done
 	[ ! -e "build/kmod-$1/venom.ko" ] || cp "build/kmod-$1/venom.ko" "$root/venom/build/"
@@ -159,12 +159,9 @@ if [ "${1-}" = --shell ]; then
 	mode=shell
 	shift
 fi
-programs=()
-for t in selftests/*.c selftests/kmod/*.c; do
-	[ ! -e "$t" ] || { t=${t#selftests/}; programs+=("${t%.c}"); }
-done
 # The module's own tests first: what is wrong there is wrong everywhere.
-mapfile -t tests < <(printf '%s\n' "${programs[@]}" tool.sh | awk '/^kmod/ { print; next } { rest = rest $0 "\n" } END { printf "%s", rest }')
+programs=("${module_programs[@]}" "${programs[@]}")
+tests=("${programs[@]}" tool.sh)
 case $kernel in
 debug | 6.1-rt) mapfile -t tests < <(printf '%s\n' "${tests[@]}" | grep -E "^(kmod/.*|${brief// /|})\$") ;;
 esac
@@ -172,7 +169,7 @@ if [ $# -gt 0 ]; then
 	tests=()
 	for t; do
 		if [ "$t" = tool ]; then t=tool.sh; fi
-		[ "$t" = tool.sh ] || [ -e "selftests/$t.c" ] || {
+		[ "$t" = tool.sh ] || printf '%s\n' "${programs[@]}" | grep -qFx -- "$t" || {
 			echo "vm.sh: no test '$t'; there are: ${programs[*]} tool" >&2
 			exit 2
 		}

@@ -9,6 +9,13 @@ limit=${VENOM_TEST_TIMEOUT:-600} # seconds for one program, against hangs
 cpus=$(nproc)
 reports='ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|FATAL: ThreadSanitizer|runtime error: '
 
+# The test programs: NAME of selftests/FOLDER/NAME.c, kmod/NAME of the module's.
+programs=()
+for t in selftests/{api,attack,crash,load,plane,tool}/*.c; do programs+=("$(basename "$t" .c)"); done
+module_programs=()
+for t in selftests/kmod/*.c; do module_programs+=("kmod/$(basename "$t" .c)"); done
+unset t
+
 # count FILE STATUS TROUBLE: sets n_pass, n_fail, n_skip of a TAP file; adds the skips' reasons to why.
 count() {
 	local file=$1 status=$2 trouble=$3 line plan

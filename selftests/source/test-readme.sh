@@ -5,7 +5,7 @@
 # its daemons and shells run together to a good end; figures are those of the last run, links lead somewhere, and the tests that
 # a document names are there.  TAP on stdout.
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 B=$PWD/${B:-build}
 top=$PWD
@@ -86,9 +86,10 @@ missing=() names=0
 for t in $(named); do
 	names=$((names + 1))
 	file=${t%.*} case=${t#"$file"}
-	if [ -n "$case" ] && [ ! -e "$top/selftests/$file.c" ]; then # a fixture's name
-		grep -qE "^TEST_F(_TIMEOUT)?\\($file, ${case#.}\\b" "$top"/selftests/*.c "$top"/selftests/kmod/*.c || missing+=("$t")
-	elif [ ! -e "$top/selftests/$file.c" ] || { [ -n "$case" ] && ! grep -qE "^TEST.*\\b${case#.}\\b" "$top/selftests/$file.c"; }; then
+	case $file in */*) source=$top/selftests/$file.c ;; *) source=$(find "$top"/selftests/{api,attack,crash,load,plane,tool} -name "$file.c") ;; esac
+	if [ -n "$case" ] && [ ! -e "$source" ]; then # a fixture's name
+		grep -qE "^TEST_F(_TIMEOUT)?\\($file, ${case#.}\\b" "$top"/selftests/*/*.c || missing+=("$t")
+	elif [ ! -e "$source" ] || { [ -n "$case" ] && ! grep -qE "^TEST.*\\b${case#.}\\b" "$source"; }; then
 		missing+=("$t")
 	fi
 done

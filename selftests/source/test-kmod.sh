@@ -3,7 +3,7 @@
 #
 # The module's source, as the kernel's own tools see it: sparse for each kernel whose headers are installed, checkpatch
 # --strict, cppcheck.  (gcc's W=1 is vm.sh's.)  What is asked of versions stands in compat.h alone.
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 . selftests/vm/fetch.sh
 tmp=$(mktemp -d)

@@ -4,7 +4,7 @@
 # Every barrier of the plane has a label (FUNCTION:LETTER), at its line and in barrier.h's list, and a partner that names it
 # back; every barrier of the library's other files names its partner, and that is there; and the list names functions
 # that are there.
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 cd libvenom || exit 1
 plane=(src/plane/*.h include/venom_inline.h)

@@ -4,7 +4,7 @@
 # test-schema.sh: what VENOM_TYPE() accepts without a warning, and what the compiler refuses in it, with the field's name; the
 # table is the same in C and C++.  The hash, by another program.  TAP on stdout.
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 B=${B:-build}
 tmp=$(mktemp -d)
@@ -130,7 +130,7 @@ def fnv1a(data):
     return h
 # Published with the function.
 assert fnv1a(b"") == 0xcbf29ce484222325 and fnv1a(b"a") == 0xaf63dc4c8601ec8c and fnv1a(b"foobar") == 0x85944171f73967e8
-source = open("selftests/schema.c").read()
+source = open("selftests/api/schema.c").read()
 for parts in [("a", "", ""), ("", "a", ""), ("", "", "a"),
               ("venom/msg/Quote", "ros2msg", "float64 bid\nfloat64 ask\nuint64 ns\n"), ("n", "e", "a\0b")]:
     h = fnv1a("\0".join(parts).encode())

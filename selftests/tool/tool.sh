@@ -6,7 +6,7 @@
 #
 # shellcheck disable=SC2016,SC2086,SC1090 # conditions are for eval; words are meant to be split
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 venom=$PWD/${B:-build}/venom
 case ${B:-} in /*) venom=$B/venom ;; esac
 [ -x "$venom" ] || { echo "1..0 # SKIP no $venom"; exit 1; }

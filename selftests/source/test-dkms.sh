@@ -3,7 +3,7 @@
 #
 # The module as a distribution would carry it: `make install-kmod` puts source and configuration where they belong, and
 # DKMS builds it from there against each kernel whose headers are installed.  Nothing is installed on this machine.
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 version=$(sed -n 's/^VERSION := //p' Makefile)
 tmp=$(mktemp -d)

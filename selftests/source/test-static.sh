@@ -5,7 +5,7 @@
 # good C and C++, memory orders stand in one file and the two that users include, each file names its licence, manual pages can be
 # made, and an installed library can be built with.  TAP on stdout.
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 B=${B:-build}
 headers=libvenom/include/*.h

@@ -5,7 +5,7 @@
 # goes on from there for some seconds.  One that runs nothing, or does not meet what it is there for, fails.  `make fuzz`
 # runs them for long.  TAP on stdout.
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 out=build/fuzz
 dir=$(mktemp -d)

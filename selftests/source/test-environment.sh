@@ -7,7 +7,7 @@
 #
 # shellcheck disable=SC2086 # words are meant to be split
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 venom=$PWD/${B:-build}/venom
 dir=$(mktemp -d)

@@ -5,7 +5,7 @@
 # symbol: nothing is called, not even memcpy; with the machine's own copies and with portable ones, for each machine that a
 # compiler is here for.  TAP on stdout.
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

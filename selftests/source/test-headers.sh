@@ -4,7 +4,7 @@
 # test-headers.sh: venom.h, venom_schema.h and venom_inline.h under each standard of C and C++ that has what they need, without a warning,
 # and what venom.h says to a 32-bit build; and the library with other C libraries: musl, and what an older glibc has not.  TAP on stdout.
 set -u
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 B=${B:-build}
 tmp=$(mktemp -d)

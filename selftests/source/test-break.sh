@@ -8,7 +8,7 @@
 # test-break.sh [WORD...]	only the mutations whose names contain one of these words
 # test-break.sh --labels [LABEL...]	takes each labelled barrier of the plane out, or these: aarch64/orders.sh must notice
 set -uo pipefail
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 
 # mutate FILE SED TEST[,ARGUMENT...] NAME: the tests are the first to fail, with the fewest cases that show it.
 # On x86 a load may pass an older store to another word, and the compiler may move either: each of these shows there.
@@ -109,11 +109,11 @@ list() {
 
 	# Answers
 	mutate src/calls/shell.c '/^static bool answered/,/^}/ s/return .*;/return load_acquire(\&venom_slots_at(\&s->in, slot_of(s, r))->seq);/' \
-		late,-v,two_clients "answers: the shell does not compare the tag"
+		answers,-v,two_clients "answers: the shell does not compare the tag"
 	mutate src/calls/daemon.c '/ venom_daemon_respond\(/,/^}/ s/\*seen != cmd->tag/0/' \
-		late,-v,two_clients "answers: the daemon does not compare the tag"
+		answers,-v,two_clients "answers: the daemon does not compare the tag"
 	mutate src/calls/daemon.c '/ venom_daemon_respond\(/,/^}/ s/l->generation != cmd->generation/0/' \
-		late,-v,two_clients "answers: the daemon does not compare the generation"
+		answers,-v,two_clients "answers: the daemon does not compare the generation"
 
 	# Death
 	mutate src/memfd/link.c '/^bool link_alive/,/^}/ s/return .*;/return (void)p, true;/' \
