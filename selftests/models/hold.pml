@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Versions held in place (barrier.h 9 and 11): what a reader holds never changes, and it has done with it before the
- * writer writes there again; the writer finds a buffer, as long as there are two more than holders; and a reader that
- * reads version after version misses none because of the numbers that are passed over.
+ * Versions held in place (barrier.h 9 and 11): a version never changes while a reader holds it, and the reader's last
+ * look precedes the writer's next store to that buffer.  The writer finds a free buffer if there are two more buffers
+ * than holders.  A reader that reads version after version misses none because of the numbers that are passed over.
  *
  * models: venom_ring_hold venom_ring_release venom_ring_held venom_ring_next venom_ring_open open_heeded open_next read_next
  * models: venom_readers_add set_roles
  *
- * HOLDER is one holder, heeded from the start; it holds any version that is there, and dies at any step.  JOINS is one that
- * becomes a holder while the writer is at work: that looks at `nholders` (here HEEDED: there are no lossless readers) again
- * when "writing" is there.  READER is a reader that holds nothing: which buffers the writer finds held is then left open, so
- * that it stands for any number of holders.
+ * HOLDER is one holder, heeded from the start; it holds any version that it finds, and dies at any step.  JOINS is a
+ * reader that becomes a holder while the writer is at work: the writer looks at `nholders` again after it has stored
+ * "writing" (here at HEEDED, which is the same without lossless readers).  READER is a reader that holds nothing: the
+ * writer then finds any of the buffers held, which stands for any number of holders.
  *
  * check: -DHOLDER -DHOLDS=2 -DNUMBERS=7
  * check: -DHOLDER -DJOINS -DHOLDS=1 -DNUMBERS=7
@@ -22,9 +22,9 @@
 #define LATEST		6
 #ifdef HOLDER
 #define HELD		6
-#define LOOKS		7	/* of the holder: no word of the code, it tells what the writer knows of them */
+#define LOOKS		7	/* not in the code: shows which of the holder's looks the writer knows */
 #define AT		8	/* the writer's list of readers */
-#define ROLES		9	/* what is in the reader */
+#define ROLES		9	/* in the reader */
 #define HEEDED		10
 #ifdef JOINS
 #define WORDS		11
@@ -51,9 +51,9 @@
 #define passed(v)	(4 * (v) + 2)
 #define number(seq)	(((seq) + ((seq) & 1)) / 4)
 
-byte opened;			/* the last number that the writer was at */
+byte opened;			/* the last number that the writer has opened */
 bool committed[NUMBERS + 1], finished;
-byte looked[VERSIONS];		/* the last look at this buffer */
+byte looked[VERSIONS];		/* the holder's last look at this buffer */
 byte moves;			/* stores to `held` */
 bool gone;
 
@@ -110,7 +110,7 @@ inline ring_next()
 #endif
 }
 
-/* Afterwards it is open, unless `held`. */
+/* Afterwards `next` is open, unless `held`. */
 inline ring_open()
 {
 	opened = (next > opened -> next : opened);
@@ -134,7 +134,7 @@ inline commit()
 {
 	atomic {
 #ifdef HOLDER
-		/* The looks before are over, and the writer knows of them. */
+		/* The holder's earlier looks at this buffer are over, and the writer knows that. */
 		assert(gone || mem[LOOKS].val[known(LOOKS)] >= looked[SEQ(next)]);
 #endif
 		store(BODY(next), next, RELAXED);
@@ -178,12 +178,12 @@ active proctype writer()
 heeded:		got = 0;
 #endif
 #ifdef READER
-		atomic { ring_next(); ring_open() }		/* its reader may be late for each store all the same */
+		atomic { ring_next(); ring_open() }		/* the reader may still see each store late */
 #else
 		ring_next();
 		if
 		:: next != 0 -> ring_open()
-		:: else -> fails++; assert(fails <= moves); held = true	/* only because of a move between two looks */
+		:: else -> fails++; assert(fails <= moves); held = true	/* only if the holder moves between two looks */
 		fi;
 #endif
 		if
@@ -207,7 +207,7 @@ active proctype holder()
 	byte s1, s2, body, holds;
 
 #ifdef JOINS
-	/* The manager adds it; it goes on when the manager says so. */
+	/* The manager adds the holder, which continues when the manager answers. */
 	store(ROLES, 1, RELAXED);
 	store(AT, 1, RELEASE);					/* relaxed: a reader before what is in it */
 	store(HEEDED, 1, RELAXED);				/* removed: the writer does not look */
@@ -216,7 +216,7 @@ active proctype holder()
 	do
 	:: atomic { holds < HOLDS -> holds++ };
 		if
-		:: load(SEQ(0), ACQUIRE, s1)			/* for the length, which is not here; for the bytes the fence will do */
+		:: load(SEQ(0), ACQUIRE, s1)		/* acquire for the length (not here); the fence for the bytes */
 		:: load(SEQ(1), ACQUIRE, s1)
 		:: load(SEQ(2), ACQUIRE, s1)
 		fi;
@@ -250,7 +250,7 @@ active proctype holder()
 /* ---- the reader ---- */
 
 #ifdef READER
-/* Nothing that is still there is missed. */
+/* No version that is still there is missed. */
 inline goes_to(to, assertion)
 {
 	atomic {
@@ -266,7 +266,7 @@ inline goes_to(to, assertion)
 inline lapped()
 {
 	atomic {
-		assert(opened > version + VERSIONS);		/* it has not kept up */
+		assert(opened > version + VERSIONS);		/* the reader has not kept up */
 		load(LATEST, ACQUIRE, latest);
 		again = latest <= version;
 		want = (latest > version + VERSIONS -> latest - VERSIONS : version) + 1
@@ -292,7 +292,7 @@ inline lapped()
 	fi
 }
 
-/* again: it has got nothing, and has not moved. */
+/* again: the reader has read nothing, and has not moved. */
 inline read_next()
 {
 	want = version;
@@ -345,7 +345,7 @@ inline read_next()
 	atomic { s1 = 0; s2 = 0; body = 0; from = 0; want = 0 }
 }
 
-/* A wait: what it says is newer is. */
+/* A wait: if it reports a newer version, there is one. */
 inline ring_newer()
 {
 	atomic {

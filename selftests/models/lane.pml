@@ -7,12 +7,13 @@
  * models: daemon_take lane_advance venom_lane_advance venom_block_fits venom_block_put venom_block_get venom_block_show
  * models: put_block block_begin block_take
  *
- * A message may be a block, whose bytes go over several slots; the seqs behind its first one's stay what they were, numbers
- * that never come again: here NEVER, as the numbers here do.
+ * A message may be a block, whose bytes span several slots.  The seqs of the slots after the first keep their old
+ * numbers, which never recur in the code; as numbers recur here, these seqs are NEVER.
  *
- * Positions are counted modulo MOD: the two sides are never more than SLOTS apart (asserted), so MOD = 4 rings tell all
- * apart that may meet.  A message is one word beside its seq; the code's words are written and read between the same
- * stores and loads, and each on its own is as right as this one.  cmd_slots = SLOTS, ring as venom_slots_ring() has it.
+ * Positions are counted modulo MOD: the two sides are never more than SLOTS apart (asserted), so four laps (MOD) are
+ * enough to tell any two positions apart that are compared.  A message is one word beside its seq: the code writes and
+ * reads all words of a message between the same stores and loads, so each of them is as safe as this one.
+ * SLOTS is cmd_slots, RING is the number that venom_slots_ring() returns for it.
  *
  * check: -DSLOTS=1 -DRING=1
  * check: -DSLOTS=2 -DRING=2
@@ -22,7 +23,7 @@
 #define NEVER		MOD
 #define SEQ(pos)	(3 * ((pos) % RING))
 #define BODY(pos)	(3 * ((pos) % RING) + 1)
-#define SLOTS_OF(pos)	(3 * ((pos) % RING) + 2)	/* how many the message takes */
+#define SLOTS_OF(pos)	(3 * ((pos) % RING) + 2)	/* number of slots that the message takes */
 #define CURSOR		(3 * RING)
 #define WORDS		(3 * RING + 1)
 #define THREADS		2

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers that miss nothing (barrier.h 10 and 11): a reader that was granted it misses no version that is published from
- * then on, and has copied each before its buffer is written again; and the publisher is not asleep for ever once that
- * reader has moved, or died.
+ * Lossless readers (barrier.h 10 and 11): once the role is granted, a reader misses no version that is published from
+ * then on, and has copied each version before its buffer is overwritten.  The publisher does not sleep forever once
+ * that reader has moved, or died.
  *
  * models: venom_cursor_move venom_cursor_set venom_ring_owed arm_publish open_heeded open_next venom_readers_add set_roles
  *
- * One reader, which joins at any time, and reads on until it has all, or dies.  What the manager does for it is done by its
- * own process here: it waits for that anyway.  A version is one word here; that one is seen whole or not at all is ring's.
+ * One reader joins at any time, and reads until it has all versions, or dies.  The reader's process also does what the
+ * manager does for the reader, since the reader waits for the manager anyway.  A version is one word here; model ring
+ * checks that a version is read whole or not at all.
  *
  * check: -DNUMBERS=4
  */
 #define VERSIONS	2
 #define SEQ(v)		((v) % VERSIONS)
 #define CURSOR		2
-#define AT		3	/* the publisher's list of readers, and what is in the reader: */
-#define FLOOR		4
+#define AT		3	/* the publisher's list of readers */
+#define FLOOR		4	/* in the reader */
 #define HEEDED		5
-#define VERSION		6	/* the daemon's own */
+#define VERSION		6	/* the daemon's own word */
 #define WAITING		7
-#define COPIED		8	/* no word of the code: what the publisher knows of the reader's copies */
+#define COPIED		8	/* not in the code: shows which of the reader's copies the publisher knows */
 #define WORDS		9
 #define THREADS		2
 #define PUBLISHER	0
@@ -33,13 +34,13 @@
 #define floor_of(v)	((v) + 2)
 #define floor_is(word)	((word) - 2)
 
-byte published;		/* the last, as it is */
-byte granted;		/* what it was at the grant: all after it are owed */
+byte published;		/* the last version */
+byte granted;		/* the last version at the grant: the reader must get all later ones */
 bool joined;
 
 /* ---- the publisher ---- */
 
-/* owed: whether the reader has not read `needed`; all: what has been read */
+/* owed: the reader has not read `needed` yet; all: the last version that has been read */
 inline ring_owed()
 {
 	atomic {
@@ -56,7 +57,7 @@ inline ring_owed()
 				got = (got > floor_is(floor) -> got : floor_is(floor));
 				all = (got < all -> got : all);
 				owed = got < needed
-			:: else ->				/* it looks before the grant, whatever the time is */
+			:: else ->				/* a look before the grant, even if later in time */
 				granted = (joined && mem[FLOOR].val[mem[FLOOR].newest] == NOT_YET -> granted : version)
 			fi
 		:: else
@@ -110,7 +111,7 @@ active proctype publisher()
 		fi;
 		atomic {
 			got = 0;
-			/* What is overwritten has been copied, and the publisher knows it. */
+			/* The version that is overwritten has been copied, and the publisher knows that. */
 			assert(!joined || needed <= granted || mem[COPIED].val[known(COPIED)] >= needed);
 			needed = 0;
 			version++;
@@ -160,7 +161,7 @@ active proctype reader()
 	}
 	do
 	:: seen == NUMBERS -> break
-	:: dies ->						/* now, or later; or needs no more */
+	:: dies ->						/* now or later; or it needs no more versions */
 		joined = false;
 		store(AT, 0, RELAXED);				/* removed: the dead one is heeded */
 		membarrier(PUBLISHER);

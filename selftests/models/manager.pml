@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lane that appears and vanishes (barrier.h 7): the server takes every command of its shell, also one that came before
- * the lane did and those of a dead shell; it follows no pointer to a lane that the manager has freed; and the manager
- * frees it in the end.
+ * A lane is added and removed (barrier.h 7): the server takes every command of the lane's shell, also one that was sent
+ * before the lane was added, and those of a dead shell; the server follows no pointer to a lane that the manager has
+ * freed; and the manager frees the lane in the end.
  *
  * models: venom_manager_add venom_lanes_sync serve_enter serve_leave lane_advance is_done retire is_over
  * models: venom_manager_tidy
  *
- * The shell is one of the module's, which may send before its lane is mapped.  LANE stands for what the manager writes into
- * the lane before it shows it.  The server begins and ends calls, spins and sleeps as it likes;
- * where nothing moves any more, it sleeps, all is taken, and a dead shell's lane is freed.
+ * The shell uses the module, so it may send before the manager has mapped its lane.  LANE stands for what the manager
+ * writes into the lane before it publishes it.  The server begins and ends calls, spins and sleeps at any time; when no
+ * process can move, the server sleeps, all commands are taken, and a dead shell's lane is freed.
  *
- * COMES and GOES are its two halves, as both at once are too many states: in the first the lane appears and the server
- * sleeps between its calls; in the second the lane was there before, and its shell dies.  HOT_FENCE is a daemon that could
- * not register for membarrier(2).
+ * COMES and GOES are the model's two halves, as both at once have too many states: with COMES the server sleeps
+ * between its calls, and the shell stays; with GOES the server never sleeps, and the shell dies.  HOT_FENCE is a
+ * daemon that could not register for membarrier(2).
  *
  * check: -DMEMBARRIER -DCOMES
  * check: -DHOT_FENCE -DCOMES
@@ -143,7 +143,7 @@ end:				sleep_on(SERVER);
 			fi;
 			store(SLEEPING, 0, RELAXED)
 #else
-		:: dead && taken == sent -> goto out	/* makes no more calls */
+		:: dead && taken == sent -> goto out	/* the server makes no more calls */
 #endif
 		fi;
 		store(SERVING, 0, RELEASE)		/* broken store(SERVING, 0, RELEASE); look(): looks once more after it has left */
@@ -168,7 +168,7 @@ active proctype manager()
 	byte got, pos;
 	bool done;
 
-	store(CHANGES, 1, RELEASE);			/* another lane's */
+	store(CHANGES, 1, RELEASE);			/* for another lane */
 	store(LANE, 1, RELAXED);			/* venom_manager_add */
 	store(TABLE, 1, RELEASE);			/* relaxed: a lane before what is in it */
 	store(CHANGES, 2, RELEASE);			/* removed: the server does not look */

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memory that the models run on: C11's orders, for words that have one writer at a time (I1, or a lock).
+ * The memory that all other models use: C11's orders, for words that have one writer at a time (I1, or a lock).
  *
- * Every word has a store buffer of its own: the stores made to it, oldest first.  A thread sees each buffer drain in its
- * own time: cur[thread].at[word] is the oldest store that it may still read, and a load takes any from there on.
- * So stores to different words become visible in any order, to each reader in another, and loads may be as old as
- * their word's own order allows.  What holds them together is what C11 says, and nothing that x86 adds:
+ * Every word has its own store buffer, which holds the stores to that word, oldest first.  Each thread sees each buffer
+ * drain independently: cur[thread].at[word] is the oldest store that the thread may still read, and a load returns that
+ * store or any later one.  So stores to different words become visible in any order, which may differ between readers,
+ * and a load may be as old as the order of its word allows.  The only limits are those of C11, none that x86 adds:
  *
- *	store, RELEASE	carries what its thread knows (with), and an ACQUIRE load that reads it learns that
- *	fence_release	later stores carry what the thread knew at the fence
- *	fence_acquire	the thread learns what was carried by all that it has read before
+ *	store, RELEASE	carries the view of its thread (with); an ACQUIRE load that reads the store learns that view
+ *	fence_release	later stores carry the thread's view at the fence
+ *	fence_acquire	the thread learns the views carried by all stores that it has read
  *	fence_full	both, and the threads that fence learn from each other, one after the other
  *	membarrier	a fence_full in another thread
  *
- * What can't show here: a load that is overtaken by a later store of its own thread.  Where the code forbids that by a
- * release that follows loads, the model has the two lines exchanged as one of its mutations.
+ * The model does not show a load that takes effect after a later store of its own thread.  Where the code forbids that
+ * by a release after the loads, one of the model's mutations swaps the two lines.
  *
- * A store that every thread knows to be overtaken is dropped, and all views count from the oldest that is left: so a
- * model may run for ever in a finite space.  A buffer holds DEPTH stores.  That this is enough is asserted, but with
- * BOUNDED, where the oldest store drains to all to make room for one more: nothing is older than DEPTH stores.
+ * A store is dropped once every thread knows a later store to that word, and all views count from the oldest store
+ * left: so a model may run forever in a finite state space.  A buffer holds DEPTH stores, and an assertion checks that
+ * this is enough.  BOUNDED removes the assertion: a full buffer drops its oldest store for all threads to make room
+ * for a new one, so no load is older than the last DEPTH stores.
  *
- * To be defined before: WORDS, THREADS (the first processes, by _pid), BELLS, LOCKS, DEPTH.
+ * Define before the include: WORDS, THREADS (the first processes, by _pid), BELLS, LOCKS, DEPTH.
  *
- * Mutations.  check.sh takes each line with one of these comments, breaks it, and expects that the model is rejected:
- *	removed: WHY	without this line
- *	relaxed: WHY	with RELAXED for the line's RELEASE or ACQUIRE
- *	swapped: WHY	this line and the next one exchanged
- *	broken CODE: WHY	with that code instead
+ * Mutations.  check.sh breaks each line that has one of these comments, and expects that the model is rejected:
+ *	removed: WHY	the line is removed
+ *	relaxed: WHY	the line's RELEASE or ACQUIRE becomes RELAXED
+ *	swapped: WHY	this line and the next one are exchanged
+ *	broken CODE: WHY	CODE replaces the line
  */
 #define RELAXED	0
 #define ACQUIRE	1
@@ -37,10 +38,10 @@ typedef buffer { byte newest; byte val[DEPTH]; view with[DEPTH] };
 typedef kernel_object { bool set; view with };
 
 buffer mem[WORDS];
-view cur[THREADS];	/* what the thread knows */
-view acq[THREADS];	/* and what it would after a fence_acquire */
-view rel[THREADS];	/* and what it did at the last fence_release */
-view sc;		/* what is known from one fence_full to the next */
+view cur[THREADS];	/* the thread's view */
+view acq[THREADS];	/* its view after a fence_acquire */
+view rel[THREADS];	/* its view at the last fence_release */
+view sc;		/* the view that each fence_full passes on to the next one */
 kernel_object bells[BELLS], locks[LOCKS];
 
 hidden byte me, word, value, order, depth_is_enough, knows_last;	/* arguments and results, within one step */
@@ -204,7 +205,7 @@ inline store(x, v, how)
 		me = _pid; word = x; value = v; order = how;
 		c_code { depth_is_enough = has_room(); knows_last = may_store(); };
 		assert(depth_is_enough);
-		assert(knows_last);	/* one writer at a time, who knows of the one before */
+		assert(knows_last);	/* one writer at a time, which knows the last store */
 		c_code { store_last(); }
 	}
 }
@@ -217,15 +218,15 @@ inline membarrier(thread)
 	d_step { me = _pid; word = thread; c_code { fence_in(me); fence_in(word); fence_in(me); tidy(); } }
 }
 
-/* What the kernel does has the kernel's own locks in it: who is woken, or has the lock, knows what the other one did. */
+/* As the kernel uses locks, a woken thread knows what its waker did, and a lock's holder what the last holder did. */
 
-/* A bell is an eventfd: once rung it ends one sleep, this or the next. */
+/* A bell is an eventfd: once signalled it ends one sleep, the current or the next one. */
 inline ring_bell(b)	{ d_step { me = _pid; word = b; bells[b].set = true; c_code { tell(&now.bells[word]); } } }
 inline sleep_on(b)
 {
 	d_step { bells[b].set -> me = _pid; word = b; bells[b].set = false; c_code { be_told(&now.bells[word]); } }
 }
-inline clear_bell(b)	/* a sleep of no time */
+inline clear_bell(b)	/* a read that does not block */
 {
 	d_step { me = _pid; word = b; bells[b].set = false; c_code { be_told(&now.bells[word]); } }
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The version ring, for any number of laps: what a reader takes for a whole version is one (barrier.h 1), it never goes
- * back to an older one (2), and a writer that dies at any step leaves the last whole version readable, with two buffers
- * or more, the same one to all, and its number to the one who goes on.
+ * The version ring, for any number of laps: a version that a reader accepts as whole is whole (barrier.h 1), and a
+ * reader never goes back to an older version (2).  If the writer dies at any step, the last whole version stays
+ * readable (with two buffers or more), all readers read the same one, and the next writer gets its number.
  *
  * models: venom_ring_begin venom_ring_commit venom_ring_latest venom_ring_newer venom_ring_pick venom_ring_claim
  * models: venom_ring_check venom_ring_last has_died resume_state settle venom_inline_copy venom_inline_publish
  *
- * Any number of laps in a finite space: one version, any, is painted red by the writer, and of the others it is known
- * only whether they were before or after it, and in which buffer.  Every mistake is one with some version: as any may be
- * the red one, it is enough to find those with the red one.  Where the code compares two numbers of the same colour that
- * are not red, the model goes both ways: that is more than the code can do.  A reader may be DEPTH - 1 stores behind in each word
- * (BOUNDED): with three that is a lap and a half of a buffer's seq.
+ * The state space is finite for any number of laps: the writer paints one version, any, red, and the model knows of
+ * all others only their buffer, and whether they are before or after the red one.  Every error concerns some version,
+ * and any version may be the red one, so it is enough to find the errors of the red one.  Where the code compares two
+ * numbers of the same colour that are not red, the model tries both results, which is more than the code can do.  A
+ * reader may be DEPTH - 1 stores behind in each word (BOUNDED): three stores are a lap and a half of a buffer's seq.
  *
  * check: -DVERSIONS=2
  * check: -DVERSIONS=1
@@ -40,7 +40,7 @@
 #define writing(v)	(2 * (v) + 1)	/* v is being written */
 #define whole(v)	(2 * (v))
 
-byte version, next;	/* the writer's: the last, and the one that it is at */
+byte version, next;	/* the writer's: the last version, and the one that it writes */
 bool committed;		/* next's seq says that it is whole */
 bool dead, finished;
 #define last_one	(committed -> next : version)
@@ -87,7 +87,7 @@ end:	atomic {
 died:
 	if
 	:: dead = true; !dead || finished
-	:: true		/* another one comes at once */
+	:: true		/* the next writer takes over at once */
 	fi;
 #if VERSIONS > 1
 	load(LATEST, ACQUIRE, latest);
@@ -109,7 +109,7 @@ died:
 #define PICK_NONE	1
 #define PICK_BUSY	2
 
-/* newer = that of a version newer than base, or 0 */
+/* newer = the number of a version newer than base, or 0 */
 inline ring_newer(base)
 {
 	atomic {
@@ -136,7 +136,7 @@ inline ring_claim()
 {
 	atomic {
 		load(SEQ(v), ACQUIRE, s1);		/* relaxed: bytes older than the seq */
-		assert(VERSIONS == 1 || colour(v) != RED || colour(s1 / 2) >= RED);	/* nor half-written */
+		assert(VERSIONS == 1 || colour(v) != RED || colour(s1 / 2) >= RED);	/* nor is v half-written */
 		v = 0;
 		pick = (s1 == 0 -> PICK_NONE : (s1 & 1 -> PICK_BUSY : PICK_WHOLE))	/* broken pick = PICK_WHOLE: takes an odd seq */
 	}
@@ -153,7 +153,7 @@ inline ring_pick()
 	fi;
 	if
 	:: newer != 0 -> newer = 0; ring_latest();
-		assert(colour(seen) != RED || colour(v) >= RED)	/* so the code's v = seen is for hostile daemons alone */
+		assert(colour(seen) != RED || colour(v) >= RED)	/* the code's v = seen: only for hostile daemons */
 	:: else
 	fi;
 	if
@@ -165,7 +165,7 @@ inline ring_pick()
 #endif
 }
 
-/* Of two of one colour the model does not know which is newer, nor then which is the last. */
+/* Only if the last version is red: of two versions of another colour the model does not know which is newer. */
 inline has_died()
 {
 	if
@@ -209,8 +209,8 @@ inline read()
 }
 
 /*
- * In line: while the next one's buffer is as it was, the red one is whole.  (Not while the next one is being written: the
- * model does not know one number after the red one from another.)
+ * Inline: while the seq of the next version's buffer is unchanged, the red version is whole.  (Not checked while the
+ * next version is being written: the model cannot distinguish the numbers after the red one.)
  */
 inline settle()
 {
@@ -237,13 +237,13 @@ active proctype reader()
 	byte seen, v, newer, seq, s1, s2, body, pick, was;
 	bool is, last, got, settled;
 
-	/* What it has read before the red one does not matter: it may be anything, and it may have forgotten all of it. */
+	/* What the reader has read before the red version does not matter: any version, or none. */
 	atomic {
 		select(seen : 0 .. number(BEFORE, VERSIONS - 1));
 		seen = (colour(seen) == NONE -> 0 : seen)
 	}
 	do
-	:: true ->				/* a wait has seen a newer one */
+	:: true ->				/* a wait has seen a newer version */
 		ring_newer(seen);
 		atomic {
 			seen = (newer != 0 -> newer : seen);
@@ -261,7 +261,7 @@ active proctype reader()
 		fi
 	:: got && !settled -> settle()
 	:: settled -> inline_copy()
-	:: dead && (seen == 0 || colour(seen) == RED) ->	/* the kernel has said so: all that it wrote is there */
+	:: dead && (seen == 0 || colour(seen) == RED) ->	/* reported by the kernel: all its stores are visible */
 		d_step { me = _pid; c_code { now.cur[me] = now.acq[me] = now.cur[0]; tidy(); } };
 		has_died();
 		last = true;

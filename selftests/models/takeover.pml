@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A daemon that dies at any step, and the one that goes on with the channel (the module's): each request ends in just
- * one way, none is executed twice or after it has failed, -EPIPE means that no daemon took it, and -ECONNRESET that one
- * did.
+ * A daemon dies at any step, and another one resumes the channel (the module's): each request ends in exactly one way,
+ * none is executed twice or after it has failed, -EPIPE means that no daemon took the request, and -ECONNRESET that a
+ * daemon did.
  *
  * models: death_told venom_shell_gone dev_alive resumed abandoned collect venom_shell_complete venom_shell_arm
  * models: daemon_take lane_pass lane_map daemon_comes_locked venom_channel_die
  *
- * Two requests, and as many daemons as DAEMONS: they die up to one, which may die as well.  A command is one word here,
- * the epoch that it was sent to: model lane has it that a message comes whole.  What one daemon wrote is known to the
- * next one and to the kernel: a process dies after its last store, and the kernel's lock is between the two.  So all
- * daemons, and what the kernel does in their stead, are one thread here.  The shell waits with venom_shell_arm() and a
- * poll, which may lose more wakes than a sleep in a call; a bell rings for each answer, as model wake has it that it does
- * for each that somebody sleeps for.
+ * Two requests, and DAEMONS daemons, one after the other: each but the last may die, also after it has resumed the
+ * channel.  A command is one word here, the epoch that it was sent to; model lane checks that a message arrives whole.
+ * The next daemon and the kernel know what a daemon wrote: a process dies after its last store, and the kernel's lock
+ * is between the two.  So all daemons, and what the kernel does in their place, are one thread here.  The shell waits
+ * with venom_shell_arm() and a poll, which may lose more wakes than a sleep in a call.  Each answer signals the bell:
+ * model wake checks that each answer that a shell sleeps for does so.
  *
  * check: -DDAEMONS=2
  * check: -DDAEMONS=3
@@ -33,7 +33,7 @@
 #define GONE		1
 #define epoch_word(e)	((e) - 1)	/* words begin as 0 */
 
-/* What became of a request, and which the daemons took, gave to the user's code, and answered. */
+/* How a request ended, and which requests the daemons took, gave to the user's code, and answered. */
 #define ANSWERED	1
 #define EPIPE		2
 #define ECONNRESET	3
@@ -104,7 +104,7 @@ inline shell_gone()
 
 #define any_lost	(lost[0] != 0 && end_of[0] == 0 || lost[1] != 0 && end_of[1] == 0)
 
-/* ready = whether it is answered, or is known to have failed */
+/* ready = the request is answered, or is known to have failed */
 inline look(r)
 {
 	load(ANSWER(r), ACQUIRE, got);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleep and wake on state, with the module (kmod/wake.c, barrier.h 6): a publisher that makes no system call as long as
- * nobody has asked to be woken, or nobody sleeps, leaves nobody asleep with a newer version there.
+ * Sleep and wake on state, with the module (kmod/wake.c, barrier.h 6): the publisher makes no system call while no
+ * shell has asked to be woken, or none sleeps.  Even so no shell sleeps while a newer version is there.
  *
  * models: commit wake_state dev_watch dev_arm_state dev_disarm_state shell_arm shell_disarm
  * models: venom_sleep arm_locked venom_disarm_locked venom_arm
  *
- * SHELLS shells ask the kernel at any time and wait for version after version.  The kernel's words are written with the
- * channel's lock held, by whoever called.  A lost wake shows as an end that is none.
+ * SHELLS shells ask the kernel at any time and wait for version after version.  The calling process writes the kernel's
+ * words, with the channel's lock held.  Spin reports a lost wake as an invalid end state.
  *
  * check: -DSHELLS=1 -DVERSIONS=3
  * check: -DSHELLS=2 -DVERSIONS=1
@@ -24,7 +24,7 @@
 #define DEPTH		8
 #include "memory.pml"
 
-/* The kernel's own, under the lock. */
+/* The kernel's own data, under the lock. */
 chan sleepers = [SHELLS] of { byte };
 byte nwaiters;
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleep and wake on state, embedded (barrier.h 5 and 6): a publisher that skips fence and look as long as nobody has asked
- * to be woken leaves nobody asleep with a newer version there; and the manager frees no lane that it still looks at.
+ * Sleep and wake on state, embedded (barrier.h 5 and 6): the publisher skips the fence and the look while no shell has
+ * asked to be woken.  Even so no shell sleeps while a newer version is there; and the manager frees no lane that the
+ * publisher still looks at.
  *
  * models: commit wake_state conn_watch venom_readers_add venom_readers_remove venom_manager_tidy is_over memfd_watch shell_arm
  * models: shell_disarm venom_arm venom_asleep walk_begin
  *
- * One shell, which asks the manager at any time, waits for version after version, and may die at any step; the manager then
- * takes it off the list and gives its lane to somebody else.  A lane is two words here: LANE, what the manager wrote there
- * before it put it on the list, and RUNG, the publisher's signalled_state.  A lost wake shows as an end that is none.
+ * One shell asks the manager at any time, waits for version after version, and may die at any step; the manager then
+ * takes it off the list and gives its lane to another shell.  A lane is two words here: LANE, which the manager writes
+ * before it puts the lane on the list, and RUNG, the publisher's signalled_state.  Spin reports a lost wake as an
+ * invalid end state.
  *
- * HOT_FENCE is a daemon that could not register for membarrier(2): its state_waiters never is 0.
+ * HOT_FENCE is a daemon that could not register for membarrier(2): its state_waiters is never 0.
  *
  * check: -DMEMBARRIER
  * check: -DHOT_FENCE
@@ -149,7 +151,7 @@ active proctype manager()
 	bool watching, used;
 
 	if
-	:: store(NWAITERS, 1, RELEASE); used = true	/* the slot was another's before */
+	:: store(NWAITERS, 1, RELEASE); used = true	/* another shell used the entry before */
 	:: true
 	fi;
 	store(LANE, 1, RELAXED);
@@ -191,7 +193,7 @@ end:	do
 			:: else
 			fi;
 			store(LANE, 2, RELAXED);
-			store(RUNG, 2, RELAXED);	/* asserts that we know what the publisher wrote there */
+			store(RUNG, 2, RELAXED);	/* asserts that the manager knows the publisher's store */
 			break
 		fi
 	od

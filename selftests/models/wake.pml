@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleep and wake on a lane: nobody sleeps while what he waits for is there, be it a command, room or an answer, whether he
- * sleeps in a call or polls the descriptor himself (barrier.h 5).
+ * Sleep and wake on a lane: no process sleeps while what it waits for is there, be it a command, room or an answer,
+ * whether it sleeps in a call or polls the descriptor itself (barrier.h 5).
  *
  * models: daemon_arm daemon_disarm wake_daemon shell_arm shell_disarm lane_advance wake_for_answer venom_daemon_respond
  * models: venom_daemon_arm venom_shell_arm user_disarm venom_arm venom_asleep venom_must_wake venom_lane_advance
  *
- * One shell sends MESSAGES through a lane of one slot, so that it waits for room, and asks for an answer to the last one.
- * Each side goes on only as the other one does: a wake that is lost leaves it asleep for ever, which Spin finds as an end
- * that is none.  Who spins before he sleeps only looks more often, and who sleeps with a time-out only wakes too often;
- * neither is here.  Other shells have words and counts of their own, and a bell that rings for another one is a sleep
- * that ends for nothing.
+ * One shell sends MESSAGES commands through a lane of one slot, so that it waits for room, and asks for an answer to
+ * the last one.  Each side depends on the other's progress: a lost wake leaves it asleep forever, which Spin reports
+ * as an invalid end state.  Spinning before a sleep only adds looks, and a time-out only adds wakes, so neither is
+ * here.  Other shells have their own words and counts, and a signal for another shell only ends a sleep too early.
  *
  * HOT_FENCE is a daemon that could not register for membarrier(2).
  *
