@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# fuzz.sh [NAME...]: what `make fuzz` runs.  Each fuzzer (selftests/fuzz/NAME.c), or those named, for TIME seconds (600) from
-# its stored corpus, one after the other; each says at its end how many inputs it ran, what share of the code they
-# reached, and what they met.  What it finds, the grown corpora and all it said is in build/fuzz/, never among the sources.
+# fuzz.sh [NAME...]: `make fuzz` runs this script.  It runs all fuzzers (selftests/fuzz/NAME.c), or those named, one
+# after the other, each for TIME seconds (600) from its stored corpus.  At its end each prints how many inputs it ran,
+# how much of the code they reached, and what they met.  Findings, grown corpora and logs are in build/fuzz/, never
+# among the sources.
 #
-# fuzz.sh --store [NAME...]	the smallest part of what build/fuzz/ has that reaches as much, into the stored corpora
+# fuzz.sh --store [NAME...]	adds to the stored corpora the fewest inputs of build/fuzz/ that reach as much
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 out=build/fuzz
@@ -25,7 +26,7 @@ failed=0
 for name; do
 	mkdir -p "$out/corpus/$name" "$out/found" "$corpora/$name"
 	if [ -n "$store" ]; then
-		# By edges alone, so that they are some dozens; those with a name of their own stay as they are.
+		# By edges alone, for a few dozen inputs; inputs whose name is no hash stay as they are.
 		rm -rf "$out/new"
 		mkdir "$out/new"
 		"$out/selftests/fuzz/$name" -merge=1 -use_counters=0 -max_len=256 "$out/new" "$corpora/$name" \

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # get-harness.sh DIR: put the kernel's own test harness, kselftest_harness.h and what it
-# includes, into DIR.  It comes out of Debian's package linux-source-6.12: from the installed
-# tar ball if there is one, else from the package, which is fetched and not installed.
-# The headers are kept in ${VENOM_CACHE:-~/.cache/venom}, so that this happens once a machine.
+# includes, into DIR.  It comes from Debian's package linux-source-6.12: from the installed
+# tarball if there is one, else from the package, which is downloaded but not installed.
+# The headers are cached in ${VENOM_CACHE:-~/.cache/venom}, so that this happens once per machine.
 set -euo pipefail
 
 pkg=linux-source-6.12
@@ -18,7 +18,7 @@ die() {
 	exit 1
 }
 
-# fill DIR from FOLDER: beside it first, then in one move, so that no one sees half of it.
+# fill DIR FOLDER: copies FOLDER's headers beside DIR, then renames the copy, so that no process sees a partial DIR.
 fill() {
 	mkdir -p "$(dirname "$1")"
 	local new
@@ -26,7 +26,7 @@ fill() {
 	cp "$2"/*.h "$new"/
 	chmod 755 "$new"
 	rm -rf "$1"
-	mv -T "$new" "$1" 2>/dev/null || rm -rf "$new" # somebody else was faster
+	mv -T "$new" "$1" 2>/dev/null || rm -rf "$new" # another process was faster
 	[ -e "$1/$want" ] || die "could not write $1"
 }
 

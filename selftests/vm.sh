@@ -1,19 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# vm.sh KERNEL             build venom.ko for this kernel (6.1, 6.12, 6.1-rt, debug), boot it in a
-#                          virtual machine, run every test there with the module, and see what is left of it
-# vm.sh KERNEL TEST...     these tests only: state, kmod/mmap, tool
-# vm.sh KERNEL --shell     a shell in such a guest
+# vm.sh KERNEL             build venom.ko for this kernel (6.1, 6.12, 6.1-rt, debug), boot the kernel in a
+#                          virtual machine, run every test there with the module, and check what is left of it
+# vm.sh KERNEL TEST...     run these tests only: state, kmod/mmap, tool
+# vm.sh KERNEL --shell     start a shell in such a guest
 #
-# VENOM_VM_ACCEL=kvm       the machine's own virtualization; tcg, which works everywhere, if unset
-# VENOM_VM_STRESS=SECONDS  how long the stress test takes
-# VENOM_VM_TIMEOUT=SECONDS for all of it, against hangs
-# VENOM_VM_APPEND=WORDS    more for the kernel's command line
-# VENOM_BACKEND=memfd      the tests without the module
+# VENOM_VM_ACCEL=kvm       use hardware virtualization; if unset: tcg, which works everywhere
+# VENOM_VM_STRESS=SECONDS  duration of the stress test
+# VENOM_VM_TIMEOUT=SECONDS time limit for the whole run, against hangs
+# VENOM_VM_APPEND=WORDS    added to the kernel's command line
+# VENOM_BACKEND=memfd      run the tests without the module
 # VENOM_TEST_*             as for run.sh
 #
-# What the tests print is kept in build/check/vm-KERNEL-TEST.tap, the guest's console in build/vm/KERNEL/console.
+# The tests' output is kept in build/check/vm-KERNEL-TEST.tap, the guest's console in build/vm/KERNEL/console.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . selftests/lib/tap.sh
@@ -25,12 +25,12 @@ vm=build/vm/$kernel
 # An emulated machine is 10 to 20 times slower than a real one, with KASAN and lockdep 100 times.
 scale=0.02 stress=10 patience=240 boot_limit=180 vm_limit=${VENOM_VM_TIMEOUT:-1200}
 [ "$kernel" != debug ] || scale=0.005 stress=30
-# On the slow kernels all of the module's own tests, and of the library's those that aren't about speed.
+# The slow kernels run all of the module's own tests, and these of the library's tests, which are not about speed.
 brief='access command errors fds memory request state stat'
 
 say() { echo "vm-$kernel: $*" >&2; }
 
-# module: venom.ko for this kernel, as a test case; no warning, not even of W=1.
+# module: builds venom.ko for this kernel, as a test case.  Any warning is a failure, even one of W=1.
 module() {
 	local kdir=$1 release=$2 ko=build/kmod-$2/venom.ko
 	rm -f "$ko"
@@ -43,7 +43,7 @@ module() {
 	[ -e "$ko" ]
 }
 
-# with_libs ROOT FILE...: the shared libraries that these programs want.
+# with_libs ROOT FILE...: copies the shared libraries that these programs need to ROOT.
 with_libs() {
 	local root=$1 lib
 	shift
@@ -53,7 +53,7 @@ with_libs() {
 	done
 }
 
-# pack RELEASE: the guest's files, as an initramfs.
+# pack RELEASE: packs the guest's files into an initramfs.
 pack() {
 	local root=$vm/root t p elf
 	rm -rf "$root"
@@ -65,7 +65,7 @@ pack() {
 	cp build/venom "$root/venom/build/"
 	for t in "${programs[@]}"; do cp "build/selftests/$t" "$root/venom/build/selftests/$t"; done
 	[ ! -e "build/kmod-$1/venom.ko" ] || cp "build/kmod-$1/venom.ko" "$root/venom/build/"
-	[ "${VENOM_BACKEND:-dev}" != dev ] || cp build/venom-bench "$root/venom/build/" # for a look at the module's rows
+	[ "${VENOM_BACKEND:-dev}" != dev ] || cp build/venom-bench "$root/venom/build/" # to measure with the module
 	strip -g "$root"/venom/build/venom* "$root"/venom/build/selftests/* "$root"/venom/build/selftests/kmod/* 2>/dev/null
 	mapfile -t elf < <(find "$root"/bin "$root"/venom/build -type f)
 	with_libs "$root" "${elf[@]}"
@@ -93,7 +93,7 @@ pack() {
 	(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$vm/initramfs"
 }
 
-# boot ARGUMENT...: the machine: two CPUs, each on a NUMA node of its own with half of the memory, two serial lines.
+# boot ARGUMENT...: starts the machine: two CPUs, each on its own NUMA node (2 and 4 GiB of memory), two serial lines.
 boot() {
 	local cpu=max
 	case $accel in tcg) accel=tcg,thread=multi ;; kvm) cpu=host ;; esac
@@ -103,14 +103,14 @@ boot() {
 		-object memory-backend-ram,id=m1,size=4G -numa node,memdev=m1,cpus=1 \
 		-kernel "$kdir/bzImage" -initrd "$vm/initramfs" "$@"
 }
-# 1 GiB pages must be asked for at boot.  The kernel's own watchdogs are told that the machine is slow.
+# 1 GiB pages must be reserved at boot.  The kernel's own watchdogs get long time-outs, since the machine is slow.
 append="console=ttyS0 panic=-1 log_buf_len=8M mitigations=off nokaslr tsc=reliable kasan_multi_shot
 	hugepagesz=1G hugepages=1 default_hugepagesz=2M hugepagesz=2M hugepages=128
 	rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60 hung_task_timeout_secs=120"
-[ "$kernel" != debug ] || append="$append numa=fake=2" # it knows no ACPI, which would tell of the real ones
+[ "$kernel" != debug ] || append="$append numa=fake=2" # this kernel has no ACPI, so it does not see the real nodes
 append=$(tr -s '\n\t' ' ' <<<"$append ${VENOM_VM_APPEND-}")
 
-# follow: reads what the guest sends, as it comes; each test is counted when it has ended.
+# follow: reads the guest's results as they arrive, and counts each test when it has ended.
 declare -A want=()
 done_=
 follow() {
@@ -142,7 +142,7 @@ follow() {
 	}
 }
 
-# the_dead: what has no result has failed.
+# the_dead: a test without a result has failed.
 the_dead() {
 	local file=$out/vm-$kernel-lost.tap names
 	[ ${#want[@]} -gt 0 ] || [ -z "$done_" ] || return
@@ -159,7 +159,7 @@ if [ "${1-}" = --shell ]; then
 	mode=shell
 	shift
 fi
-# The module's own tests first: what is wrong there is wrong everywhere.
+# The module's own tests run first: what fails there makes the other tests fail, too.
 programs=("${module_programs[@]}" "${programs[@]}")
 tests=("${programs[@]}" tool.sh)
 case $kernel in
@@ -186,7 +186,7 @@ flock -n 8 || {
 	say "another guest of this kernel runs in this folder; waiting"
 	flock 8
 }
-# A part of `make check` leaves the others' results, and the sum, to run.sh.
+# As a part of `make check`, vm.sh leaves the other parts' results, and the sum, to run.sh.
 [ -n "${VENOM_CHECK-}" ] || rm -f "$out"/*.sum "$out/result"
 [ -n "${VENOM_CHECK-}" ] || tools/deps.sh build check vm "vm-$kernel" || exit
 kdir=$(selftests/vm/kernel.sh "$kernel") || exit
@@ -202,7 +202,7 @@ if [ "$mode" = shell ]; then
 	boot -append "$append quiet" -serial mon:stdio -serial null
 fi
 
-# A guest whose kernel stops before our init has said a word, which an emulated one does now and then, is booted again.
+# An emulated kernel sometimes stops before our init has written anything: the guest is then booted again.
 qemu= watch=
 trap 'kill $qemu $watch 2>/dev/null' EXIT
 trap 'exit 1' INT TERM HUP

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# deps.sh GROUP...: see that what a make target needs is installed.  As root on a machine
-# with apt-get it installs what is missing; else it says exactly what to install.
+# deps.sh GROUP...: check that the packages that a make target needs are installed.  As root on a
+# machine with apt-get it installs the missing ones; else it prints exactly what to install.
 set -eu
 
 missing=""
@@ -13,7 +13,7 @@ need() {
 	sh -c "$test" >/dev/null 2>&1 || missing="$missing $2"
 }
 
-header() { # whether the compiler finds a header
+header() { # prints a test whether the compiler finds a header
 	echo "echo '#include <$1>' | ${CC:-cc} -E -"
 }
 
@@ -27,7 +27,7 @@ for group in "$@"; do
 	man)
 		need command -v scdoc -- scdoc
 		;;
-	bench) # the peers, and the pictures
+	bench) # the other IPC libraries, and the pictures
 		need command -v g++ -- g++
 		need "$(header zmq.h)" -- libzmq3-dev
 		need "$(header nng/nng.h)" -- libnng-dev
@@ -49,12 +49,12 @@ for group in "$@"; do
 		need command -v sparse -- sparse
 		need command -v cppcheck -- cppcheck
 		need command -v strace -- strace
-		need perl -MTerm::ANSIColor -e 1 -- perl # perl-base has it not
+		need perl -MTerm::ANSIColor -e 1 -- perl # perl-base lacks it
 		need command -v systemd-sysusers -- systemd-standalone-sysusers
 		need "$(header liburing.h)" -- liburing-dev
 		need "echo 'int main(void){return 0;}' | cc -x c -fsanitize=address -o /dev/null -" -- gcc
 		;;
-	aarch64) # another machine's compiler, and its programs on this one
+	aarch64) # a cross compiler, and an emulator for its programs
 		need command -v aarch64-linux-gnu-gcc -- gcc-aarch64-linux-gnu
 		need test -e /usr/aarch64-linux-gnu/include/stdlib.h -- libc6-dev-arm64-cross
 		need command -v qemu-aarch64 -- qemu-user

@@ -1,18 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# orders.sh: whether the barriers of barrier.h's list are in the code, where they should be.  On x86 most of them are no
-# instruction, and no test there misses one that was forgotten; on aarch64 each is one.  The library is compiled without
-# optimization, so that each function stands for itself, in the order in which it was written, and its loads,
-# stores, barriers and calls are compared to what the list asks for.
+# orders.sh: checks that the barriers of barrier.h's list are in the code, at their places.  On x86 most of them are no
+# instruction, and no test there notices a missing one; on aarch64 each is an instruction.  The library is compiled
+# without optimization, so that each function stays separate and keeps the order of its source; its loads, stores,
+# barriers and calls are compared to the list below.
 # orders.sh [FUNCTION...]: all of the list, or these functions only.  TAP on stdout; run by run.sh --aarch64.
 cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
 b=build/aarch64/orders cross=aarch64-linux-gnu
 
-# The pair in the list (-: one that is told at its place), file, function, and what must be there in this order: ld and st
-# are plain, ldacq and strel ordered, full and acq fences (one for release is a full one here), ...() a call; "^" is the
-# function's begin, "*" anything between.
+# The pair's number in barrier.h (-: the pair is explained at its code), file, function, and what must be there in this
+# order: plain accesses (ld, st), ordered ones (ldacq, strel), fences (full, acq; a release fence is a full one here),
+# calls (...()).  "^" is the function's begin, "*" is anything between.
 list='
 1 calls/publish venom_ring_begin           strel full
 1 calls/publish venom_ring_commit          ^ st st strel
@@ -85,8 +85,8 @@ list='
 - calls/shell   venom_shell_gone           ldacq * ldacq
 '
 
-# code FILE: its functions, a line each: the name, and the instructions that matter.  Not those on the stack, nor those
-# at a place in a struct: the atomics are given a bare address.
+# code FILE: prints a line for each of its functions: the name, and the instructions that matter.  Accesses to the stack
+# or at an offset in a struct are left out: the atomics use a bare address.
 code() {
 	$cross-objdump -d --no-show-raw-insn "$b/libvenom/src/$1.o" | awk '
 		/^[0-9a-f]+ <.*>:$/ { printf "%s%s", line, line ? "\n" : ""; line = substr($2, 2, length($2) - 3) " "; next }
@@ -105,12 +105,12 @@ if [ $# -gt 0 ]; then
 	[ -n "$list" ] || { echo "orders.sh: the list has nothing of $*" >&2; exit 2; }
 fi
 mapfile -t files < <(awk 'NF { print $2 }' <<<"$list" | sort -u)
-rm -rf $b # what was built with other flags
+rm -rf $b # objects that were built with other flags
 mkdir -p $b/libvenom/src $b/{calls,control,memfd,dev}
 objects=()
 for file in "${files[@]}"; do [ "$file" = whole ] || objects+=("$b/libvenom/src/$file.o"); done
 [ ${#objects[@]} = 0 ] || make --no-print-directory -s B=$b CC=$cross-gcc CFLAGS=-O0 "${objects[@]}" >&2 || exit 1
-if [ ${#objects[@]} != ${#files[@]} ]; then # what the library itself does not use
+if [ ${#objects[@]} != ${#files[@]} ]; then # a function that the library itself does not use
 	printf '#include <venom_inline.h>\nint whole(struct venom_inline_reader *r);\nint whole(struct venom_inline_reader *r)\n{\n\treturn venom_inline_whole(r);\n}\n' |
 		$cross-gcc -O0 -Ilibvenom/include -c -x c -o $b/libvenom/src/whole.o - || exit 1
 fi

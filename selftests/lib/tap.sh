@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 #
-# tap.sh: how tests' results, in TAP, are counted and shown; and how things are built for them.  To be sourced, in the
-# top folder.  Each test's TAP is kept in $out, with its numbers and skips beside it in a .sum.
+# tap.sh: counts and shows the tests' results, in TAP, and builds what the tests need.  To be sourced, in the top
+# folder.  Each test's TAP is kept in $out, its numbers and skips beside it in a .sum.
 
 out=build/check
 limit=${VENOM_TEST_TIMEOUT:-600} # seconds for one program, against hangs
@@ -40,16 +40,16 @@ count() {
 		trouble+=" $((n_pass + n_fail + n_skip)) of $plan test cases ran;"
 	fi
 	[ "$status" != 124 ] && [ "$status" != 137 ] || trouble+=" did not end within $limit s;"
-	# 4 is the harness' word for "all skipped"
+	# the harness ends with status 4 if all cases are skipped
 	[ "$status" = 0 ] || [ "$status" = 4 ] || [ "$n_fail" -gt 0 ] || trouble+=" ended with status $status;"
 	! grep -aqE "$reports" "$file" || trouble+=" a sanitizer's report;"
 	if [ -n "$trouble" ]; then
 		echo "# run.sh:$trouble" >>"$file"
-		[ "$n_fail" -gt 0 ] || n_fail=1 # else it is what came of the failure
+		[ "$n_fail" -gt 0 ] || n_fail=1 # else the trouble is a consequence of the failure
 	fi
 }
 
-# explain FILE: what a TAP file says about its failures.
+# explain FILE: prints what a TAP file says about its failures.
 explain() {
 	awk -v report="$reports" '
 		$0 ~ report { print; left = 12; next }
@@ -59,7 +59,7 @@ explain() {
 	' "$1"
 }
 
-# add LABEL START FILE: one test's line on the screen, and its numbers and skips into FILE's .sum.
+# add LABEL START FILE: prints one test's line, and writes its numbers and skips to FILE's .sum.
 add() {
 	local t=$((${EPOCHREALTIME/./} - $2)) s
 	{
@@ -78,7 +78,7 @@ add() {
 	} >"${3%.tap}.sum"
 }
 
-# build LABEL ARGUMENT...: make with these, as a test case of its own: a warning is an error (-Werror).
+# build LABEL ARGUMENT...: runs make with these arguments, as a test case: a warning is an error (-Werror).
 build() {
 	local label=$1 file=$out/build-$1.tap start=${EPOCHREALTIME/./}
 	shift

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# check.sh [MODEL...]: have Spin look at every state of these models, or of all.
+# check.sh [MODEL...]: Spin checks every state of these models, or of all.
 #
-# Each model says in its first comment with what definitions it is to be run ("check: -DVERSIONS=2"; once, without any, if
-# it doesn't), and which functions it stands for ("models: lane_room"): each of them is there, and its comment or body
-# names the model ("model: lane"); and each function that names a model is named by it.  It must be without error, and the
-# search complete.  Then it is broken, one line at a time (the mutations, see memory.pml), and must be rejected each time.
+# The first comment of a model gives the definitions of each run ("check: -DVERSIONS=2"; if there are none, the model
+# runs once, without any), and the functions that it models ("models: lane_room").  Each of these functions must exist
+# and name the model in its comment or body ("model: lane"), and the model must name each function that names it.  The
+# model must have no error, and the search must be complete.  Then check.sh breaks the model, one line at a time (the
+# mutations, see memory.pml), and Spin must reject it each time.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
@@ -26,7 +27,7 @@ configs() { grep -q '^ \* check: ' "$1" && sed -n 's/^ \* check: //p' "$1" || ec
 functions() { sed -n 's/^ \* models: //p' "$1" | tr ' ' '\n'; }
 mutations() { grep -nE '/\* (removed|relaxed|swapped|broken .*): .* \*/' "$1" | cut -d: -f1; }
 
-# verify -O MODEL DEFINITION...: in $tmp; what was said is in $tmp/out.
+# verify -O MODEL DEFINITION...: runs Spin in $tmp; the output is in $tmp/out.
 verify() {
 	local optimize=$1 model=$2
 	shift 2
@@ -40,7 +41,7 @@ verify() {
 whole() { grep -q 'errors: 0$' "$tmp/out" && ! grep -qE 'too small|not completed|^spin:' "$tmp/out"; }
 rejected() { grep -E '^pan:.*(assertion violated|invalid end state)' "$tmp/out" | grep -qv 'depth_is_enough'; }
 
-# mutant MODEL LINE: the model with that line broken.
+# mutant MODEL LINE: prints the model with that line broken.
 mutant() {
 	awk -v at="$2" '
 		NR == at {
@@ -59,7 +60,7 @@ mutant() {
 		{ print }' "$1"
 }
 
-# The functions that name this model, wherever the comment stands: in the function or right before it.
+# namers: prints the functions that name this model, in the function or in the comment right before it.
 namers() { # MODEL-NAME
 	awk -v name="$1" '
 		/^[a-zA-Z].*\(/ && !/;$/ && !/^(#|typedef|struct [a-z_]+ \{)/ {
@@ -75,7 +76,7 @@ namers() { # MODEL-NAME
 		}' "${sources[@]}" | sort -u
 }
 
-# Who is named by the model and doesn't name it, the other way round, and models that are named and not there.
+# agree: finds functions that the model names but that do not name it, the reverse, and models that do not exist.
 agree() { # MODEL
 	local name
 	detail=$(
@@ -88,7 +89,7 @@ agree() { # MODEL
 	[ -z "$detail" ]
 }
 
-# same MODEL MODEL DEFINITION...: with these definitions they do not differ.
+# same MODEL MODEL DEFINITION...: the two models do not differ with these definitions.
 same() {
 	local a=$1 b=$2
 	shift 2
