@@ -10,16 +10,25 @@
  *   status          kernel, or embedded all         is the daemon alive; attached shells; state waiters
  *                   the daemon
  *   state           daemon              all         geometry, daemon's sleeping word, the version ring
- *   commands[i]     shell i             daemon      shell's sleeping word, its counters, command slots
+ *   commands[i]     shell i             daemon      shell's sleeping word, its counters, the version that it holds,
+ *                                                   the versions that it has read, command slots
  *   responses[i]    daemon              shell i     daemon's command cursor, answer slots
  *
- *	 daemon						  shell i
- *	+--------------------------+			+--------------------------+
- *	| state          rw -------|---- publish -----> | state           r        |
- *	| responses[i]   rw -------|---- answer ------> | responses[i]    r        |
- *	| commands[i]    r  <------|---- command -------| commands[i]     rw       |
- *	| status         r (rw) ---|--------------------| status          r        |
- *	+--------------------------+			+--------------------------+
+ *	  daemon                                    shell i                         observer, module only
+ *	 +----------------------+                  +----------------------+        +----------------------+
+ *	 | state         rw ----|---- publish ---->| state         r      |        | state         r      |
+ *	 | commands[i]   r <----|---- command -----| commands[i]   rw     |        | commands[i]   r (1)  |
+ *	 | responses[i]  rw ----|---- answer ----->| responses[i]  r      |        | responses[i]  r (1)  |
+ *	 | status        r (2)  |                  | status        r      |        | status        r      |
+ *	 +---------------^------+                  +---------------^------+        +---------------^------+
+ *	                 |                                         |                               |
+ *	 kernel ---------+---- daemon and shells: alive or gone ---+-------------------------------+
+ *
+ *	(1) only for root and the daemon's user    (2) rw if embedded: the daemon's manager does what the kernel does
+ *
+ * A shell maps no lane but its own.  An observer of an embedded channel maps nothing: it asks the manager.  The module
+ * allocates all areas, and clears VM_MAYWRITE in every read-only map (kmod/mmap.c).  Embedded, an area is a memfd of
+ * its writer, sealed with F_SEAL_FUTURE_WRITE before another process gets it (area_make).
  *
  * Every area starts with struct venom_area_head, so that a reader of a core file or of a memfd can identify it.  All
  * words are in the machine's byte order; a reader that finds VENOM_MAGIC reversed is on a machine of the other order.

@@ -4,6 +4,33 @@
  *
  * The reader polls the next slot until its seq is the expected one (commands: position + 1; answers: the request's
  * tag).  Reader and writer share no index on this path, so a small message moves one cache line.
+ *
+ * The life of a request; venom_shell_request() is submit and complete.  ---> is a store and the load that sees it;
+ * - - > is an eventfd, signalled only if the other side sleeps.
+ *
+ *	shell (shell.c)						daemon's server thread (daemon.c)
+ *
+ *	venom_shell_submit					venom_daemon_receive
+ *	  free_request: claim an answer slot			  venom_lanes_next: poll the slot that each lane
+ *	  lane_room: is there room for a command?		  expects next; after the spin budget:
+ *	  venom_slot_fill: len, word, bytes; last		  daemon_arm, look again, sleep
+ *	    seq = tag ----------------- commands[i] ----------->  venom_slot_ready: seq == pos + 1
+ *	  wake_daemon: venom_must_wake: fence,
+ *	    sleeping word odd?  signal - - - eventfd - - - - - >  (asleep: daemon_disarm, venom_lanes_next)
+ *								  daemon_take: check len and word, copy the bytes,
+ *								    tags[answer slot] = tag
+ *	  (lane_room, of a later command) <---- cursor ---------    lane_advance: the command's slot is free
+ *								the user's code
+ *	venom_shell_complete					venom_daemon_respond
+ *	  answered: poll the answer slot; after the		  is the tag the newest seen for the answer slot?
+ *	  spin budget: shell_arm, look again, sleep		  venom_slot_fill: len, bytes; last
+ *	  venom_slot_ready: seq == tag <----- responses[i] -----    seq = tag
+ *								  wake_for_answer: venom_must_wake: fence,
+ *	  (asleep: shell_disarm, answered) < - - eventfd - - - -    sleeping word has ANSWER?  signal
+ *	  collect: check len, copy the bytes
+ *	    end_request: the answer slot is free
+ *
+ * At time-out venom_shell_request() cancels: the answer slot may then serve another request, which expects another tag.
  */
 #ifndef VENOM_LANE_H
 #define VENOM_LANE_H
