@@ -9,6 +9,7 @@
 #   make check-debug    the module's tests on a kernel that checks itself, and on a real-time one
 #   make fuzz       FUZZ=names, TIME=seconds each: fuzzers for what hostile peers may do
 #   make soak       20 minutes at full speed, at the end all as it was in the beginning; TIME=seconds
+#   make docs       the manual pages, build/man/, and the drawings, libvenom/docs/*.svg
 #   make modules    venom.ko, build/kmod-*/; KDIR=, the kernel's headers
 #   make vm         a shell in a virtual machine that has the module; KERNEL=6.12
 #   make install    DESTDIR=, PREFIX=/usr/local
@@ -130,6 +131,17 @@ $B/man/%: libvenom/man/%.scd
 
 man: $(man)
 
+# The drawings, which are committed: an SVG has nothing of graphviz's version, and names the very .dot that it is made of.
+docs: man
+	@tools/deps.sh docs
+	for f in libvenom/docs/*.dot; do \
+		dot -Tsvg $$f > $B/drawing.svg || exit 1; \
+		{ echo '<?xml version="1.0" encoding="UTF-8" standalone="no"?>'; \
+		  echo '<!-- SPDX-License-Identifier: MIT -->'; \
+		  echo "<!-- Made by make docs; sha256 of $${f##*/}: $$(sha256sum < $$f | cut -d' ' -f1) -->"; \
+		  sed -n '/^<svg/,$$p' $B/drawing.svg; } > $${f%.dot}.svg; \
+	done
+
 # The benchmark is a program of its own: it is linked with what it is compared to, as far as that is installed.
 bench_obj := $(patsubst %.c,$B/%.o,$(wildcard tools/bench/*.c)) $(patsubst %.cc,$B/%.o,$(wildcard tools/bench/*.cc)) \
 	     $(patsubst %,$B/tools/%.o,util text child hist bounce json)
@@ -240,8 +252,8 @@ help:
 	@sed -n '3,/make help/s/^# \{0,1\}//p' Makefile
 	@echo '  make tests      build the tests; make man, format, clean'
 
-.PHONY: always all tests modules man demo bench bench-readme check check-models check-aarch64 check-debug fuzz fuzzers soak vm install \
-	install-kmod format clean help
+.PHONY: always all tests modules man docs demo bench bench-readme check check-models check-aarch64 check-debug fuzz fuzzers soak vm \
+	install install-kmod format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -27,6 +27,9 @@ for group in "$@"; do
 	man)
 		need command -v scdoc -- scdoc
 		;;
+	docs) # the drawings
+		need command -v dot -- graphviz
+		;;
 	bench) # the other IPC libraries, and the pictures
 		need command -v g++ -- g++
 		need "$(header zmq.h)" -- libzmq3-dev
@@ -85,7 +88,7 @@ for group in "$@"; do
 		need "$(header libelf.h)" -- libelf-dev
 		;;
 	*)
-		echo "deps.sh: no group '$group'; there are: build man bench check models aarch64 vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
+		echo "deps.sh: no group '$group'; there are: build man docs bench check models aarch64 vm vm-6.1 vm-6.12 vm-6.1-rt vm-debug" >&2
 		exit 2
 		;;
 	esac
