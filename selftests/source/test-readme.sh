@@ -68,7 +68,7 @@ fi
 result $? "README.md has at most 200 lines"
 
 # Links to files, from where the document is.
-for f in README.md kmod/README.md selftests/README.md tools/bench/README.md; do
+for f in README.md kmod/README.md libvenom/docs/README.md selftests/README.md tools/bench/README.md; do
 	grep -oE '\]\([^):#]+\)' "$top/$f" | tr -d '](' | tr -d ')' | while read -r link; do
 		[ -e "$top/$(dirname "$f")/$link" ] || echo "$f: $link is not there"
 	done

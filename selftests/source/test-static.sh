@@ -3,7 +3,7 @@
 #
 # What can be seen without running it: the library exports what its header declares and nothing else, the headers are
 # good C and C++, memory orders stand in one file and the two that users include, each file names its licence, manual pages can be
-# made, and an installed library can be built with.  TAP on stdout.
+# made, drawings name functions that are there, and an installed library can be built with.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
@@ -69,6 +69,27 @@ for page in libvenom/man/*.scd; do
 		skip "$(basename "$page" .scd) can be made" "no scdoc here"
 	fi
 done
+
+# ---- drawings ----
+# What the code has: all words outside of comments, in the library and the module.
+for f in kmod/*.[ch] kmod/uapi/linux/*.h libvenom/{include,plane,src}/*.[ch]; do
+	cc -fpreprocessed -dD -E -P "$f" 2>/dev/null
+done | grep -oE '\w+' | sort -u >"$tmp/words"
+# The functions in FILE's text, which is on stdin: a word with an underscore, or with () behind it; but not the name of a file.
+drawn() { grep -oP '\b[a-z][a-z0-9]*(_[a-z0-9]+)+\b(?!\.[a-z])|\b[a-z]\w*(?=\(\))' | sort -u; }
+for f in libvenom/docs/*.dot kmod/uapi/linux/venom_layout.h libvenom/plane/lane.h libvenom/src/manager.h; do
+	case $f in *.dot) grep -v '^//' "$f" ;; *) sed '/^ \*\/$/q' "$f" ;; esac | drawn >"$tmp/drawn"
+	[ -s "$tmp/drawn" ] || [ "$f" = libvenom/docs/areas.dot ] || echo "$f names no function, or this script does not read it"
+	comm -23 "$tmp/drawn" "$tmp/words" | sed "s|.*|$f: & is not in the code|"
+done >"$tmp/log"
+[ -s "$tmp/words" ] && [ ! -s "$tmp/log" ]
+explained $? "drawings name functions that are there"
+for f in libvenom/docs/*.{dot,svg}; do
+	f=${f%.*}
+	head -n 5 "$f.svg" | grep -q "sha256 of ${f##*/}.dot: $(sha256sum <"$f.dot" | cut -d' ' -f1) " || echo "$f.svg is not made of its .dot: make docs"
+done 2>&1 | sort -u >"$tmp/log"
+[ ! -s "$tmp/log" ]
+explained $? "drawings are made of their sources"
 
 # ---- installed ----
 if command -v scdoc >/dev/null; then
