@@ -72,12 +72,12 @@ done
 
 # ---- drawings ----
 # What the code has: all words outside of comments, in the library and the module.
-for f in kmod/*.[ch] kmod/uapi/linux/*.h libvenom/{include,plane,src}/*.[ch]; do
+for f in kmod/*.[ch] kmod/uapi/linux/*.h libvenom/include/*.h libvenom/src/*.h libvenom/src/*/*.[ch]; do
 	cc -fpreprocessed -dD -E -P "$f" 2>/dev/null
 done | grep -oE '\w+' | sort -u >"$tmp/words"
 # The functions in FILE's text, which is on stdin: a word with an underscore, or with () behind it; but not the name of a file.
 drawn() { grep -oP '\b[a-z][a-z0-9]*(_[a-z0-9]+)+\b(?!\.[a-z])|\b[a-z]\w*(?=\(\))' | sort -u; }
-for f in libvenom/docs/*.dot kmod/uapi/linux/venom_layout.h libvenom/plane/lane.h libvenom/src/manager.h; do
+for f in libvenom/docs/*.dot kmod/uapi/linux/venom_layout.h libvenom/src/plane/lane.h libvenom/src/control/manager.h; do
 	case $f in *.dot) grep -v '^//' "$f" ;; *) sed '/^ \*\/$/q' "$f" ;; esac | drawn >"$tmp/drawn"
 	[ -s "$tmp/drawn" ] || [ "$f" = libvenom/docs/areas.dot ] || echo "$f names no function, or this script does not read it"
 	comm -23 "$tmp/drawn" "$tmp/words" | sed "s|.*|$f: & is not in the code|"
