@@ -546,7 +546,7 @@ TEST_F(points, all_end_with_the_same_version_past_a_held_one)
 		const char *file = vt_point_file(i);
 
 		if (strcmp(file, "plane/readers.h") && strcmp(file, "plane/ring.h") && strcmp(file, "calls/publish.c") &&
-		    strcmp(file, "internal.h"))
+		    strcmp(file, "handles.h"))
 			continue;
 		for (when = 0; when < VT_MOMENTS; when++)
 			n += dies_at(_metadata, i, when);
@@ -559,18 +559,18 @@ TEST_F(points, all_end_with_the_same_version_past_a_held_one)
 static const struct {
 	const char *file, *what, *why;
 } exempt[] = {
-	{"calls/daemon.c", "&d->stop", "the process' own"},
-	{"calls/daemon.c", "&d->changes_seen", "the process' own, and takes a shell that goes with a command unread"},
+	{"calls/receive.c", "&d->stop", "the process' own"},
+	{"calls/receive.c", "&d->changes_seen", "the process' own, and takes a shell that goes with a command unread"},
 	{"system/log.c", "&log_fn", "the process' own"},
 	{"plane/lane.h", "&slot->time_ns[0]", "the daemon's copy of this function writes answers, which have none"},
 	{"calls/read.c", "&c->retries", "takes a race with the writer"},
-	{"calls/daemon.c", "&d->state->stale", "takes a request that a dead daemon left unread, or one that was given up"},
+	{"calls/receive.c", "&d->state->stale", "takes a request that a dead daemon left unread, or one that was given up"},
 	{"plane/readers.h", "&b->seq", "takes a race with a shell that gets hold of the buffer"},
 	{"plane/readers.h", "&venom_ring_at(r, v)->seq", "takes a held version in the way: see the test past a held one"},
 	{"calls/publish.c", "&d->state->passed", "takes a held version in the way: see the test past a held one"},
 	{"calls/publish.c", "&d->state->held_up", "takes shells that hold all buffers but the latest's"},
-	{"internal.h", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},
-	{"calls/shell.c", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},
+	{"handles.h", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},
+	{"calls/wait.c", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},
 };
 
 static bool is_exempt(unsigned int i)

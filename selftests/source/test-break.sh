@@ -65,14 +65,14 @@ list() {
 		order,-v,producers_1_slots_2_spinning,-v,producers_1_slots_2_8KiB "lane: a slot is shown before its message is written"
 	mutate src/plane/lane.h '/^static inline uint32_t venom_lane_left/,/^}/ { s/used < n/used <= n/; s/n - used :/n + 1 - used :/ }' \
 		order,-v,producers_1_slots_1_adaptive,-v,producers_1_slots_2_adaptive "lane: one command too many before it is full"
-	mutate src/calls/daemon.c '/^static (inline )?bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
+	mutate src/calls/receive.c '/^static (inline )?bool daemon_take/,/^}/ s/^\tcopy_from_shared/\tstore_release(\&l->rsp->cursor, l->pos + 1);\n&/' \
 		order,-v,producers_1_slots_1_8KiB "lane: a slot is given back before it is copied"
-	mutate src/calls/daemon.c '/^static void block_take/,/^}/ s/^\tvenom_block_get/\tif (b->left == 1)\n\t\tstore_release(\&l->rsp->cursor, l->pos + b->slots);\n&/' \
+	mutate src/calls/receive.c '/^static void block_take/,/^}/ s/^\tvenom_block_get/\tif (b->left == 1)\n\t\tstore_release(\&l->rsp->cursor, l->pos + b->slots);\n&/' \
 		order,-v,producers_1_slots_2_8KiB "lane: a block is given back before its last message is copied"
 	mutate src/plane/lane.h '/^static inline uint32_t venom_block_fits/,/^}/ s/most < end \? most : end/end/' \
 		order,-v,producers_1_slots_2_adaptive "lane: a block takes slots that are not free"
 
-	mutate src/calls/daemon.c '/ venom_daemon_receive_many\(/,/^}/ s/buf \+ got \* d->cmd_stride/buf/' \
+	mutate src/calls/receive.c '/ venom_daemon_receive_many\(/,/^}/ s/buf \+ got \* d->cmd_stride/buf/' \
 		command "lane: commands taken at once share a buffer"
 
 	# Turns
@@ -84,35 +84,35 @@ list() {
 	# Sleep and wake
 	mutate src/plane/wait.h '/ops->arm\(w\);/,/ops->disarm/ s/rc = ops->ready\(w\);/rc = 0;/' \
 		lostwake,-v,commands_busy,-v,answers_busy,-v,commands_poll_busy,-v,state_busy "wake: the sleeper does not look again after its flag"
-	mutate src/calls/daemon.c '/^static void daemon_arm/,/^}/ s/venom_arm\(&d->state->sleeping.*$/fence_full();/' \
+	mutate src/calls/receive.c '/^static void daemon_arm/,/^}/ s/venom_arm\(&d->state->sleeping.*$/fence_full();/' \
 		lostwake,-v,commands "wake: the daemon does not set its flag"
-	mutate src/calls/shell.c '/^static void shell_arm/,/^}/ s/venom_arm\(&s->cmd->sleeping.*$/fence_full();/' \
+	mutate src/calls/wait.c '/^static void shell_arm/,/^}/ s/venom_arm\(&s->cmd->sleeping.*$/fence_full();/' \
 		lostwake,-v,answers "wake: the shell does not set its flag"
-	mutate src/calls/shell.c '/^static (inline )?void wake_daemon/,/^}/ s/venom_must_wake\(/0 \&\& &/' \
+	mutate src/calls/request.c '/^static (inline )?void wake_daemon/,/^}/ s/venom_must_wake\(/0 \&\& &/' \
 		lostwake,-v,commands "wake: the shell does not look at the daemon's flag"
-	mutate src/calls/shell.c '/^static (inline )?void wake_daemon/,/^}/ s/venom_must_wake\(/venom_asleep(/' \
+	mutate src/calls/request.c '/^static (inline )?void wake_daemon/,/^}/ s/venom_must_wake\(/venom_asleep(/' \
 		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between a command and the look at the flag"
-	mutate src/calls/daemon.c '/^static void daemon_arm/,/^}/ s/venom_arm\((.*, .*)\);/store_relaxed(\1);/' \
+	mutate src/calls/receive.c '/^static void daemon_arm/,/^}/ s/venom_arm\((.*, .*)\);/store_relaxed(\1);/' \
 		lostwake,-v,commands,-v,commands_cross,-v,commands_2us "wake: no fence between the daemon's flag and its look"
-	mutate src/calls/daemon.c '/^static (inline )?void wake_for_answer/,/^}/ s/venom_must_wake\(/venom_asleep(/' \
+	mutate src/calls/receive.c '/^static (inline )?void wake_for_answer/,/^}/ s/venom_must_wake\(/venom_asleep(/' \
 		lostwake,-v,answers_second,-v,answers_second_cross "wake: no fence between an answer and the look at the flag"
-	mutate src/calls/shell.c '/^static void shell_arm/,/^}/ s/venom_arm\((.*, .*)\);/store_relaxed(\1);/' \
+	mutate src/calls/wait.c '/^static void shell_arm/,/^}/ s/venom_arm\((.*, .*)\);/store_relaxed(\1);/' \
 		lostwake,-v,answers_cross,-v,state_cross "wake: no fence between the shell's flag and its look"
 	mutate src/memfd/daemon.c '/^static void wake_state/,/^}/ s/fence_full\(\);//' \
 		lostwake,-v,state,-v,state_cross "wake: no fence between a version and the look at the flag"
 	mutate src/memfd/daemon.c '/^static void wake_state/,/^}/ s/VENOM_ASLEEP_STATE,/VENOM_ASLEEP_ANSWER,/' \
 		lostwake,-v,state "wake: the publisher looks at the wrong flag"
-	mutate src/calls/daemon.c '/^static (inline )?void lane_advance/,/^}/ s/if \(venom_asleep\(.*ROOM.*$/if (0)/' \
+	mutate src/calls/receive.c '/^static (inline )?void lane_advance/,/^}/ s/if \(venom_asleep\(.*ROOM.*$/if (0)/' \
 		lostwake,-v,room_1_slot "wake: nobody tells that a full lane has room"
-	mutate src/calls/shell.c '/^static void shell_arm/,/^}/ s/what & VENOM_WAIT_ROOM\)$/0)/' \
+	mutate src/calls/wait.c '/^static void shell_arm/,/^}/ s/what & VENOM_WAIT_ROOM\)$/0)/' \
 		lostwake,-v,room_lazy,-v,room_lazy_cross "wake: no fence between room in a lane and the look at the flag"
 
 	# Answers
-	mutate src/calls/shell.c '/^static bool answered/,/^}/ s/return .*;/return load_acquire(\&venom_slots_at(\&s->in, slot_of(s, r))->seq);/' \
+	mutate src/calls/shell.h '/^static inline bool answered/,/^}/ s/return .*;/return load_acquire(\&venom_slots_at(\&s->in, slot_of(s, r))->seq);/' \
 		answers,-v,two_clients "answers: the shell does not compare the tag"
-	mutate src/calls/daemon.c '/ venom_daemon_respond\(/,/^}/ s/\*seen != cmd->tag/0/' \
+	mutate src/calls/receive.c '/ venom_daemon_respond\(/,/^}/ s/\*seen != cmd->tag/0/' \
 		answers,-v,two_clients "answers: the daemon does not compare the tag"
-	mutate src/calls/daemon.c '/ venom_daemon_respond\(/,/^}/ s/l->generation != cmd->generation/0/' \
+	mutate src/calls/receive.c '/ venom_daemon_respond\(/,/^}/ s/l->generation != cmd->generation/0/' \
 		answers,-v,two_clients "answers: the daemon does not compare the generation"
 
 	# Death
@@ -122,7 +122,7 @@ list() {
 		killshell "death: a shell's hang-up is ignored"
 	mutate src/control/manager.c '/^static void \*manager_main/,/^}/ s/, m->nap_ns\)/, -1)/' \
 		death,-t,a_death_during_the_last_call_is_not_forgotten "death: one that comes during a call waits for the next one"
-	mutate src/calls/daemon.c '/^static inline void lane_advance/,/^}/ s/venom_manager_wake\(d\);/return;/' \
+	mutate src/calls/receive.c '/^static inline void lane_advance/,/^}/ s/venom_manager_wake\(d\);/return;/' \
 		death,-t,what_the_dead_left_goes_with_the_last_command "death: the manager does not hear that the last command is taken"
 	mutate src/control/manager.c '/^static bool is_over/,/^}/ s/^\t\treturn false;/\t\treturn true;/' \
 		churn "hand-over: a lane is freed while the server is inside"
@@ -136,13 +136,13 @@ list() {
 		churn "hand-over: the server goes on with a lane that has vanished"
 	mutate src/control/manager.c '/^static bool is_drained/,/^}/ s/return .*;/return (void)pos, true;/' \
 		death,-t,a_dead_shell_s_commands_are_delivered_and_its_id_comes_back "hand-over: a lane is freed with commands in it"
-	mutate src/internal.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
+	mutate src/handles.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
 		evicted "death: a shell that was thrown out takes its successor's life for its own"
 	mutate src/system/fd.c '/^static void in_child/,/^}/ s/^\t+close\(.*;/;/' \
 		forks "death: a forked child keeps the descriptors"
 	mutate src/calls/read.c '/^static int gave_up/,/^}/ s/-EOWNERDEAD/-EAGAIN/' \
 		kill,-r,daemon.versions_1.killed_in_mid_publish "death: a version torn for ever is called one to try again"
-	mutate src/calls/shell.c '/^static void has_died/,/^}/ s/if \(v > s->seen\)/if (0)/' \
+	mutate src/control/shell.c '/^void venom_shell_has_died/,/^}/ s/if \(v > s->seen\)/if (0)/' \
 		killpoints,-t,all_end_with_the_same_version "death: a version that nobody could call the latest is left out"
 	mutate src/plane/lane.h '/^static inline void venom_lane_advance/,/^}/ s/store_release\(cursor, pos\)/*cursor = pos/' \
 		killpoints,-t,every_store_is_one "death: a store to shared pages that is no kill point"

@@ -34,7 +34,7 @@
  *			+-----------> death_told, in each shell <-------+
  *				      loads of shared words; a sleeper is woken and looks, too
  *	venom_shell_gone	confirms it: dev_alive looks at `daemon` and `life`, memfd_alive at socket and pidfd
- *	has_died		sends and waits give -EPIPE; reads go on, with the last whole version
+ *	venom_shell_has_died		sends and waits give -EPIPE; reads go on, with the last whole version
  *	abandoned		an open request gives -ECONNRESET if the cursor says that it was taken, else -EPIPE
  *
  * Another daemon takes over, on the module, by venom_daemon_create with VENOM_RESUME.  Else the next daemon makes a new

@@ -121,7 +121,7 @@
  *
  *    Where membarrier(2) is missing (hot_fence), venom_fence_all is a fence_full, and so is each compiler barrier here.
  *
- * 8. Another daemon resumes the channel (the module's; kmod/channel.c, shell.c)
+ * 8. Another daemon resumes the channel (the module's; kmod/channel.c, control/shell.c)
  *	venom_channel_die			venom_shell_gone
  *	  daemon = GONE, release		  daemon alive?  acquire
  *	daemon_comes_locked			  epoch, acquire: is it another one?

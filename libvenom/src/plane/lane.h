@@ -8,18 +8,18 @@
  * The life of a request; venom_shell_request() is submit and complete.  ---> is a store and the load that sees it;
  * - - > is an eventfd, signalled only if the other side sleeps.
  *
- *	shell (shell.c)						daemon's server thread (daemon.c)
+ *	shell (calls/request.c)					daemon's server thread (calls/receive.c)
  *
  *	venom_shell_submit					venom_daemon_receive
  *	  free_request: claim an answer slot			  venom_lanes_next: poll the slot that each lane
- *	  lane_room: is there room for a command?		  expects next; after the spin budget:
+ *	  venom_lane_room: is a slot free for it?		  expects next; after the spin budget:
  *	  venom_slot_fill: len, word, bytes; last		  daemon_arm, look again, sleep
  *	    seq = tag ----------------- commands[i] ----------->  venom_slot_ready: seq == pos + 1
  *	  wake_daemon: venom_must_wake: fence,
  *	    sleeping word odd?  signal - - - eventfd - - - - - >  (asleep: daemon_disarm, venom_lanes_next)
  *								  daemon_take: check len and word, copy the bytes,
  *								    tags[answer slot] = tag
- *	  (lane_room, of a later command) <---- cursor ---------    lane_advance: the command's slot is free
+ *	  (venom_lane_room, a later time) <---- cursor ---------    lane_advance: the command's slot is free
  *								the user's code
  *	venom_shell_complete					venom_daemon_respond
  *	  answered: poll the answer slot; after the		  is the tag the newest seen for the answer slot?

@@ -4,7 +4,7 @@
  *
  *	arm (sleeping = armed, full fence) -> look again -> sleep -> disarm -> look
  *
- * is the sleeper's half of barrier.h 5.  The loop is inlined into its users (daemon.c, shell.c, publish.c) with their
+ * is the sleeper's half of barrier.h 5.  The loop is inlined into its users (calls/receive.c, wait.c, publish.c) with their
  * ops known, so that a spin polls without indirect calls.
  */
 #ifndef VENOM_WAIT_H
