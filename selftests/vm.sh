@@ -3,7 +3,7 @@
 #
 # vm.sh KERNEL             build venom.ko for this kernel (6.1, 6.12, 6.1-rt, debug), boot the kernel in a
 #                          virtual machine, run every test there with the module, and check what is left of it
-# vm.sh KERNEL TEST...     run these tests only: state, kmod/mmap, tool
+# vm.sh KERNEL TEST...     run these tests only: state, kmod/maps, tool
 # vm.sh KERNEL --shell     start a shell in such a guest
 #
 # VENOM_VM_ACCEL=kvm       use hardware virtualization; if unset: tcg, which works everywhere
