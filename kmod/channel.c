@@ -61,17 +61,7 @@ unsigned int venom_rights(const struct venom_channel *ch)
 
 int venom_name_check(const char *name)
 {
-	size_t n = strnlen(name, VENOM_NAME_LEN);
-
-	if (!n || n == VENOM_NAME_LEN || name[0] == '.')
-		return -EINVAL;
-	while (n--) {
-		unsigned char c = name[n];
-
-		if (c <= ' ' || c == '/' || c == 127)
-			return -EINVAL;
-	}
-	return 0;
+	return venom_name_fault(name) < 0 ? 0 : -EINVAL;
 }
 
 static struct venom_channel *find_locked(const char *name)
@@ -101,24 +91,12 @@ struct venom_channel *venom_channel_get(const char *name)
 
 /* ---- create ---- */
 
+/* The caller leaves the fields that the module computes at 0. */
 static int geometry_check(const struct venom_geometry *g)
 {
-	if (!g->data_size || !g->versions || !g->cmd_slots || !g->cmd_size || !g->resp_size || !g->max_clients)
+	if (g->payload || g->stride || g->first || g->page_size || memchr_inv(g->reserved, 0, sizeof(g->reserved)))
 		return -EINVAL;
-	if (g->versions > VENOM_VERSIONS_MAX || g->cmd_slots > VENOM_SLOTS_MAX || g->max_clients > VENOM_CLIENTS_MAX)
-		return -EINVAL;
-	if (g->mode & ~0666U)
-		return -EINVAL;
-	if (g->payload || g->stride || g->first || g->page_size)
-		return -EINVAL;
-	if (g->schema_size > VENOM_SCHEMA_MAX || memchr_inv(g->reserved, 0, sizeof(g->reserved)))
-		return -EINVAL;
-	if (g->data_size > VENOM_AREA_MAX || g->data_size + 2 * VENOM_PAGE > VENOM_AREA_MAX / g->versions)
-		return -EINVAL;
-	if (g->cmd_slots > VENOM_AREA_MAX / VENOM_SLOT_STRIDE(venom_command_head(g->flags), g->cmd_size) / 2 ||
-	    g->cmd_slots > VENOM_AREA_MAX / VENOM_SLOT_STRIDE(sizeof(struct venom_slot), g->resp_size) / 2)
-		return -EINVAL;
-	return 0;
+	return venom_geometry_fault(g) == VENOM_GEO_VALID ? 0 : -EINVAL;
 }
 
 static bool geometry_same(const struct venom_geometry *made, const struct venom_geometry *asked)

@@ -42,7 +42,6 @@
 #include <linux/types.h>
 #include <linux/venom_layout.h>
 
-#define VENOM_NAME_LEN		64	/* with the terminating zero */
 
 /*
  * mmap offsets: the area's kind and, for lanes, the shell's id.  A map begins at its area's start and is not longer

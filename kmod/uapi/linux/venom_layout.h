@@ -179,10 +179,14 @@ VENOM_ASSERT(sizeof(struct venom_status_shell) == VENOM_LINE);
  * Version v lives in buffer v % versions.
  */
 
+#define VENOM_NAME_LEN		64	/* of a channel, with the terminating zero */
+
 /* geometry.flags; venom.h has the same */
 #define VENOM_GEO_STAMP		(1U << 0)	/* versions have a time stamp */
 #define VENOM_GEO_ORDER_ARRIVAL	(1U << 1)	/* commands have a time stamp */
 #define VENOM_GEO_LOSSLESS	(1U << 2)	/* a shell may ask to miss no version */
+
+#define VENOM_GEO_FLAGS		(VENOM_GEO_STAMP | VENOM_GEO_ORDER_ARRIVAL | VENOM_GEO_LOSSLESS)
 
 struct venom_geometry {
 	__u32 flags;		/* VENOM_GEO_* */
@@ -246,7 +250,7 @@ struct venom_state {
 	__u64 evicted;		/* [S] shells evicted because they broke the protocol */
 	__u8  pad3[16];
 
-	char  name[64];		/* [1] zero-terminated */
+	char  name[VENOM_NAME_LEN];	/* [1] zero-terminated */
 
 	__u32 waiting;		/* [P] odd: asleep until a reader reaches `awaited`; counts up with each change */
 	__u32 reserved;
@@ -501,6 +505,83 @@ static __inline__ __u64 venom_status_bytes(__u32 max_clients)
 {
 	return venom_round_up(sizeof(struct venom_status) + (__u64)max_clients * sizeof(struct venom_status_shell),
 			      VENOM_PAGE);
+}
+
+/* ---- checks ---------------------------------------------------------------- */
+
+/* What is invalid in a geometry: a field, or an area that is too large to map. */
+enum venom_geometry_fault {
+	VENOM_GEO_VALID,
+	VENOM_GEO_BAD_FLAGS,
+	VENOM_GEO_BAD_MODE,
+	VENOM_GEO_BAD_VERSIONS,
+	VENOM_GEO_BAD_CMD_SLOTS,
+	VENOM_GEO_BAD_CMD_SIZE,
+	VENOM_GEO_BAD_RESP_SIZE,
+	VENOM_GEO_BAD_MAX_CLIENTS,
+	VENOM_GEO_BAD_DATA_SIZE,
+	VENOM_GEO_BAD_SCHEMA_SIZE,
+	VENOM_GEO_BAD_MAX_HOLDERS,
+	VENOM_GEO_BAD_LIMIT,
+	VENOM_GEO_LARGE_STATE,		/* versions * data_size */
+	VENOM_GEO_LARGE_COMMANDS,	/* cmd_slots * cmd_size */
+	VENOM_GEO_LARGE_RESPONSES,	/* cmd_slots * resp_size */
+};
+
+/*
+ * Check the fields that a user chooses.  If they are valid, nothing above overflows.  The computed ones (payload to
+ * page_size) are not looked at: compare them with those of venom_geometry_fill().
+ */
+static __inline__ enum venom_geometry_fault venom_geometry_fault(const struct venom_geometry *geo)
+{
+	if (geo->flags & ~VENOM_GEO_FLAGS)
+		return VENOM_GEO_BAD_FLAGS;
+	if (geo->mode & ~0666U)
+		return VENOM_GEO_BAD_MODE;
+	if (!geo->data_size || geo->data_size > VENOM_AREA_MAX)
+		return VENOM_GEO_BAD_DATA_SIZE;
+	if (!geo->versions || geo->versions > VENOM_VERSIONS_MAX)
+		return VENOM_GEO_BAD_VERSIONS;
+	if (!geo->cmd_slots || geo->cmd_slots > VENOM_SLOTS_MAX)
+		return VENOM_GEO_BAD_CMD_SLOTS;
+	if (!geo->cmd_size)
+		return VENOM_GEO_BAD_CMD_SIZE;
+	if (!geo->resp_size)
+		return VENOM_GEO_BAD_RESP_SIZE;
+	if (!geo->max_clients || geo->max_clients > VENOM_CLIENTS_MAX)
+		return VENOM_GEO_BAD_MAX_CLIENTS;
+	if (geo->schema_size > VENOM_SCHEMA_MAX)
+		return VENOM_GEO_BAD_SCHEMA_SIZE;
+	if (geo->max_holders > VENOM_CLIENTS_MAX || (geo->max_holders && geo->versions == 1))
+		return VENOM_GEO_BAD_MAX_HOLDERS;
+	/* The limit is a time, signed in the library. */
+	if ((geo->flags & VENOM_GEO_LOSSLESS ? !geo->lossless_limit_ns : !!geo->lossless_limit_ns) ||
+	    geo->lossless_limit_ns >> 63)
+		return VENOM_GEO_BAD_LIMIT;
+	if (geo->data_size + 2 * VENOM_PAGE > VENOM_AREA_MAX / geo->versions)
+		return VENOM_GEO_LARGE_STATE;
+	if (geo->cmd_slots > VENOM_AREA_MAX / 2 / VENOM_SLOT_STRIDE(venom_command_head(geo->flags), geo->cmd_size))
+		return VENOM_GEO_LARGE_COMMANDS;
+	if (geo->cmd_slots > VENOM_AREA_MAX / 2 / VENOM_SLOT_STRIDE(sizeof(struct venom_slot), geo->resp_size))
+		return VENOM_GEO_LARGE_RESPONSES;
+	return VENOM_GEO_VALID;
+}
+
+/*
+ * Check the name of a channel: -1 if it is valid, else the index of its first invalid byte: a control character, a
+ * space, '/', a '.' at the start; the terminating zero if the name is empty; VENOM_NAME_LEN - 1 if the name is longer.
+ */
+static __inline__ int venom_name_fault(const char *name)
+{
+	int i;
+
+	for (i = 0; i < VENOM_NAME_LEN - 1 && name[i]; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if (c <= ' ' || c == '/' || c == 127 || (c == '.' && !i))
+			return i;
+	}
+	return i && !name[i] ? -1 : i;
 }
 
 #endif /* _UAPI_LINUX_VENOM_LAYOUT_H */

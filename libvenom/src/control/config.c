@@ -6,23 +6,84 @@
 
 int venom_name_check(const char *name)
 {
-	size_t n;
+	int at = name ? venom_name_fault(name) : 0;
 
-	if (!name || !*name)
+	if (at < 0)
+		return 0;
+	if (!name || !name[at])
 		return venom_fail(-EINVAL, "the name is empty");
-	n = strnlen(name, VENOM_NAME_MAX + 1);
-	if (n > VENOM_NAME_MAX)
+	if (at == VENOM_NAME_MAX)
 		return venom_fail(-EINVAL, "the name is longer than %d bytes", VENOM_NAME_MAX);
-	if (name[0] == '.')
+	if (name[at] == '.')
 		return venom_fail(-EINVAL, "a name can't start with '.'");
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = name[i];
+	return venom_fail(-EINVAL, "the name has a character that it can't have: byte %d is 0x%02x", at,
+			  (unsigned char)name[at]);
+}
 
-		if (c == '/' || c <= ' ' || c == 127)
-			return venom_fail(-EINVAL, "the name has a character that it can't have: byte %zu is 0x%02x", i,
-					  c);
+/* The sentence about a geometry's fault, in buf. */
+static const char *fault_text(char *buf, size_t size, const struct venom_geometry *g, enum venom_geometry_fault fault)
+{
+	const char *field = NULL;
+	uint64_t is = 0, most = 0;
+
+	switch (fault) {
+	case VENOM_GEO_VALID:
+		return NULL;
+	case VENOM_GEO_BAD_FLAGS:
+		snprintf(buf, size, "flags has unknown bits: 0x%x", g->flags);
+		return buf;
+	case VENOM_GEO_BAD_MODE:
+		snprintf(buf, size, "mode is 0%o: only read (attach) and write (command) bits can be set", g->mode);
+		return buf;
+	case VENOM_GEO_BAD_VERSIONS:
+		field = "versions", is = g->versions, most = VENOM_VERSIONS_MAX;
+		break;
+	case VENOM_GEO_BAD_CMD_SLOTS:
+		field = "cmd_slots", is = g->cmd_slots, most = VENOM_SLOTS_MAX;
+		break;
+	case VENOM_GEO_BAD_CMD_SIZE:
+		field = "cmd_size";
+		break;
+	case VENOM_GEO_BAD_RESP_SIZE:
+		field = "resp_size";
+		break;
+	case VENOM_GEO_BAD_MAX_CLIENTS:
+		field = "max_clients", is = g->max_clients, most = VENOM_CLIENTS_MAX;
+		break;
+	case VENOM_GEO_BAD_DATA_SIZE:
+		field = "data_size", is = g->data_size, most = VENOM_AREA_MAX;
+		break;
+	case VENOM_GEO_BAD_SCHEMA_SIZE:
+		field = "schema_size", is = g->schema_size, most = VENOM_SCHEMA_MAX;
+		break;
+	case VENOM_GEO_BAD_MAX_HOLDERS:
+		if (g->max_holders <= VENOM_CLIENTS_MAX) {
+			snprintf(buf, size, "max_holders is %u, and versions is 1: the only buffer can't be held",
+				 g->max_holders);
+			return buf;
+		}
+		field = "max_holders", is = g->max_holders, most = VENOM_CLIENTS_MAX;
+		break;
+	case VENOM_GEO_BAD_LIMIT:
+		snprintf(buf, size, "lossless_limit_ns is %llu, %s VENOM_LOSSLESS",
+			 (unsigned long long)g->lossless_limit_ns, g->flags & VENOM_GEO_LOSSLESS ? "with" : "without");
+		return buf;
+	case VENOM_GEO_LARGE_STATE:
+		snprintf(buf, size, "versions (%u) * data_size (%llu) is too large to map", g->versions,
+			 (unsigned long long)g->data_size);
+		return buf;
+	case VENOM_GEO_LARGE_COMMANDS:
+		snprintf(buf, size, "cmd_slots (%u) * cmd_size (%u) is too large to map", g->cmd_slots, g->cmd_size);
+		return buf;
+	case VENOM_GEO_LARGE_RESPONSES:
+		snprintf(buf, size, "cmd_slots (%u) * resp_size (%u) is too large to map", g->cmd_slots, g->resp_size);
+		return buf;
 	}
-	return 0;
+	if (is)
+		snprintf(buf, size, "%s is %llu, more than %llu", field, (unsigned long long)is, (unsigned long long)most);
+	else
+		snprintf(buf, size, "%s is 0", field);
+	return buf;
 }
 
 #define CHECK(cond, ...)                                         \
@@ -30,58 +91,6 @@ int venom_name_check(const char *name)
 		if (!(cond))                                     \
 			return venom_fail(-EINVAL, __VA_ARGS__); \
 	} while (0)
-
-int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
-{
-	static const struct venom_config init = VENOM_CONFIG_INIT;
-	uint64_t stride;
-
-	/* Check the size first: a struct of another size may end before ours does. */
-	CHECK(!cfg || cfg->size == sizeof(*out),
-	      "size is %u, not sizeof(struct venom_config): start from VENOM_CONFIG_INIT", cfg->size);
-	*out = cfg ? *cfg : init;
-	CHECK(!(out->flags & ~(VENOM_CHANNEL_FLAGS | VENOM_RESUME)), "flags has unknown bits: 0x%x", out->flags);
-	CHECK(!out->reserved, "reserved is not 0");
-	CHECK(out->data_size, "data_size is 0");
-	CHECK(out->versions, "versions is 0");
-	CHECK(out->versions <= VENOM_VERSIONS_MAX, "versions is %u, more than %u", out->versions, VENOM_VERSIONS_MAX);
-	CHECK(out->cmd_slots, "cmd_slots is 0");
-	CHECK(out->cmd_slots <= VENOM_SLOTS_MAX, "cmd_slots is %u, more than %u", out->cmd_slots, VENOM_SLOTS_MAX);
-	CHECK(out->cmd_size, "cmd_size is 0");
-	CHECK(out->resp_size, "resp_size is 0");
-	CHECK(out->max_clients, "max_clients is 0");
-	CHECK(out->max_clients <= VENOM_CLIENTS_MAX, "max_clients is %u, more than %u", out->max_clients,
-	      VENOM_CLIENTS_MAX);
-	CHECK(!(out->mode & ~0666U), "mode is 0%o: only read (attach) and write (command) bits can be set", out->mode);
-	CHECK(out->huge <= VENOM_HUGE_NEVER, "huge is %u, which is no VENOM_HUGE_*", out->huge);
-	CHECK(!out->huge_size || out->huge_size == 2ULL << 20 || out->huge_size == 1ULL << 30,
-	      "huge_size is %llu: it can be 2 MiB, 1 GiB, or 0 for 2 MiB", (unsigned long long)out->huge_size);
-	CHECK(out->max_holders == VENOM_HOLDERS_NONE || out->max_holders <= VENOM_CLIENTS_MAX,
-	      "max_holders is %u, more than %u", out->max_holders, VENOM_CLIENTS_MAX);
-	CHECK(out->max_holders == VENOM_HOLDERS_NONE || !out->max_holders || out->versions > 1,
-	      "max_holders is %u, and versions is 1: the only buffer can't be held", out->max_holders);
-	if (out->schema) {
-		int rc = schema_check(out->schema);
-
-		if (rc)
-			return rc;
-	}
-	CHECK(out->limit_ns > 0, "limit_ns is %lld, which is no time", (long long)out->limit_ns);
-	CHECK(out->node >= VENOM_NODE_ANY && out->node < 1024, "node is %d, which is no node", out->node);
-	CHECK(out->spin_ns >= VENOM_SPIN_ADAPTIVE, "spin_ns is %lld, which is no VENOM_SPIN_* and no time",
-	      (long long)out->spin_ns);
-
-	CHECK(out->data_size <= VENOM_AREA_MAX, "data_size is %llu: too large to map",
-	      (unsigned long long)out->data_size);
-	stride = out->data_size + 2 * VENOM_PAGE;
-	CHECK(stride <= VENOM_AREA_MAX / out->versions, "versions (%u) * data_size (%llu) is too large to map",
-	      out->versions, (unsigned long long)out->data_size);
-	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(venom_command_head(out->flags), out->cmd_size) / 2,
-	      "cmd_slots (%u) * cmd_size (%u) is too large to map", out->cmd_slots, out->cmd_size);
-	CHECK(out->cmd_slots <= VENOM_AREA_MAX / VENOM_SLOT_STRIDE(sizeof(struct venom_slot), out->resp_size) / 2,
-	      "cmd_slots (%u) * resp_size (%u) is too large to map", out->cmd_slots, out->resp_size);
-	return 0;
-}
 
 static uint32_t max_holders(const struct venom_config *cfg)
 {
@@ -112,42 +121,52 @@ void venom_geometry_make(struct venom_geometry *geo, const struct venom_config *
 	venom_geometry_fill(geo, page_size);
 }
 
+int venom_config_check(struct venom_config *out, const struct venom_config *cfg)
+{
+	static const struct venom_config init = VENOM_CONFIG_INIT;
+	struct venom_geometry geo;
+	const char *why;
+	char buf[128];
+	int rc;
+
+	/* Check the size first: a struct of another size may end before ours does. */
+	CHECK(!cfg || cfg->size == sizeof(*out),
+	      "size is %u, not sizeof(struct venom_config): start from VENOM_CONFIG_INIT", cfg->size);
+	*out = cfg ? *cfg : init;
+	CHECK(!(out->flags & ~(VENOM_CHANNEL_FLAGS | VENOM_RESUME)), "flags has unknown bits: 0x%x", out->flags);
+	CHECK(!out->reserved, "reserved is not 0");
+	CHECK(out->huge <= VENOM_HUGE_NEVER, "huge is %u, which is no VENOM_HUGE_*", out->huge);
+	CHECK(!out->huge_size || out->huge_size == 2ULL << 20 || out->huge_size == 1ULL << 30,
+	      "huge_size is %llu: it can be 2 MiB, 1 GiB, or 0 for 2 MiB", (unsigned long long)out->huge_size);
+	CHECK(out->limit_ns > 0, "limit_ns is %lld, which is no time", (long long)out->limit_ns);
+	CHECK(out->node >= VENOM_NODE_ANY && out->node < 1024, "node is %d, which is no node", out->node);
+	CHECK(out->spin_ns >= VENOM_SPIN_ADAPTIVE, "spin_ns is %lld, which is no VENOM_SPIN_* and no time",
+	      (long long)out->spin_ns);
+	rc = out->schema ? schema_check(out->schema) : 0;
+	if (rc)
+		return rc;
+	venom_geometry_make(&geo, out, VENOM_PAGE);
+	why = fault_text(buf, sizeof(buf), &geo, venom_geometry_fault(&geo));
+	CHECK(!why, "%s", why);
+	return 0;
+}
+
 /*
- * Check a geometry from another process.  It must be one that venom_geometry_make() could have made: then no sum of its
- * fields overflows, and every offset in it lies within the area (area_size 0: there is no area to check).
+ * Check a geometry from another process.  If it is valid, no sum of its fields overflows, and every offset in it lies
+ * within the area (area_size 0: there is no area to check).
  */
 int venom_geometry_check(const struct venom_geometry *geo, uint64_t area_size)
 {
-	struct venom_config cfg = VENOM_CONFIG_INIT, out;
-	struct venom_geometry want;
+	struct venom_geometry want = *geo;
+	char buf[128];
+	const char *why = fault_text(buf, sizeof(buf), geo, venom_geometry_fault(geo));
 
-	cfg.flags = geo->flags;
-	cfg.mode = geo->mode;
-	cfg.versions = geo->versions;
-	cfg.cmd_slots = geo->cmd_slots;
-	cfg.cmd_size = geo->cmd_size;
-	cfg.resp_size = geo->resp_size;
-	cfg.max_clients = geo->max_clients;
-	cfg.data_size = geo->data_size;
-	cfg.max_holders = geo->max_holders ? geo->max_holders : VENOM_HOLDERS_NONE;
-	if (geo->flags & VENOM_LOSSLESS)
-		cfg.limit_ns = geo->lossless_limit_ns;
-	if (venom_config_check(&out, &cfg)) {
-		char why[128];
-
-		snprintf(why, sizeof(why), "%s", venom_errmsg());
+	if (why)
 		return venom_fail(-EPROTO, "the channel's geometry is invalid: %s", why);
-	}
 	if (geo->page_size != VENOM_PAGE && geo->page_size != 2ULL << 20 && geo->page_size != 1ULL << 30)
 		return venom_fail(-EPROTO, "the channel's page_size is invalid: %llu",
 				  (unsigned long long)geo->page_size);
-	if (geo->schema_size > VENOM_SCHEMA_MAX)
-		return venom_fail(-EPROTO, "the channel's schema_size is %u, more than %u", geo->schema_size, VENOM_SCHEMA_MAX);
-	venom_geometry_make(&want, &cfg, geo->page_size);
-	want.schema_size = geo->schema_size;
 	venom_geometry_fill(&want, geo->page_size);
-	if (geo->flags != want.flags)
-		return venom_fail(-EPROTO, "the channel's flags are invalid: 0x%x", geo->flags);
 	if (geo->payload != want.payload)
 		return venom_fail(-EPROTO, "the channel's payload offset is %u, not %u", geo->payload, want.payload);
 	if (geo->stride != want.stride)
