@@ -129,31 +129,45 @@ static void count_steady(struct venom_shell *s, struct venom_inline_reader *r)
 	r->reads = 0;
 }
 
+/*
+ * Claim the latest version, copy it to buf or make a view of it (the other is NULL), check that the writer has not
+ * overwritten it; retry if it has.  0, or an errno.  On failure the view is unspecified.
+ */
+static inline int read_whole(struct venom_shell *s, struct venom_claim *c, struct effort *e, void *buf, size_t size,
+			     struct venom_view *view)
+{
+	int rc;
+
+	do {
+		bool fits;
+
+		rc = claim(s, c, e);
+		if (rc)
+			break;
+		fits = c->len <= size && c->len <= s->ring.data_size;
+		if (view)
+			venom_view_make(s, c, view);
+		else if (fits)
+			copy_from_shared(buf, venom_ring_payload(&s->ring, c->buf), c->len);
+		if (venom_ring_check(c)) {
+			rc = fits ? 0 : venom_len_check(s, c->len, size);
+			break;
+		}
+		rc = spoiled(s, e);
+	} while (!rc);
+	return rc;
+}
+
 /* The general read, after `tries` tries: any size, with retries. */
 static __attribute__((noinline)) ssize_t read_again(struct venom_shell *s, struct venom_inline_reader *r, void *buf,
 						    size_t size, uint64_t tries)
 {
 	struct effort e = {.tries = tries, .spoiled = tries};
 	struct venom_claim c;
-	ssize_t rc;
+	int rc = read_whole(s, &c, &e, buf, size, NULL);
 
-	do {
-		bool fits;
-
-		rc = claim(s, &c, &e);
-		if (rc)
-			break;
-		fits = c.len <= size && c.len <= s->ring.data_size;
-		if (fits)
-			copy_from_shared(buf, venom_ring_payload(&s->ring, c.buf), c.len);
-		if (venom_ring_check(&c)) {
-			rc = fits ? (ssize_t)c.len : venom_len_check(s, c.len, size);
-			break;
-		}
-		rc = spoiled(s, &e);
-	} while (!rc);
-	count_read(s, e.tries, e.spoiled, rc >= 0);
-	return rc < 0 ? rc : have_read(s, r, &c);
+	count_read(s, e.tries, e.spoiled, !rc);
+	return rc ? rc : have_read(s, r, &c);
 }
 
 VENOM_API ssize_t venom_inline_read_slow(struct venom_shell *s, struct venom_inline_reader *r, void *buf, size_t size)
@@ -207,25 +221,13 @@ void venom_view_make(const struct venom_shell *s, const struct venom_claim *c, s
 static int begin(struct venom_shell *s, struct venom_claim *c, struct venom_view *view)
 {
 	struct effort e = {0};
-	int rc;
+	struct venom_view seen;
+	int rc = read_whole(s, c, &e, NULL, s->ring.data_size, &seen);
 
-	do {
-		struct venom_view seen;
-
-		rc = claim(s, c, &e);
-		if (rc)
-			break;
-		venom_view_make(s, c, &seen);
-		if (venom_ring_check(c)) {
-			rc = venom_len_check(s, c->len, s->ring.data_size);
-			if (rc)
-				break;
-			*view = seen;
-			s->seen = view->version;
-			break;
-		}
-		rc = spoiled(s, &e);
-	} while (!rc);
+	if (!rc) {
+		*view = seen;
+		s->seen = view->version;
+	}
 	count_read(s, e.tries, e.spoiled, false);
 	return rc;
 }
