@@ -91,9 +91,7 @@ struct venom_backend {
 	/* daemon; create has d->name, cfg and geo, and fills the maps */
 	int  (*create)(struct venom_daemon *d);
 	void (*destroy)(struct venom_daemon *d);
-	int  (*daemon_fd)(struct venom_daemon *d);
 	int  (*daemon_sleep)(struct venom_daemon *d, int64_t ns);	/* as epoll_sleep(); -1: for ever */
-	void (*daemon_bell)(struct venom_daemon *d);			/* wake our own server; async-signal-safe */
 	void (*wake_shell)(struct venom_daemon *d, struct venom_lane *l);
 	void (*wake_state)(struct venom_daemon *d);
 	/* manager's */
@@ -109,7 +107,6 @@ struct venom_backend {
 	/* shell */
 	int  (*connect)(struct venom_shell *s);
 	void (*close)(struct venom_shell *s);
-	int  (*shell_fd)(struct venom_shell *s);
 	int  (*shell_sleep)(struct venom_shell *s, int64_t ns);
 	void (*wake_daemon)(struct venom_shell *s);
 	/* make the publisher check whether we sleep: 1, or 0 at time-out */

@@ -98,12 +98,6 @@ static int shell_sleep(struct venom_shell *s, int64_t ns)
 	return 0;
 }
 
-static int nothing(struct venom_daemon *dm)
-{
-	(void)dm;
-	return -1;
-}
-
 static void no_bell(struct venom_daemon *dm)
 {
 	(void)dm;
@@ -136,9 +130,7 @@ static const struct venom_backend memory = {
 	.name = "memory",
 	.create = create,
 	.destroy = destroy,
-	.daemon_fd = nothing,
 	.daemon_sleep = daemon_sleep,
-	.daemon_bell = no_bell,
 	.wake_shell = no_wake,
 	.wake_state = no_bell,
 	.watch_moves = no_moves,

@@ -399,16 +399,11 @@ VENOM_API int venom_daemon_stop(struct venom_daemon *d)
 	int saved = errno; /* we may be in a signal handler */
 
 	store_release(&d->stop, 1);
-	d->be->daemon_bell(d);
+	ring(d->server.bell);
 	if (d->publisher.bell >= 0)
 		ring(d->publisher.bell);
 	errno = saved;
 	return 0;
-}
-
-int venom_server_fd(struct venom_daemon *d)
-{
-	return d->server.epfd;
 }
 
 int venom_server_sleep(struct venom_daemon *d, int64_t ns)
@@ -416,14 +411,9 @@ int venom_server_sleep(struct venom_daemon *d, int64_t ns)
 	return sleeper_sleep(&d->server, ns);
 }
 
-void venom_server_bell(struct venom_daemon *d)
-{
-	ring(d->server.bell);
-}
-
 VENOM_API int venom_daemon_fd(struct venom_daemon *d)
 {
-	return d->be->daemon_fd(d);
+	return d->server.epfd;
 }
 
 /* model: wake */

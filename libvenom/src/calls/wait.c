@@ -120,6 +120,15 @@ static void wait_disarm(void *p)
 	shell_disarm(((struct shell_wait *)p)->s);
 }
 
+int venom_shell_sleep(struct venom_shell *s, int64_t ns)
+{
+	int rc = epoll_sleep(s->their_bell, ns);
+
+	if (rc <= 1)
+		return rc;
+	return s->be->alive(s) ? 1 : -EPIPE;
+}
+
 /* Sleep; if the thread is cancelled in there, disarm.  (A function of its own: the cleanup handler costs a setjmp.) */
 static __attribute__((noinline)) int sleep_cancelled(struct shell_wait *w, int64_t ns)
 {
@@ -227,7 +236,7 @@ VENOM_API int venom_shell_room(struct venom_shell *s, int64_t timeout_ns)
 
 VENOM_API int venom_shell_fd(struct venom_shell *s)
 {
-	return s->be->shell_fd(s);
+	return s->their_bell;
 }
 
 /* model: wake, takeover */

@@ -37,8 +37,6 @@ int dev_heads_check(const struct venom_map *status_map, const struct venom_map *
 
 int dev_shell_connect(struct venom_shell *s);
 void dev_shell_close(struct venom_shell *s);
-int dev_shell_fd(struct venom_shell *s);
-int dev_shell_sleep(struct venom_shell *s, int64_t ns);
 void dev_wake_daemon(struct venom_shell *s);
 int dev_ask(struct venom_shell *s);
 void dev_wake_publisher(struct venom_shell *s);

@@ -122,26 +122,12 @@ void dev_shell_close(struct venom_shell *s)
 
 /* ---- wake-ups and death ---- */
 
-int dev_shell_fd(struct venom_shell *s)
-{
-	return s->their_bell;
-}
-
 /* The kernel writes both words, so they are right at the time of the load. (model: takeover) */
 bool dev_alive(struct venom_shell *s)
 {
 	return load_acquire(&s->status->daemon) == VENOM_DAEMON_ALIVE &&
 	       (load_acquire(&s->status->shell[s->id].life) & VENOM_SHELL_ALIVE) &&
 	       load_relaxed(&s->status->shell[s->id].generation) == s->generation;
-}
-
-int dev_shell_sleep(struct venom_shell *s, int64_t ns)
-{
-	int rc = epoll_sleep(s->their_bell, ns);
-
-	if (rc <= 1)
-		return rc;
-	return dev_alive(s) ? 1 : -EPIPE;
 }
 
 static int wake(struct venom_shell *s, uint32_t what)

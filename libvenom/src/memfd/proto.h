@@ -196,8 +196,6 @@ int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_st
 
 int memfd_connect(struct venom_shell *s);
 void memfd_close(struct venom_shell *s);
-int memfd_shell_fd(struct venom_shell *s);
-int memfd_shell_sleep(struct venom_shell *s, int64_t ns);
 void memfd_wake_daemon(struct venom_shell *s);
 int memfd_watch(struct venom_shell *s, int64_t timeout_ns);
 bool memfd_alive(struct venom_shell *s);

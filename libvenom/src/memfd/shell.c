@@ -155,25 +155,11 @@ void memfd_close(struct venom_shell *s)
 
 /* ---- wake-ups, death --------------------------------------------------------------- */
 
-int memfd_shell_fd(struct venom_shell *s)
-{
-	return s->their_bell;
-}
-
 bool memfd_alive(struct venom_shell *s)
 {
 	NO_CANCEL;
 
 	return link_alive(s->sock, s->pidfd);
-}
-
-int memfd_shell_sleep(struct venom_shell *s, int64_t ns)
-{
-	int rc = epoll_sleep(s->their_bell, ns);
-
-	if (rc <= 1)
-		return rc;
-	return memfd_alive(s) ? 1 : -EPIPE;
 }
 
 void memfd_wake_daemon(struct venom_shell *s)
