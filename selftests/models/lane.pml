@@ -3,7 +3,7 @@
  * A lane of commands, for any number of laps: every command is taken once, in order and whole, and none is overwritten
  * before it has been copied (barrier.h 3 and 4).
  *
- * models: venom_slot_fill venom_slot_ready put lane_room room_known room_now venom_lane_left venom_lane_taken
+ * models: venom_slot_fill venom_slot_ready put venom_lane_room room_known room_now venom_lane_left venom_lane_taken
  * models: daemon_take lane_advance venom_lane_advance venom_block_fits venom_block_put venom_block_get venom_block_show
  * models: put_block block_begin block_take
  *
@@ -41,7 +41,7 @@ active proctype shell()
 
 end:	do
 	:: true ->
-		if				/* lane_room, room_now */
+		if				/* venom_lane_room, room_now */
 		:: used < SLOTS
 		:: else ->
 			load(CURSOR, ACQUIRE, cursor);

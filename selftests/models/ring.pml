@@ -5,7 +5,7 @@
  * readable (with two buffers or more), all readers read the same one, and the next writer gets its number.
  *
  * models: venom_ring_begin venom_ring_commit venom_ring_latest venom_ring_newer venom_ring_pick venom_ring_claim
- * models: venom_ring_check venom_ring_last has_died resume_state settle venom_inline_copy venom_inline_publish
+ * models: venom_ring_check venom_ring_last venom_shell_has_died resume_state settle venom_inline_copy venom_inline_publish
  *
  * The state space is finite for any number of laps: the writer paints one version, any, red, and the model knows of
  * all others only their buffer, and whether they are before or after the red one.  Every error concerns some version,
