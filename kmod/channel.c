@@ -122,8 +122,8 @@ static void channel_free(struct kref *ref)
 	u32 id;
 
 	for (id = 0; id < ch->geo.max_clients; id++)
-		if (ch->lanes[id])
-			venom_lane_put(ch->lanes[id]);
+		if (ch->clients[id])
+			venom_client_put(ch->clients[id]);
 	venom_bells_drop(ch->bells);
 	vunmap(ch->status);
 	venom_area_put(ch->status_area);
@@ -163,7 +163,7 @@ static struct venom_channel *channel_alloc(struct venom_ioc_create *c)
 	struct venom_channel *ch;
 	int rc;
 
-	ch = kvzalloc(struct_size(ch, lanes, c->geo.max_clients), GFP_KERNEL_ACCOUNT);
+	ch = kvzalloc(struct_size(ch, clients, c->geo.max_clients), GFP_KERNEL_ACCOUNT);
 	if (!ch)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&ch->ref);
@@ -221,8 +221,8 @@ static void resume_locked(struct venom_channel *ch)
 
 	/* `kept` is what the last daemon knew; the new one does not know it. */
 	for (id = 0; id < ch->geo.max_clients; id++)
-		if (ch->lanes[id])
-			ch->lanes[id]->kept = false;
+		if (ch->clients[id])
+			ch->clients[id]->kept = false;
 	daemon_comes_locked(ch, ch->epoch + 1);
 }
 
@@ -248,7 +248,7 @@ static void unlist_locked(struct venom_channel *ch)
 	lockdep_assert_held(&venom_lock);
 	ch->ended = true;
 	list_del_init(&ch->node);
-	venom_lanes_free_dead_locked(ch);
+	venom_clients_free_dead_locked(ch);
 }
 
 static void insert_locked(struct venom_channel *ch, struct venom_channel *old, bool fenced)
@@ -318,7 +318,7 @@ void venom_channel_settle_locked(struct venom_channel *ch)
 {
 	lockdep_assert_held(&venom_lock);
 	if (ch->ended)
-		venom_lanes_free_dead_locked(ch);
+		venom_clients_free_dead_locked(ch);
 	else if (!ch->alive && !ch->attached)
 		unlist_locked(ch);
 }
@@ -341,14 +341,14 @@ void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 	/* First the word, then the bells: a woken shell sees the word.  Pairs with the acquire in death_told(). */
 	smp_store_release(&ch->status->daemon, VENOM_DAEMON_GONE);
 	for (id = 0; id < ch->geo.max_clients; id++) {
-		struct venom_lane *l = ch->lanes[id];
+		struct venom_client *cl = ch->clients[id];
 
-		if (!l || !l->alive)
+		if (!cl || !cl->alive)
 			continue;
-		venom_disarm_locked(ch, l);
-		venom_ring_locked(l->bells, VENOM_BELL_WAKE);
-		venom_ring_locked(l->bells, VENOM_BELL_LIFE);
-		cond_resched_lock(&ch->lock); /* lanes[] can't change: venom_lock */
+		venom_disarm_locked(ch, cl);
+		venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
+		venom_ring_locked(cl->bells, VENOM_BELL_LIFE);
+		cond_resched_lock(&ch->lock); /* clients[] can't change: venom_lock */
 	}
 	spin_unlock(&ch->lock);
 	wake_up_poll(&ch->wait, EPOLLHUP);

@@ -13,61 +13,61 @@
 #include "internal.h"
 #include "trace.h"
 
-static void lane_free(struct kref *ref)
+static void client_free(struct kref *ref)
 {
-	struct venom_lane *l = container_of(ref, struct venom_lane, ref);
+	struct venom_client *cl = container_of(ref, struct venom_client, ref);
 
-	venom_bells_drop(l->bells);
-	venom_area_put(l->commands);
-	venom_area_put(l->responses);
-	venom_uncharge(&l->charge);
-	put_pid(l->pid);
-	kfree(l);
+	venom_bells_drop(cl->bells);
+	venom_area_put(cl->commands);
+	venom_area_put(cl->responses);
+	venom_uncharge(&cl->charge);
+	put_pid(cl->pid);
+	kfree(cl);
 }
 
-void venom_lane_put(struct venom_lane *l)
+void venom_client_put(struct venom_client *cl)
 {
-	kref_put(&l->ref, lane_free);
+	kref_put(&cl->ref, client_free);
 }
 
-static struct venom_lane *lane_alloc(const struct venom_channel *ch, bool may_command)
+static struct venom_client *client_alloc(const struct venom_channel *ch, bool may_command)
 {
 	u64 commands = venom_commands_bytes(&ch->geo), responses = venom_responses_bytes(&ch->geo);
-	struct venom_lane *l;
+	struct venom_client *cl;
 	int rc;
 
-	l = kzalloc(sizeof(*l), GFP_KERNEL_ACCOUNT);
-	if (!l)
+	cl = kzalloc(sizeof(*cl), GFP_KERNEL_ACCOUNT);
+	if (!cl)
 		return ERR_PTR(-ENOMEM);
-	kref_init(&l->ref);
-	INIT_LIST_HEAD(&l->armed);
-	l->pid = get_pid(task_tgid(current));
-	l->uid = current_euid();
-	l->gid = current_egid();
-	l->may_command = may_command;
-	rc = venom_charge(&l->charge, 0, commands + responses);
+	kref_init(&cl->ref);
+	INIT_LIST_HEAD(&cl->armed);
+	cl->pid = get_pid(task_tgid(current));
+	cl->uid = current_euid();
+	cl->gid = current_egid();
+	cl->may_command = may_command;
+	rc = venom_charge(&cl->charge, 0, commands + responses);
 	if (rc)
 		goto put;
-	l->commands = venom_area_alloc(commands);
-	rc = PTR_ERR_OR_ZERO(l->commands);
+	cl->commands = venom_area_alloc(commands);
+	rc = PTR_ERR_OR_ZERO(cl->commands);
 	if (rc) {
-		l->commands = NULL;
+		cl->commands = NULL;
 		goto put;
 	}
-	l->responses = venom_area_alloc(responses);
-	rc = PTR_ERR_OR_ZERO(l->responses);
+	cl->responses = venom_area_alloc(responses);
+	rc = PTR_ERR_OR_ZERO(cl->responses);
 	if (rc) {
-		l->responses = NULL;
+		cl->responses = NULL;
 		goto put;
 	}
-	return l;
+	return cl;
 put:
-	venom_lane_put(l);
+	venom_client_put(cl);
 	return ERR_PTR(rc);
 }
 
 /* Called before any process can map the area. */
-static void head_init(struct venom_area *a, const struct venom_lane *l, u32 kind, u64 size, u64 epoch)
+static void head_init(struct venom_area *a, const struct venom_client *cl, u32 kind, u64 size, u64 epoch)
 {
 	*(struct venom_area_head *)page_address(a->pages[0]) = (struct venom_area_head){
 		.magic = VENOM_MAGIC,
@@ -75,18 +75,18 @@ static void head_init(struct venom_area *a, const struct venom_lane *l, u32 kind
 		.kind = kind,
 		.size = size,
 		.epoch = epoch,
-		.id = l->id,
-		.generation = l->generation,
+		.id = cl->id,
+		.generation = cl->generation,
 	};
 }
 
 /* Set the word of the lane's shell.  A reader that sees the word also sees the generation. */
-void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l, u32 life)
+void venom_life_set_locked(struct venom_channel *ch, const struct venom_client *cl, u32 life)
 {
-	struct venom_status_shell *word = &ch->status->shell[l->id];
+	struct venom_status_shell *word = &ch->status->shell[cl->id];
 
 	lockdep_assert_held(&ch->lock);
-	WRITE_ONCE(word->generation, l->generation);
+	WRITE_ONCE(word->generation, cl->generation);
 	/* Pairs with the acquire in sync_lanes(), dev/daemon.c, and in death_told(). */
 	smp_store_release(&word->life, life);
 }
@@ -116,17 +116,17 @@ static int free_id_locked(const struct venom_channel *ch, kuid_t uid)
 	u32 id;
 
 	for (id = 0; id < ch->geo.max_clients; id++) {
-		const struct venom_lane *l = ch->lanes[id];
+		const struct venom_client *cl = ch->clients[id];
 
-		if (!l) {
+		if (!cl) {
 			if (free < 0)
 				free = id;
 			continue;
 		}
-		holds += uid_eq(l->uid, uid);
-		if (!l->alive && !l->kept) {
+		holds += uid_eq(cl->uid, uid);
+		if (!cl->alive && !cl->kept) {
 			again = true;
-			again_own |= uid_eq(l->uid, uid);
+			again_own |= uid_eq(cl->uid, uid);
 		}
 	}
 	if (has_half_locked(ch, uid, holds))
@@ -134,20 +134,20 @@ static int free_id_locked(const struct venom_channel *ch, kuid_t uid)
 	return free < 0 && again ? -EAGAIN : free;
 }
 
-static void attach_locked(struct venom_channel *ch, struct venom_lane *l, u32 wants)
+static void attach_locked(struct venom_channel *ch, struct venom_client *cl, u32 wants)
 {
-	struct venom_commands *cmd = page_address(l->commands->pages[0]);
+	struct venom_commands *cmd = page_address(cl->commands->pages[0]);
 
-	l->generation = ++ch->generation;
-	head_init(l->commands, l, VENOM_AREA_COMMANDS, venom_commands_bytes(&ch->geo), ch->epoch);
-	head_init(l->responses, l, VENOM_AREA_RESPONSES, venom_responses_bytes(&ch->geo), ch->epoch);
+	cl->generation = ++ch->generation;
+	head_init(cl->commands, cl, VENOM_AREA_COMMANDS, venom_commands_bytes(&ch->geo), ch->epoch);
+	head_init(cl->responses, cl, VENOM_AREA_RESPONSES, venom_responses_bytes(&ch->geo), ch->epoch);
 	cmd->wants = VENOM_ROLES_ASK(wants, 1);
-	kref_get(&l->ref);
+	kref_get(&cl->ref);
 	spin_lock(&ch->lock);
-	l->alive = true;
-	ch->lanes[l->id] = l;
+	cl->alive = true;
+	ch->clients[cl->id] = cl;
 	ch->attached++;
-	venom_life_set_locked(ch, l, VENOM_SHELL_ALIVE);
+	venom_life_set_locked(ch, cl, VENOM_SHELL_ALIVE);
 	count_locked(ch);
 	spin_unlock(&ch->lock);
 }
@@ -159,149 +159,149 @@ static void refused(struct venom_channel *ch)
 	spin_unlock(&ch->lock);
 }
 
-static int lane_connect(struct venom_channel *ch, bool may_command, u32 wants, struct venom_lane **out)
+static int client_connect(struct venom_channel *ch, bool may_command, u32 wants, struct venom_client **out)
 {
-	struct venom_lane *l = lane_alloc(ch, may_command);
+	struct venom_client *cl = client_alloc(ch, may_command);
 	int rc;
 
-	if (IS_ERR(l))
-		return PTR_ERR(l);
+	if (IS_ERR(cl))
+		return PTR_ERR(cl);
 	mutex_lock(&venom_lock);
-	rc = ch->alive ? free_id_locked(ch, l->uid) : -ENOENT;
+	rc = ch->alive ? free_id_locked(ch, cl->uid) : -ENOENT;
 	if (rc >= 0) {
-		l->id = rc;
-		attach_locked(ch, l, wants);
-		trace_venom_connect(ch->name, l->id, l->generation);
+		cl->id = rc;
+		attach_locked(ch, cl, wants);
+		trace_venom_connect(ch->name, cl->id, cl->generation);
 	}
 	mutex_unlock(&venom_lock);
 	if (rc < 0) {
-		venom_lane_put(l);
+		venom_client_put(cl);
 		return rc;
 	}
-	*out = l;
+	*out = cl;
 	return 0;
 }
 
 /* Connect a shell; or an observer, for which *out becomes NULL. */
-int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, struct venom_lane **out)
+int venom_client_connect(struct venom_channel *ch, struct venom_ioc_connect *c, struct venom_client **out)
 {
 	unsigned int rights = venom_rights(ch);
-	struct venom_lane *l = NULL;
+	struct venom_client *cl = NULL;
 	int rc = 0;
 
 	if (!READ_ONCE(ch->alive))
 		rc = -ENOENT; /* regardless of its mode */
 	else if (!(rights & 4))
 		rc = -EACCES;
-	else if (!(c->flags & VENOM_CONNECT_LOOK))
-		rc = lane_connect(ch, rights & 2, c->wants, &l);
+	else if (!(c->flags & VENOM_CONNECT_OBSERVE))
+		rc = client_connect(ch, rights & 2, c->wants, &cl);
 	if (rc) {
 		if (rc != -EAGAIN && rc != -ENOENT)
 			refused(ch);
 		return rc;
 	}
 	c->geo = ch->geo;
-	c->id = l ? l->id : 0;
-	c->generation = l ? l->generation : 0;
-	c->may_command = l && l->may_command;
+	c->id = cl ? cl->id : 0;
+	c->generation = cl ? cl->generation : 0;
+	c->may_command = cl && cl->may_command;
 	c->epoch = READ_ONCE(ch->epoch);
 	c->state_size = venom_state_bytes(&ch->geo);
 	c->status_size = venom_status_bytes(ch->geo.max_clients);
 	c->commands_size = venom_commands_bytes(&ch->geo);
 	c->responses_size = venom_responses_bytes(&ch->geo);
-	*out = l;
+	*out = cl;
 	return 0;
 }
 
-static void lane_die_locked(struct venom_channel *ch, struct venom_lane *l)
+static void client_die_locked(struct venom_channel *ch, struct venom_client *cl)
 {
 	lockdep_assert_held(&venom_lock);
-	if (!l->alive)
+	if (!cl->alive)
 		return;
 	spin_lock(&ch->lock);
-	l->alive = false;
+	cl->alive = false;
 	ch->attached--;
-	venom_disarm_locked(ch, l);
-	if (l->watching)
+	venom_disarm_locked(ch, cl);
+	if (cl->watching)
 		WRITE_ONCE(ch->status->state_waiters, --ch->nwaiters);
-	venom_life_set_locked(ch, l, VENOM_SHELL_GONE);
+	venom_life_set_locked(ch, cl, VENOM_SHELL_GONE);
 	count_locked(ch);
 	/* A shell that is evicted may be asleep. */
-	venom_ring_locked(l->bells, VENOM_BELL_WAKE);
-	venom_ring_locked(l->bells, VENOM_BELL_LIFE);
+	venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
+	venom_ring_locked(cl->bells, VENOM_BELL_LIFE);
 	spin_unlock(&ch->lock);
 	wake_up_poll(&ch->wait, EPOLLHUP);
-	trace_venom_death(ch->name, ch->epoch, l->id);
+	trace_venom_death(ch->name, ch->epoch, cl->id);
 	venom_channel_settle_locked(ch);
 }
 
-void venom_lane_die(struct venom_channel *ch, struct venom_lane *l)
+void venom_client_die(struct venom_channel *ch, struct venom_client *cl)
 {
 	mutex_lock(&venom_lock);
-	lane_die_locked(ch, l);
+	client_die_locked(ch, cl);
 	mutex_unlock(&venom_lock);
 }
 
-static void forget_locked(struct venom_channel *ch, struct venom_lane *l)
+static void forget_locked(struct venom_channel *ch, struct venom_client *cl)
 {
 	lockdep_assert_held(&venom_lock);
 	spin_lock(&ch->lock);
-	ch->lanes[l->id] = NULL;
-	venom_life_set_locked(ch, l, VENOM_SHELL_NONE);
+	ch->clients[cl->id] = NULL;
+	venom_life_set_locked(ch, cl, VENOM_SHELL_NONE);
 	spin_unlock(&ch->lock);
-	venom_lane_put(l);
+	venom_client_put(cl);
 }
 
 /* Forget the dead shells: no daemon will come to read their lanes. */
-void venom_lanes_free_dead_locked(struct venom_channel *ch)
+void venom_clients_free_dead_locked(struct venom_channel *ch)
 {
 	u32 id;
 
 	for (id = 0; id < ch->geo.max_clients; id++)
-		if (ch->lanes[id] && !ch->lanes[id]->alive)
-			forget_locked(ch, ch->lanes[id]);
+		if (ch->clients[id] && !ch->clients[id]->alive)
+			forget_locked(ch, ch->clients[id]);
 }
 
-static struct venom_lane *lane_find(const struct venom_channel *ch, u32 id)
+static struct venom_client *client_find(const struct venom_channel *ch, u32 id)
 {
-	return id < ch->geo.max_clients ? ch->lanes[id] : NULL;
+	return id < ch->geo.max_clients ? ch->clients[id] : NULL;
 }
 
 /* The daemon's decision about a shell's lanes: VENOM_LANE_*. */
-int venom_lane_done(struct venom_channel *ch, const struct venom_ioc_lane *arg)
+int venom_client_done(struct venom_channel *ch, const struct venom_ioc_lane *arg)
 {
-	struct venom_lane *l;
+	struct venom_client *cl;
 	int rc = 0;
 
 	if (arg->flags || arg->reserved || arg->what > VENOM_LANE_EVICT)
 		return -EINVAL;
 	mutex_lock(&venom_lock);
-	l = lane_find(ch, arg->id);
-	if (!l || l->generation != arg->generation)
+	cl = client_find(ch, arg->id);
+	if (!cl || cl->generation != arg->generation)
 		rc = -ENOENT;
 	else if (arg->what == VENOM_LANE_EVICT)
-		lane_die_locked(ch, l);
-	else if (l->alive)
+		client_die_locked(ch, cl);
+	else if (cl->alive)
 		rc = -EBUSY;
 	else if (arg->what == VENOM_LANE_KEEP)
-		l->kept = true;
+		cl->kept = true;
 	else
-		forget_locked(ch, l);
+		forget_locked(ch, cl);
 	mutex_unlock(&venom_lock);
 	return rc;
 }
 
-/* Describe shell p->id to a daemon or an observer, or the daemon to a shell (l is its lane). */
-int venom_lane_peer(struct venom_channel *ch, const struct venom_lane *l, struct venom_ioc_peer *p)
+/* Describe shell p->id to a daemon or an observer, or the daemon to a shell (cl is its lane). */
+int venom_client_peer(struct venom_channel *ch, const struct venom_client *cl, struct venom_ioc_peer *p)
 {
 	struct pid_namespace *pids = task_active_pid_ns(current);
 	struct user_namespace *users = current_user_ns();
 	int rc = 0;
 
-	if (p->flags || p->reserved || (l && p->id))
+	if (p->flags || p->reserved || (cl && p->id))
 		return -EINVAL;
 	mutex_lock(&venom_lock);
-	if (l) {
+	if (cl) {
 		p->pid = ch->alive ? pid_nr_ns(ch->pid, pids) : 0;
 		p->uid = from_kuid_munged(users, ch->uid);
 		p->gid = from_kgid_munged(users, ch->gid);
@@ -310,17 +310,17 @@ int venom_lane_peer(struct venom_channel *ch, const struct venom_lane *l, struct
 		p->may_command = 0;
 		goto unlock;
 	}
-	l = lane_find(ch, p->id);
-	if (!l) {
+	cl = client_find(ch, p->id);
+	if (!cl) {
 		rc = -ENOENT;
 		goto unlock;
 	}
-	p->pid = pid_nr_ns(l->pid, pids);
-	p->uid = from_kuid_munged(users, l->uid);
-	p->gid = from_kgid_munged(users, l->gid);
-	p->generation = l->generation;
-	p->life = l->alive ? VENOM_SHELL_ALIVE : VENOM_SHELL_GONE;
-	p->may_command = l->may_command;
+	p->pid = pid_nr_ns(cl->pid, pids);
+	p->uid = from_kuid_munged(users, cl->uid);
+	p->gid = from_kgid_munged(users, cl->gid);
+	p->generation = cl->generation;
+	p->life = cl->alive ? VENOM_SHELL_ALIVE : VENOM_SHELL_GONE;
+	p->may_command = cl->may_command;
 unlock:
 	mutex_unlock(&venom_lock);
 	return rc;

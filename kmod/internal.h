@@ -5,7 +5,7 @@
  *	main.c		the device: open, flush and release (they notice deaths), poll, fdinfo
  *	ioctl.c		the calls: arguments in and out, which role may make which call
  *	channel.c	names: create, resume, look up, end
- *	lane.c		shells: connect, evict, forget
+ *	client.c	shells: connect, evict, forget
  *	wake.c		eventfds, sleepers
  *	area.c		pages: the module's own, and the state's file
  *	mmap.c		which role maps which of them, and how
@@ -18,16 +18,16 @@
  *
  *	venom_file.lock		mutex, CREATE and CONNECT: one role for each file
  *	venom_lock		mutex: the list of channels; daemons and shells that come and die, in all channels
- *	venom_channel.lock	spinlock: a channel's lanes[], bells, sleepers and the words of its status page
+ *	venom_channel.lock	spinlock: a channel's clients[], bells, sleepers and the words of its status page
  *	(eventfd's own)
  *
- * lanes[], alive, attached and all `life` (except its ARMED flag) change with both venom_lock and the channel's lock
+ * clients[], alive, attached and all `life` (except its ARMED flag) change with both venom_lock and the channel's lock
  * held: either lock is enough to read them.  User memory is touched with neither held: a fault takes the mmap lock,
  * under which .mmap takes the channel's.  users_lock (user.c) is a leaf.
  *
- * References: a venom_file holds one to its channel, and a shell's file one to its lane; a channel holds one to each
- * lane, a lane to its areas, a map of an area to that area.  A channel is in the list while it has a living daemon or a
- * living shell, and has not ended (VENOM_IOC_END, or a new channel has taken its name).
+ * References: a venom_file holds one to its channel, and a shell's file one to its client; a channel holds one to each
+ * client, a client to its areas, a map of an area to that area.  A channel is in the list while it has a living daemon
+ * or a living shell, and has not ended (VENOM_IOC_END, or a new channel has taken its name).
  */
 #ifndef VENOM_INTERNAL_H
 #define VENOM_INTERNAL_H
@@ -86,9 +86,9 @@ struct file *venom_state_alloc(struct venom_ioc_create *c, struct venom_charge *
 bool venom_is_huge(const struct file *file);
 unsigned int *venom_state_seals(struct file *file);
 
-/* ---- a shell, as its channel sees it ---- */
+/* ---- a client: a shell and its lane, as the channel sees them ---- */
 
-struct venom_lane {
+struct venom_client {
 	struct kref ref;
 	u32 id, generation;
 	struct pid *pid;
@@ -137,14 +137,14 @@ struct venom_channel {
 
 	spinlock_t lock;		/* for what follows; and see above */
 	struct eventfd_ctx *bells[VENOM_BELLS];	/* the daemon's */
-	struct list_head sleepers;	/* lanes armed for state, in the order of arming */
+	struct list_head sleepers;	/* clients armed for state, in the order of arming */
 	unsigned int nsleepers, nwaiters;
-	struct venom_lane *lanes[];	/* by id */
+	struct venom_client *clients[];	/* by id */
 };
 
 /* ---- an open file ---- */
 
-enum venom_role { VENOM_NOBODY, VENOM_DAEMON, VENOM_SHELL, VENOM_LOOKER };
+enum venom_role { VENOM_NOBODY, VENOM_DAEMON, VENOM_SHELL, VENOM_OBSERVER };
 
 struct venom_file {
 	struct mutex lock;		/* taken while the file gets its role */
@@ -153,7 +153,7 @@ struct venom_file {
 	struct pid *pid;
 	atomic_t maps;			/* of the module's own pages in that mm */
 	struct venom_channel *ch;
-	struct venom_lane *lane;	/* shell */
+	struct venom_client *client;	/* shell */
 	u64 epoch;			/* daemon: its own, in the channel's count of daemons */
 };
 
@@ -182,15 +182,15 @@ bool venom_ipc_owner(void);
 unsigned int venom_rights(const struct venom_channel *ch);
 void venom_channel_settle_locked(struct venom_channel *ch);
 
-/* ---- lane.c ---- */
+/* ---- client.c ---- */
 
-int venom_lane_connect(struct venom_channel *ch, struct venom_ioc_connect *c, struct venom_lane **lane);
-void venom_lane_die(struct venom_channel *ch, struct venom_lane *l);
-void venom_lane_put(struct venom_lane *l);
-int venom_lane_done(struct venom_channel *ch, const struct venom_ioc_lane *arg);
-int venom_lane_peer(struct venom_channel *ch, const struct venom_lane *l, struct venom_ioc_peer *p);
-void venom_lanes_free_dead_locked(struct venom_channel *ch);
-void venom_life_set_locked(struct venom_channel *ch, const struct venom_lane *l, u32 life);
+int venom_client_connect(struct venom_channel *ch, struct venom_ioc_connect *c, struct venom_client **client);
+void venom_client_die(struct venom_channel *ch, struct venom_client *cl);
+void venom_client_put(struct venom_client *cl);
+int venom_client_done(struct venom_channel *ch, const struct venom_ioc_lane *arg);
+int venom_client_peer(struct venom_channel *ch, const struct venom_client *cl, struct venom_ioc_peer *p);
+void venom_clients_free_dead_locked(struct venom_channel *ch);
+void venom_life_set_locked(struct venom_channel *ch, const struct venom_client *cl, u32 life);
 
 /* ---- wake.c ---- */
 
@@ -198,8 +198,8 @@ void venom_ring_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell
 void venom_bells_drop(struct eventfd_ctx *bells[VENOM_BELLS]);
 int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e);
 int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w);
-int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int what);
-void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l);
+int venom_sleep(struct venom_channel *ch, struct venom_client *cl, unsigned int what);
+void venom_disarm_locked(struct venom_channel *ch, struct venom_client *cl);
 
 /* ---- ioctl.c, mmap.c ---- */
 

@@ -30,11 +30,11 @@ static int answer(const struct venom_out *out, const void *from)
 
 /* Give the file its role.  A caller that gets the role from venom_role() sees all the other fields, too. */
 static void become(struct venom_file *vf, enum venom_role role, struct venom_channel *ch, u64 epoch,
-		   struct venom_lane *lane)
+		   struct venom_client *client)
 {
 	vf->ch = ch;
 	vf->epoch = epoch;
-	vf->lane = lane;
+	vf->client = client;
 	vf->pid = get_pid(task_tgid(current));
 	vf->mm = current->mm;
 	mmgrab(vf->mm);
@@ -72,11 +72,13 @@ static int do_create(struct venom_file *vf, union venom_args *a, const struct ve
 static int do_connect(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
 	struct venom_ioc_connect *c = &a->connect;
-	struct venom_lane *lane = NULL;
+	struct venom_client *client = NULL;
 	struct venom_channel *ch;
 	int rc;
 
-	if (c->flags & ~VENOM_CONNECT_LOOK || c->wants & ~VENOM_ROLES || (c->wants && c->flags & VENOM_CONNECT_LOOK))
+	if (c->flags & ~VENOM_CONNECT_OBSERVE || c->wants & ~VENOM_ROLES)
+		return -EINVAL;
+	if (c->wants && c->flags & VENOM_CONNECT_OBSERVE)
 		return -EINVAL;
 	if (venom_features_missing(c->features))
 		return -EPROTO;
@@ -89,16 +91,16 @@ static int do_connect(struct venom_file *vf, union venom_args *a, const struct v
 	ch = venom_channel_get(c->name);
 	if (!ch)
 		return -ENOENT;
-	rc = venom_lane_connect(ch, c, &lane);
+	rc = venom_client_connect(ch, c, &client);
 	if (!rc)
 		rc = answer(out, c);
 	if (!rc) {
-		become(vf, lane ? VENOM_SHELL : VENOM_LOOKER, ch, 0, lane);
+		become(vf, client ? VENOM_SHELL : VENOM_OBSERVER, ch, 0, client);
 		return 0;
 	}
-	if (lane) {
-		venom_lane_die(ch, lane);
-		venom_lane_put(lane);
+	if (client) {
+		venom_client_die(ch, client);
+		venom_client_put(client);
 	}
 	venom_channel_put(ch);
 	return rc;
@@ -118,17 +120,17 @@ static int do_sleep(struct venom_file *vf, union venom_args *a, const struct ven
 {
 	if (a->sleep.flags || a->sleep.reserved || a->sleep.what > VENOM_SLEEP_DISARM)
 		return -EINVAL;
-	return venom_sleep(vf->ch, vf->lane, a->sleep.what);
+	return venom_sleep(vf->ch, vf->client, a->sleep.what);
 }
 
 static int do_lane(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
-	return venom_lane_done(vf->ch, &a->lane);
+	return venom_client_done(vf->ch, &a->lane);
 }
 
 static int do_peer(struct venom_file *vf, union venom_args *a, const struct venom_out *out)
 {
-	int rc = venom_lane_peer(vf->ch, vf->lane, &a->peer);
+	int rc = venom_client_peer(vf->ch, vf->client, &a->peer);
 
 	return rc ?: answer(out, &a->peer);
 }
@@ -154,7 +156,7 @@ static int do_end(struct venom_file *vf, union venom_args *a, const struct venom
 #define NOBODY BIT(VENOM_NOBODY)
 #define DAEMON BIT(VENOM_DAEMON)
 #define SHELL  BIT(VENOM_SHELL)
-#define LOOKER BIT(VENOM_LOOKER)
+#define OBSERVER BIT(VENOM_OBSERVER)
 
 struct venom_call {
 	unsigned int cmd;
@@ -180,8 +182,8 @@ static const struct venom_call calls[] = {
 	CALL(VENOM_IOC_WAKE, wake, id, DAEMON | SHELL, do_wake),
 	CALL(VENOM_IOC_SLEEP, sleep, reserved, SHELL, do_sleep),
 	CALL(VENOM_IOC_LANE, lane, reserved, DAEMON, do_lane),
-	CALL(VENOM_IOC_PEER, peer, reserved, DAEMON | SHELL | LOOKER, do_peer),
-	CALL(VENOM_IOC_INFO, info, reserved, NOBODY | DAEMON | SHELL | LOOKER, do_info),
+	CALL(VENOM_IOC_PEER, peer, reserved, DAEMON | SHELL | OBSERVER, do_peer),
+	CALL(VENOM_IOC_INFO, info, reserved, NOBODY | DAEMON | SHELL | OBSERVER, do_info),
 	CALL(VENOM_IOC_END, end, flags, DAEMON, do_end),
 };
 

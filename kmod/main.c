@@ -6,11 +6,11 @@
  *
  *	a daemon opens /dev/venom and makes a channel: VENOM_IOC_CREATE	channel.c, area.c
  *	it maps the state for writing and publishes there		mmap.c
- *	a shell opens it too and attaches: VENOM_IOC_CONNECT		lane.c
+ *	a shell opens it too and attaches: VENOM_IOC_CONNECT		client.c
  *	it maps the state for reading, and lanes of its own		mmap.c
  *	they talk, without the module
  *	a sleeper is woken through an eventfd: VENOM_IOC_WAKE		wake.c
- *	one of them dies; the other is notified				here, channel.c, lane.c
+ *	one of them dies; the other is notified				here, channel.c, client.c
  *
  * Death.  Files of a process are closed after its maps are gone, so a daemon that is dead here can write no more.  But
  * another process, a forked child for example, may hold the same open file: then release comes late.  So two more
@@ -58,7 +58,7 @@ void venom_file_die(struct venom_file *vf)
 		venom_channel_die(vf->ch, vf->epoch, false);
 		break;
 	case VENOM_SHELL:
-		venom_lane_die(vf->ch, vf->lane);
+		venom_client_die(vf->ch, vf->client);
 		break;
 	default:
 		break;
@@ -94,8 +94,8 @@ static int venom_release(struct inode *inode, struct file *file)
 
 	if (vf->role != VENOM_NOBODY) {
 		venom_file_die(vf);
-		if (vf->lane)
-			venom_lane_put(vf->lane);
+		if (vf->client)
+			venom_client_put(vf->client);
 		venom_channel_put(vf->ch);
 		put_pid(vf->pid);
 		mmdrop(vf->mm);
@@ -116,14 +116,14 @@ static __poll_t venom_poll(struct file *file, poll_table *pt)
 	poll_wait(file, &vf->ch->wait, pt);
 	if (role == VENOM_DAEMON)
 		return venom_daemon_lives(vf->ch, vf->epoch) ? 0 : EPOLLHUP;
-	if (!READ_ONCE(vf->ch->alive) || (vf->lane && !READ_ONCE(vf->lane->alive)))
+	if (!READ_ONCE(vf->ch->alive) || (vf->client && !READ_ONCE(vf->client->alive)))
 		return EPOLLHUP;
 	return 0;
 }
 
 static void venom_show_fdinfo(struct seq_file *m, struct file *file)
 {
-	static const char *const roles[] = { "none", "daemon", "shell", "looker" };
+	static const char *const roles[] = { "none", "daemon", "shell", "observer" };
 	struct venom_file *vf = file->private_data;
 	int role = smp_load_acquire(&vf->role); /* pairs with the release in become() */
 
@@ -135,8 +135,8 @@ static void venom_show_fdinfo(struct seq_file *m, struct file *file)
 		   READ_ONCE(vf->ch->attached));
 	seq_printf(m, "venom-state-bytes:\t%llu\nvenom-page-size:\t%llu\n", venom_state_bytes(&vf->ch->geo),
 		   vf->ch->geo.page_size);
-	if (vf->lane)
-		seq_printf(m, "venom-id:\t%u\nvenom-generation:\t%u\n", vf->lane->id, vf->lane->generation);
+	if (vf->client)
+		seq_printf(m, "venom-id:\t%u\nvenom-generation:\t%u\n", vf->client->id, vf->client->generation);
 }
 
 static const struct file_operations venom_fops = {
@@ -179,6 +179,6 @@ static void __exit venom_exit(void)
 module_init(venom_init);
 module_exit(venom_exit);
 
-MODULE_DESCRIPTION("Kernel-assisted local IPC: one writer for each page, told deaths, eventfd wakes");
+MODULE_DESCRIPTION("Kernel-assisted local IPC: one writer for each page, notice of deaths, eventfd wakes");
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");

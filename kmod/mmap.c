@@ -110,7 +110,7 @@ static int map_state(struct file *state, struct vm_area_struct *vma)
 
 /* ---- rights ---- */
 
-static bool looker_may(const struct venom_channel *ch)
+static bool observer_may(const struct venom_channel *ch)
 {
 	return uid_eq(current_euid(), ch->uid) || venom_ipc_owner();
 }
@@ -122,9 +122,9 @@ static int may_map(const struct venom_file *vf, int role, u32 kind, u32 id, bool
 
 	if (!lanes && id)
 		return -EINVAL;
-	if (lanes && role == VENOM_SHELL && id != vf->lane->id)
+	if (lanes && role == VENOM_SHELL && id != vf->client->id)
 		return -EACCES;
-	if (lanes && role == VENOM_LOOKER && !looker_may(vf->ch))
+	if (lanes && role == VENOM_OBSERVER && !observer_may(vf->ch))
 		return -EACCES;
 	if (!write)
 		return 0;
@@ -143,16 +143,16 @@ static int may_map(const struct venom_file *vf, int role, u32 kind, u32 id, bool
 static struct venom_area *lane_area(struct venom_file *vf, u32 kind, u32 id)
 {
 	struct venom_channel *ch = vf->ch;
-	struct venom_lane *l = NULL;
+	struct venom_client *cl = NULL;
 	struct venom_area *a = NULL;
 
 	spin_lock(&ch->lock);
-	if (vf->lane)
-		l = vf->lane;
+	if (vf->client)
+		cl = vf->client;
 	else if (id < ch->geo.max_clients)
-		l = ch->lanes[id];
-	if (l) {
-		a = kind == VENOM_AREA_COMMANDS ? l->commands : l->responses;
+		cl = ch->clients[id];
+	if (cl) {
+		a = kind == VENOM_AREA_COMMANDS ? cl->commands : cl->responses;
 		venom_area_get(a);
 	}
 	spin_unlock(&ch->lock);

@@ -39,7 +39,7 @@ int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 
 	if (e->flags || e->bell >= VENOM_BELLS || e->fd < -1)
 		return -EINVAL;
-	if (vf->lane && e->bell == VENOM_BELL_MOVED)
+	if (vf->client && e->bell == VENOM_BELL_MOVED)
 		return -EBADFD;
 	if (e->fd >= 0) {
 		ctx = eventfd_ctx_fdget(e->fd);
@@ -47,10 +47,10 @@ int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 			return PTR_ERR(ctx);
 	}
 	mutex_lock(&venom_lock);
-	if (vf->lane ? !vf->lane->alive : !venom_daemon_lives(ch, vf->epoch)) {
+	if (vf->client ? !vf->client->alive : !venom_daemon_lives(ch, vf->epoch)) {
 		rc = -EPIPE;
 	} else {
-		struct eventfd_ctx **at = vf->lane ? vf->lane->bells : ch->bells;
+		struct eventfd_ctx **at = vf->client ? vf->client->bells : ch->bells;
 
 		spin_lock(&ch->lock);
 		swap(at[e->bell], ctx);
@@ -63,40 +63,40 @@ int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e)
 }
 
 /* The next publish does not wake this shell any more. (model: wake-module) */
-void venom_disarm_locked(struct venom_channel *ch, struct venom_lane *l)
+void venom_disarm_locked(struct venom_channel *ch, struct venom_client *cl)
 {
 	lockdep_assert_held(&ch->lock);
-	if (list_empty(&l->armed))
+	if (list_empty(&cl->armed))
 		return;
-	list_del_init(&l->armed);
+	list_del_init(&cl->armed);
 	WRITE_ONCE(ch->status->state_sleepers, --ch->nsleepers);
-	venom_life_set_locked(ch, l, VENOM_SHELL_ALIVE);
+	venom_life_set_locked(ch, cl, VENOM_SHELL_ALIVE);
 }
 
 /* model: wake-module */
-static void arm_locked(struct venom_channel *ch, struct venom_lane *l)
+static void arm_locked(struct venom_channel *ch, struct venom_client *cl)
 {
-	if (!list_empty(&l->armed))
+	if (!list_empty(&cl->armed))
 		return;
-	list_add_tail(&l->armed, &ch->sleepers);
-	venom_life_set_locked(ch, l, VENOM_SHELL_ALIVE | VENOM_SHELL_ARMED);
+	list_add_tail(&cl->armed, &ch->sleepers);
+	venom_life_set_locked(ch, cl, VENOM_SHELL_ALIVE | VENOM_SHELL_ARMED);
 	WRITE_ONCE(ch->status->state_sleepers, ++ch->nsleepers);
 }
 
 /* model: wake-module */
-int venom_sleep(struct venom_channel *ch, struct venom_lane *l, unsigned int what)
+int venom_sleep(struct venom_channel *ch, struct venom_client *cl, unsigned int what)
 {
 	int rc = 0;
 
 	spin_lock(&ch->lock);
-	if (!l->alive || !ch->alive) {
+	if (!cl->alive || !ch->alive) {
 		rc = -EPIPE;
 	} else if (what == VENOM_SLEEP_ARM) {
-		arm_locked(ch, l);
+		arm_locked(ch, cl);
 	} else if (what == VENOM_SLEEP_DISARM) {
-		venom_disarm_locked(ch, l);
-	} else if (!l->watching) {
-		l->watching = true;
+		venom_disarm_locked(ch, cl);
+	} else if (!cl->watching) {
+		cl->watching = true;
 		WRITE_ONCE(ch->status->state_waiters, ++ch->nwaiters);
 	}
 	spin_unlock(&ch->lock);
@@ -115,14 +115,14 @@ static int wake_state(struct venom_channel *ch)
 	while (left) {
 		spin_lock(&ch->lock);
 		for (n = 0; n < WAKE_BATCH && left; n++, left--) {
-			struct venom_lane *l = list_first_entry_or_null(&ch->sleepers, struct venom_lane, armed);
+			struct venom_client *cl = list_first_entry_or_null(&ch->sleepers, struct venom_client, armed);
 
-			if (!l) {
+			if (!cl) {
 				left = 0;
 				break;
 			}
-			venom_disarm_locked(ch, l);
-			venom_ring_locked(l->bells, VENOM_BELL_WAKE);
+			venom_disarm_locked(ch, cl);
+			venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
 			woken++;
 		}
 		spin_unlock(&ch->lock);
@@ -131,14 +131,14 @@ static int wake_state(struct venom_channel *ch)
 	return woken;
 }
 
-static int wake_daemon(struct venom_channel *ch, const struct venom_lane *l, unsigned int bell)
+static int wake_daemon(struct venom_channel *ch, const struct venom_client *cl, unsigned int bell)
 {
 	int rc = 0;
 
-	if (bell == VENOM_BELL_WAKE && !l->may_command)
+	if (bell == VENOM_BELL_WAKE && !cl->may_command)
 		return -EACCES;
 	spin_lock(&ch->lock);
-	if (ch->alive && l->alive)
+	if (ch->alive && cl->alive)
 		venom_ring_locked(ch->bells, bell);
 	else
 		rc = -EPIPE;
@@ -148,19 +148,19 @@ static int wake_daemon(struct venom_channel *ch, const struct venom_lane *l, uns
 
 static int wake_shell(struct venom_channel *ch, u32 id)
 {
-	struct venom_lane *l;
+	struct venom_client *cl;
 	int rc = 0;
 
 	if (id >= ch->geo.max_clients)
 		return -ENOENT;
 	spin_lock(&ch->lock);
-	l = ch->lanes[id];
-	if (!l)
+	cl = ch->clients[id];
+	if (!cl)
 		rc = -ENOENT;
-	else if (!l->alive)
+	else if (!cl->alive)
 		rc = -EPIPE;
 	else
-		venom_ring_locked(l->bells, VENOM_BELL_WAKE);
+		venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
 	spin_unlock(&ch->lock);
 	return rc;
 }
@@ -171,17 +171,17 @@ int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w)
 
 	if (w->flags || w->what > VENOM_WAKE_MOVED || (w->what != VENOM_WAKE_SHELL && w->id))
 		return -EINVAL;
-	if (!vf->lane == (w->what != VENOM_WAKE_SHELL && w->what != VENOM_WAKE_STATE))
+	if (!vf->client == (w->what != VENOM_WAKE_SHELL && w->what != VENOM_WAKE_STATE))
 		return -EBADFD;
 	switch (w->what) {
 	case VENOM_WAKE_DAEMON:
-		rc = wake_daemon(vf->ch, vf->lane, VENOM_BELL_WAKE);
+		rc = wake_daemon(vf->ch, vf->client, VENOM_BELL_WAKE);
 		break;
 	case VENOM_WAKE_LIFE:
-		rc = wake_daemon(vf->ch, vf->lane, VENOM_BELL_LIFE);
+		rc = wake_daemon(vf->ch, vf->client, VENOM_BELL_LIFE);
 		break;
 	case VENOM_WAKE_MOVED:
-		rc = wake_daemon(vf->ch, vf->lane, VENOM_BELL_MOVED);
+		rc = wake_daemon(vf->ch, vf->client, VENOM_BELL_MOVED);
 		break;
 	case VENOM_WAKE_SHELL:
 		rc = wake_shell(vf->ch, w->id);

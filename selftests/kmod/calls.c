@@ -214,7 +214,7 @@ TEST_F(rig, twice)
 			a = good(r, VENOM_IOC_CONNECT, 0);
 			set_name(a.connect.name, other ? r->other : r->name);
 			EXPECT_TRUE(refused(r, -EBADFD, r->fd[i], VENOM_IOC_CONNECT, &a, role_names[i]));
-			a.connect.flags = VENOM_CONNECT_LOOK;
+			a.connect.flags = VENOM_CONNECT_OBSERVE;
 			EXPECT_TRUE(refused(r, -EBADFD, r->fd[i], VENOM_IOC_CONNECT, &a, role_names[i]));
 		}
 	}
@@ -236,7 +236,7 @@ TEST_F(rig, nothing_after_a_failure)
 	a = connect;
 	set_name(a.connect.name, r->other);
 	EXPECT_TRUE(refused(r, -ENOENT, fd, VENOM_IOC_CONNECT, &a, "connect"));
-	a.flags = VENOM_CONNECT_LOOK;
+	a.flags = VENOM_CONNECT_OBSERVE;
 	EXPECT_TRUE(refused(r, -ENOENT, fd, VENOM_IOC_CONNECT, &a, "look"));
 	EXPECT_EQ(-EBADFD, dev_wake(fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(-EBADFD, dev_end(fd));
@@ -273,7 +273,7 @@ TEST_F(rig, full)
 	EXPECT_EQ(refused_before + 1, st->refused);
 	EXPECT_EQ(3, st->attached);
 	/* An observer needs no place. */
-	a.flags = VENOM_CONNECT_LOOK;
+	a.flags = VENOM_CONNECT_OBSERVE;
 	EXPECT_EQ(0, dev_call(fd[2], VENOM_IOC_CONNECT, &a));
 	close(fd[2]);
 	fd[2] = dev_open();
@@ -342,7 +342,7 @@ TEST_F(rig, answers)
 	EXPECT_EQ(venom_responses_bytes(&geo), a.connect.responses_size);
 	close(fd);
 
-	a = good(r, VENOM_IOC_CONNECT, VENOM_CONNECT_LOOK);
+	a = good(r, VENOM_IOC_CONNECT, VENOM_CONNECT_OBSERVE);
 	fd = dev_open();
 	ASSERT_EQ(0, dev_call(fd, VENOM_IOC_CONNECT, &a));
 	EXPECT_EQ(0, memcmp(&geo, &a.connect.geo, sizeof(geo)));

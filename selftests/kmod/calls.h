@@ -11,8 +11,8 @@
 
 #include "lib/dev.h"
 
-enum role { NOTHING, DAEMON, SHELL, LOOKER, ROLES };
-static const char *const role_names[] = {"nothing", "daemon", "shell", "looker"};
+enum role { NOTHING, DAEMON, SHELL, OBSERVER, ROLES };
+static const char *const role_names[] = {"nothing", "daemon", "shell", "observer"};
 
 #define BIT(n)	(1u << (n))
 #define POISON	0x5a
@@ -118,10 +118,10 @@ static inline const char *rig_make(struct rig *r)
 		return "connect a second one";
 	close(fd);
 	{
-		struct venom_ioc_connect looker = dev_connect_init(r->name);
+		struct venom_ioc_connect observer = dev_connect_init(r->name);
 
-		looker.flags = VENOM_CONNECT_LOOK;
-		if (dev_call(r->fd[LOOKER], VENOM_IOC_CONNECT, &looker))
+		observer.flags = VENOM_CONNECT_OBSERVE;
+		if (dev_call(r->fd[OBSERVER], VENOM_IOC_CONNECT, &observer))
 			return "connect to look";
 	}
 	r->status = dev_map(r->fd[DAEMON], VENOM_AREA_STATUS, 0, VENOM_PAGE, PROT_READ);
@@ -247,9 +247,9 @@ static inline bool works(struct rig *r)
 	struct world w;
 
 	if (dev_wake(r->fd[DAEMON], VENOM_WAKE_SHELL, r->shell.id) || dev_wake(r->fd[SHELL], VENOM_WAKE_DAEMON, 0) ||
-	    dev_call(r->fd[LOOKER], VENOM_IOC_PEER, &a))
+	    dev_call(r->fd[OBSERVER], VENOM_IOC_PEER, &a))
 		return false;
-	a = good(r, VENOM_IOC_CONNECT, VENOM_CONNECT_LOOK);
+	a = good(r, VENOM_IOC_CONNECT, VENOM_CONNECT_OBSERVE);
 	if (dev_call(r->fd[NOTHING], VENOM_IOC_CONNECT, &a))
 		return false;
 	close(r->fd[NOTHING]);

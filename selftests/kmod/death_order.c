@@ -109,7 +109,7 @@ static int sleep_in_poll(struct vt_peer *self, void *look)
 	struct venom_ioc_connect c = dev_connect_init(vt_box);
 	struct pollfd pfd = {.fd = dev_open()};
 
-	c.flags = look ? VENOM_CONNECT_LOOK : 0;
+	c.flags = look ? VENOM_CONNECT_OBSERVE : 0;
 	VT_CHECK(!dev_call(pfd.fd, VENOM_IOC_CONNECT, &c));
 	VT_CHECK(poll(&pfd, 1, 0) == 0);
 	VT_CHECK(!vt_signal(self));

@@ -50,7 +50,7 @@ static long w_stranger(long a, long b, long c)
 
 	VT_CHECK(dev_call(fd, VENOM_IOC_CREATE, &create) == -EPERM);
 	VT_CHECK(dev_call(fd, VENOM_IOC_CONNECT, &connect) == -EPERM);
-	connect.flags = VENOM_CONNECT_LOOK;
+	connect.flags = VENOM_CONNECT_OBSERVE;
 	VT_CHECK(dev_call(fd, VENOM_IOC_CONNECT, &connect) == -EPERM);
 	for (unsigned int bell = 0; bell < VENOM_BELLS; bell++) {
 		VT_CHECK(dev_bell(fd, (int)bell, efd) == -EPERM);
@@ -132,7 +132,7 @@ FIXTURE_SETUP(hands)
 	ASSERT_EQ(0, vt_call(&self->dm, w_create, self->name, 0666));
 	ASSERT_EQ(0, vt_call(&self->sh, w_connect, self->name));
 	self->shell = answer->connect;
-	ASSERT_EQ(0, vt_call(&self->lk, w_connect, self->name, VENOM_CONNECT_LOOK));
+	ASSERT_EQ(0, vt_call(&self->lk, w_connect, self->name, VENOM_CONNECT_OBSERVE));
 	ASSERT_EQ(0, km_shell_make(&self->own, self->name));
 }
 

@@ -29,8 +29,8 @@ FIXTURE_VARIANT(ioctl)
 /* clang-format off */
 #define CALL(variant, ...) FIXTURE_VARIANT_ADD(ioctl, variant) { .name = #variant, __VA_ARGS__ }
 CALL(create, .cmd = VENOM_IOC_CREATE, .roles = BIT(NOTHING), .flags = VENOM_CREATE_RESUME | VENOM_CREATE_FENCED);
-CALL(connect, .cmd = VENOM_IOC_CONNECT, .roles = BIT(NOTHING), .flags = VENOM_CONNECT_LOOK);
-CALL(look, .cmd = VENOM_IOC_CONNECT, .what = VENOM_CONNECT_LOOK, .roles = BIT(NOTHING), .flags = VENOM_CONNECT_LOOK);
+CALL(connect, .cmd = VENOM_IOC_CONNECT, .roles = BIT(NOTHING), .flags = VENOM_CONNECT_OBSERVE);
+CALL(look, .cmd = VENOM_IOC_CONNECT, .what = VENOM_CONNECT_OBSERVE, .roles = BIT(NOTHING), .flags = VENOM_CONNECT_OBSERVE);
 CALL(bell, .cmd = VENOM_IOC_EVENTFD, .what = VENOM_BELL_WAKE, .roles = BIT(DAEMON) | BIT(SHELL));
 CALL(bell_moved, .cmd = VENOM_IOC_EVENTFD, .what = VENOM_BELL_MOVED, .roles = BIT(DAEMON));
 CALL(bell_life, .cmd = VENOM_IOC_EVENTFD, .what = VENOM_BELL_LIFE, .roles = BIT(DAEMON) | BIT(SHELL));
@@ -43,8 +43,8 @@ CALL(watch, .cmd = VENOM_IOC_SLEEP, .what = VENOM_SLEEP_WATCH, .roles = BIT(SHEL
 CALL(arm, .cmd = VENOM_IOC_SLEEP, .what = VENOM_SLEEP_ARM, .roles = BIT(SHELL));
 CALL(disarm, .cmd = VENOM_IOC_SLEEP, .what = VENOM_SLEEP_DISARM, .roles = BIT(SHELL));
 CALL(lane, .cmd = VENOM_IOC_LANE, .roles = BIT(DAEMON));
-CALL(peer, .cmd = VENOM_IOC_PEER, .roles = BIT(DAEMON) | BIT(SHELL) | BIT(LOOKER));
-CALL(info, .cmd = VENOM_IOC_INFO, .roles = BIT(NOTHING) | BIT(DAEMON) | BIT(SHELL) | BIT(LOOKER));
+CALL(peer, .cmd = VENOM_IOC_PEER, .roles = BIT(DAEMON) | BIT(SHELL) | BIT(OBSERVER));
+CALL(info, .cmd = VENOM_IOC_INFO, .roles = BIT(NOTHING) | BIT(DAEMON) | BIT(SHELL) | BIT(OBSERVER));
 CALL(end, .cmd = VENOM_IOC_END, .roles = BIT(DAEMON));
 /* clang-format on */
 
@@ -294,6 +294,12 @@ static const struct bad {
 	BAD(create, create, huge_size, ULLONG_MAX, -EINVAL),
 	BAD(create, create, geo.schema_size, VENOM_SCHEMA_MAX + 1, -EINVAL),
 	BAD(create, create, geo.schema_size, UINT_MAX, -EINVAL),
+	BAD(create, create, geo.flags, 1U << 3, -EINVAL),
+	BAD(create, create, geo.flags, 1U << 31, -EINVAL),
+	BAD(create, create, geo.flags, VENOM_GEO_LOSSLESS, -EINVAL), /* without a limit */
+	BAD(create, create, geo.lossless_limit_ns, 1, -EINVAL), /* without the flag */
+	BAD(create, create, geo.max_holders, VENOM_CLIENTS_MAX + 1, -EINVAL),
+	BAD(create, create, geo.max_holders, UINT_MAX, -EINVAL),
 	BAD(create, create, geo.reserved[0], 1, -EINVAL),
 	BAD(create, create, geo.reserved[47], 1, -EINVAL),
 	BAD(create, create, features, 1ULL << 32, -EPROTO),

@@ -189,7 +189,7 @@ TEST_F(limits, memory)
 	EXPECT_EQ(refused + 1, vt_call(&root, w_refused));
 	EXPECT_EQ(-EDQUOT, vt_call(&shell, w_connect, second));
 	/* An observer has no lanes. */
-	EXPECT_EQ(0, vt_call(&shell, w_connect, third, VENOM_CONNECT_LOOK));
+	EXPECT_EQ(0, vt_call(&shell, w_connect, third, VENOM_CONNECT_OBSERVE));
 	EXPECT_EQ(0, vt_call(&shell, w_close));
 	EXPECT_EQ(0, vt_call(&self->user, w_close));
 	EXPECT_EQ(0, vt_call(&shell, w_connect, second));

@@ -242,19 +242,19 @@ static void become(long uid)
 static long look_as(long rig, long uid, long c)
 {
 	struct rig r = *(struct rig *)rig;
-	struct venom_ioc_connect looker = dev_connect_init(r.name);
+	struct venom_ioc_connect observer = dev_connect_init(r.name);
 	long can = c;
 
 	become(uid);
-	r.fd[LOOKER] = dev_open();
-	VT_CHECK(r.fd[LOOKER] >= 0);
-	looker.flags = VENOM_CONNECT_LOOK;
-	if (dev_call(r.fd[LOOKER], VENOM_IOC_CONNECT, &looker))
+	r.fd[OBSERVER] = dev_open();
+	VT_CHECK(r.fd[OBSERVER] >= 0);
+	observer.flags = VENOM_CONNECT_OBSERVE;
+	if (dev_call(r.fd[OBSERVER], VENOM_IOC_CONNECT, &observer))
 		return 0x100;
 	for
 		AREAS(k)
 		{
-			char *p = map_as(&r, LOOKER, k, PROT_READ);
+			char *p = map_as(&r, OBSERVER, k, PROT_READ);
 
 			if (p == MAP_FAILED) {
 				VT_CHECK(errno == EACCES);
@@ -262,7 +262,7 @@ static long look_as(long rig, long uid, long c)
 			}
 			check_tricks(p, size_of(&r, k), page_of(&r, k), false);
 			can |= 1 << k;
-			VT_CHECK(map_as(&r, LOOKER, k, RW) == MAP_FAILED && errno == EACCES);
+			VT_CHECK(map_as(&r, OBSERVER, k, RW) == MAP_FAILED && errno == EACCES);
 		}
 	return can;
 }
@@ -288,10 +288,10 @@ static long make_as(long rig, long uid, long c)
 	return c;
 }
 
-TEST(lookers)
+TEST(observers)
 {
 	struct rig *root_s = vt_shared(sizeof(*root_s)), *user_s = vt_shared(sizeof(*user_s));
-	struct vt_peer dm[2], looker[3];
+	struct vt_peer dm[2], observer[3];
 	static const long uids[] = {0, 1000, 1001};
 	static const long root_sees[] = {ALL, PUBLIC, PUBLIC}, user_sees[] = {ALL, ALL, PUBLIC};
 
@@ -302,12 +302,12 @@ TEST(lookers)
 	ASSERT_EQ(0, vt_call(&dm[0], make_as, root_s, 0));
 	ASSERT_EQ(0, vt_call(&dm[1], make_as, user_s, 1000));
 	for (int i = 0; i < 3; i++) {
-		vt_start(&looker[i]);
-		EXPECT_EQ(root_sees[i], vt_call(&looker[i], look_as, root_s, uids[i])) TH_LOG("uid %ld", uids[i]);
-		EXPECT_EQ(0, vt_stop(&looker[i]));
-		vt_start(&looker[i]);
-		EXPECT_EQ(user_sees[i], vt_call(&looker[i], look_as, user_s, uids[i])) TH_LOG("uid %ld", uids[i]);
-		EXPECT_EQ(0, vt_stop(&looker[i]));
+		vt_start(&observer[i]);
+		EXPECT_EQ(root_sees[i], vt_call(&observer[i], look_as, root_s, uids[i])) TH_LOG("uid %ld", uids[i]);
+		EXPECT_EQ(0, vt_stop(&observer[i]));
+		vt_start(&observer[i]);
+		EXPECT_EQ(user_sees[i], vt_call(&observer[i], look_as, user_s, uids[i])) TH_LOG("uid %ld", uids[i]);
+		EXPECT_EQ(0, vt_stop(&observer[i]));
 	}
 	for (int i = 0; i < 2; i++) {
 		EXPECT_EQ(0, vt_stop(&dm[i]));

@@ -297,7 +297,7 @@ TEST_F(too_much, lanes)
 		EXPECT_EQ(0, vt_load(&self->d.status->attached));
 		EXPECT_EQ(VENOM_SHELL_NONE, km_shell_life(self->d.status, 0));
 		/* An observer needs no lanes. */
-		con.flags = VENOM_CONNECT_LOOK;
+		con.flags = VENOM_CONNECT_OBSERVE;
 		EXPECT_EQ(0, dev_call(self->fd, VENOM_IOC_CONNECT, &con));
 		close(self->fd);
 		self->fd = dev_open();

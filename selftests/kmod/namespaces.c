@@ -26,7 +26,7 @@ TEST(another_ipc_namespace)
 	ASSERT_EQ(0, vt_call(&here, w_create, name, 0666));
 	EXPECT_EQ(1, vt_call(&here, w_listed, name));
 	EXPECT_EQ(-ENOENT, vt_call(&there, w_connect, name));
-	EXPECT_EQ(-ENOENT, vt_call(&there, w_connect, name, VENOM_CONNECT_LOOK));
+	EXPECT_EQ(-ENOENT, vt_call(&there, w_connect, name, VENOM_CONNECT_OBSERVE));
 	EXPECT_EQ(-ENOENT, vt_call(&there, w_info, name));
 	EXPECT_EQ(0, vt_call(&there, w_channels));
 	/* The same name there is another channel, with its own mode. */

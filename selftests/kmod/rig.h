@@ -12,8 +12,8 @@
 
 #include "kmod/common.h"
 
-enum role { NOTHING, DAEMON, SHELL, LOOKER, ROLES };
-static const char *const role_names[] = {"nothing", "daemon", "shell", "looker"};
+enum role { NOTHING, DAEMON, SHELL, OBSERVER, ROLES };
+static const char *const role_names[] = {"nothing", "daemon", "shell", "observer"};
 
 /* By kind of area, VENOM_AREA_*. */
 static const char *const area_names[] = {"?", "status", "state", "commands", "responses"};
@@ -272,7 +272,7 @@ static inline off_t at(const struct rig *r, unsigned int kind)
 
 static inline int rig_make(struct rig *r, unsigned int huge, uint64_t huge_size)
 {
-	struct venom_ioc_connect looker;
+	struct venom_ioc_connect observer;
 
 	r->name = vt_name();
 	for (int i = 0; i < ROLES; i++)
@@ -282,12 +282,12 @@ static inline int rig_make(struct rig *r, unsigned int huge, uint64_t huge_size)
 	r->create.huge_size = huge_size;
 	r->create.geo.cmd_size = r->create.geo.resp_size = 2000; /* lanes of 5 pages */
 	r->create.geo.data_size = huge_size == 2 << 20 ? 1 << 20 : 20000;
-	r->shell = looker = dev_connect_init(r->name);
-	looker.flags = VENOM_CONNECT_LOOK;
+	r->shell = observer = dev_connect_init(r->name);
+	observer.flags = VENOM_CONNECT_OBSERVE;
 	if (dev_call(r->fd[DAEMON], VENOM_IOC_CREATE, &r->create))
 		return -errno;
 	r->page = r->create.geo.page_size;
-	if (dev_call(r->fd[SHELL], VENOM_IOC_CONNECT, &r->shell) || dev_call(r->fd[LOOKER], VENOM_IOC_CONNECT, &looker))
+	if (dev_call(r->fd[SHELL], VENOM_IOC_CONNECT, &r->shell) || dev_call(r->fd[OBSERVER], VENOM_IOC_CONNECT, &observer))
 		return -errno;
 	return 0;
 }

@@ -248,7 +248,7 @@ static int join(int fd, const char *name)
 static int look(int fd, const char *name)
 {
 	met = dev_connect_init(name);
-	met.flags = VENOM_CONNECT_LOOK;
+	met.flags = VENOM_CONNECT_OBSERVE;
 	return dev_call(fd, VENOM_IOC_CONNECT, &met);
 }
 

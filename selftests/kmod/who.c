@@ -26,7 +26,7 @@ static long w_try(long name, long b, long c)
 
 		VT_CHECK(rc == -EACCES);
 		VT_CHECK(!memcmp(&con, &answer->connect, sizeof(con)));
-		VT_CHECK(w_connect(name, VENOM_CONNECT_LOOK, 0) == -EACCES);
+		VT_CHECK(w_connect(name, VENOM_CONNECT_OBSERVE, 0) == -EACCES);
 		VT_CHECK(w_info(name, 0, 0) == -EACCES);
 		VT_CHECK(w_listed(name, 0, 0) == 0);
 		w_close(0, 0, 0);
@@ -45,7 +45,7 @@ static long w_try(long name, long b, long c)
 	{
 		struct venom_ioc_connect shell = answer->connect;
 
-		VT_CHECK(!w_connect(name, VENOM_CONNECT_LOOK, 0));
+		VT_CHECK(!w_connect(name, VENOM_CONNECT_OBSERVE, 0));
 		answer->connect = shell;
 	}
 	VT_CHECK(!w_info(name, 0, 0));

@@ -62,7 +62,7 @@ static struct shared {
 
 /* ---- what it has ---- */
 
-enum role { FRESH = 1, DAEMON = 2, SHELL = 4, LOOKER = 8, ANY = 15 };
+enum role { FRESH = 1, DAEMON = 2, SHELL = 4, OBSERVER = 8, ANY = 15 };
 
 struct file {
 	int fd; /* -1: none */
@@ -183,11 +183,11 @@ static inline int do_connect(struct worker *w)
 	struct file *f = some_file(w, FRESH);
 	int rc;
 
-	c.flags = one_in(w, 6) ? VENOM_CONNECT_LOOK : 0;
+	c.flags = one_in(w, 6) ? VENOM_CONNECT_OBSERVE : 0;
 	rc = dev_call(f->fd, VENOM_IOC_CONNECT, &c);
 	if (!rc)
 		*f = (struct file){.fd = f->fd,
-				   .role = c.flags ? LOOKER : SHELL,
+				   .role = c.flags ? OBSERVER : SHELL,
 				   .state = c.state_size,
 				   .status = c.status_size,
 				   .commands = c.commands_size,
@@ -281,7 +281,7 @@ static inline int do_map(struct worker *w)
 {
 	static const int prots[] = {
 		PROT_READ, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_NONE, PROT_READ | PROT_EXEC};
-	struct file *f = some_file(w, DAEMON | SHELL | LOOKER);
+	struct file *f = some_file(w, DAEMON | SHELL | OBSERVER);
 	struct map *m = &w->map[up_to(w, MAPS)];
 	uint64_t kind = one_in(w, 16) ? up_to(w, 8) : 1 + up_to(w, 4), id = one_in(w, 2) ? f->id : up_to(w, 4), size;
 	int prot = prots[up_to(w, ARRAY_SIZE(prots))];

@@ -87,7 +87,7 @@ struct venom_ioc_create {
 };
 
 /* venom_ioc_connect.flags */
-#define VENOM_CONNECT_LOOK	(1U << 0)	/* an observer: no lanes, no id, no process is notified */
+#define VENOM_CONNECT_OBSERVE	(1U << 0)	/* an observer: no lanes, no id, no process is notified */
 
 struct venom_ioc_connect {
 	__u32 size;

@@ -10,7 +10,7 @@
  *
  *	module							embedded
  *	  the kernel unmaps its areas and closes its file	  its socket hangs up, or its pidfd is readable
- *	  venom_file_die, venom_lane_die: life = GONE,		  manage, conn_event
+ *	  venom_file_die, venom_client_die: life = GONE,		  manage, conn_event
  *	    changes++, the manager's eventfd is signalled
  *	  manage, sync_lanes: sees `life`			  conn_drop: life = NONE, changes++
  *			|						|

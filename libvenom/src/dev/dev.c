@@ -193,7 +193,7 @@ static void info_make(struct venom_info *info, const struct venom_ioc_info *i, c
 
 bool dev_lives(const char *name)
 {
-	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK, .features = VENOM_FEATURES};
+	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_OBSERVE, .features = VENOM_FEATURES};
 	int fd, rc = open_dev(&fd);
 
 	memcpy(c.name, name, strlen(name));
@@ -281,7 +281,7 @@ static int look(int fd, const struct venom_ioc_connect *c, const struct venom_io
 int dev_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	     int (*fn)(const struct venom_peer *peer, void *user), void *user)
 {
-	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_LOOK, .features = VENOM_FEATURES};
+	struct venom_ioc_connect c = {.size = sizeof(c), .flags = VENOM_CONNECT_OBSERVE, .features = VENOM_FEATURES};
 	struct venom_ioc_info i = {.size = sizeof(i)};
 	int fd, rc = dev_open(&fd);
 
