@@ -191,8 +191,6 @@ static inline bool payload_is(const void *buf, size_t size, uint64_t n)
 	return !(diff[0] | diff[1]);
 }
 
-void many_files(void); /* raises the limit to its maximum: a shell needs some files, on both sides (row_many.c) */
-
 #define LINE "a cache line, there and back"
 
 /* ---- figure.c -------------------------------------------------------------- */
@@ -200,6 +198,7 @@ void many_files(void); /* raises the limit to its maximum: a shell needs some fi
 void put_hist(const char *name, enum who who, const struct hist *h); /* latencies in ns */
 void put_value(const char *name, enum who who, enum unit unit, double value);
 void put_skipped(const char *name, enum who who, const char *why);
+const char *numbered(const char *name, unsigned int n, const char *what); /* "NAME, 4 THINGS"; until the next call */
 /* The goal is for the median over rounds of figure / beside, or of figure itself if beside is "". */
 void goal(const char *figure, const char *beside, bool at_least, double bound);
 void goal_at(const char *figure, int q, const char *beside, int beside_q, bool at_least, double bound);
@@ -220,5 +219,6 @@ int plot(const char *folder);
 
 struct venom_daemon *daemon_open(struct stage *st, struct venom_config *cfg); /* NULL after saying why */
 struct venom_shell *shell_open(struct stage *st); /* waits for st->ready */
+void many_files(void); /* raises the limit to its maximum: a shell needs some files, on both sides */
 
 #endif /* BENCH_H */

@@ -105,6 +105,14 @@ void put_skipped(const char *name, enum who who, const char *why)
 	snprintf(figure(name, who, NS)->skipped, sizeof(((struct figure *)0)->skipped), "%s", why);
 }
 
+const char *numbered(const char *name, unsigned int n, const char *what)
+{
+	static char text[48];
+
+	snprintf(text, sizeof(text), "%s, %u %s", name, n, what);
+	return text;
+}
+
 void round_drop(void)
 {
 	for (unsigned int i = 0; i < bench->nfigures; i++) {
