@@ -84,7 +84,7 @@ $(filter-out %/killpoints,$(tests)): $(test_lib) $(lib_obj)
 $(tests):
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $^ $(test_libs)
 
-$B/selftests/fields: $(patsubst %,$B/tools/%.o,fields json text)
+$B/selftests/fields: $(patsubst %,$B/tools/%.o,fields fields_print json text)
 
 # The library once more, with a point at each store to shared pages at which a test can end the process.
 points_obj := $(patsubst %.c,$B/points/%.o,$(wildcard libvenom/src/*/*.c))
@@ -104,7 +104,7 @@ build/fuzz/selftests/fuzz/%: build/fuzz/selftests/fuzz/%.o $(fuzz_lib) $(test_li
 	$(CC) $(CFLAGS) $(link) $(LDFLAGS) -o $@ $(filter-out $(not_for_$*),$^)
 not_for_lane := build/fuzz/libvenom/src/control/backend.o
 build/fuzz/selftests/fuzz/pub build/fuzz/selftests/fuzz/req: $(filter-out %/venom.o %/pub.o %/req.o,$(tool_obj))
-build/fuzz/selftests/fuzz/fields: $(patsubst %,build/fuzz/tools/%.o,fields json text)
+build/fuzz/selftests/fuzz/fields: $(patsubst %,build/fuzz/tools/%.o,fields fields_print json text)
 fuzzers:
 	@$(MAKE) --no-print-directory B=build/fuzz CC=clang SAN=fuzzer,address,undefined \
 		CFLAGS='-O1 -g -Werror -fno-sanitize-recover=undefined' \

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Print a payload by its fields: a ros2msg text is parsed into a table of offsets, by which the payload is printed.
+ * Parse a schema: a ros2msg text becomes a table of offsets, by which fields_print.c prints a payload.
  *
  *	fields_parse()	splits the text into types and their fields, then lays them out as a C compiler does
- *	fields_json()	{"bid": 1.5, "from": {"x": 1, "y": 2}, "symbol": "ABC", "px": [1, 2]}
- *	fields_text()	bid=1.5 from={x=1 y=2} symbol="ABC" px=[1 2]
  *
  * The text comes from another process, so it may be anything.  Types, fields and depth are bounded; a name has only
  * letters, digits and '_'; sizes are checked for overflow; each type is laid out once.  No type is empty, so at most
@@ -13,23 +11,13 @@
  * What a flat struct can't have is an error: string, wstring, sequences.  Constants, default values and comments are
  * skipped.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "fields.h"
 
-#define WORD_MAX   128
-#define TYPES_MAX  256
-#define FIELDS_MAX 4096
-#define DEPTH_MAX  32
-
-struct slice {
-	const char *p;
-	size_t len;
-};
-
-enum kind { BOOL, CHAR, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64, FLOAT32, FLOAT64, NESTED };
+#define WORD_MAX  128
+#define DEPTH_MAX 32
 
 static const struct {
 	const char *name;
@@ -40,29 +28,6 @@ static const struct {
 	{"uint8", 1, UINT8},	 {"int16", 2, INT16}, {"uint16", 2, UINT16}, {"int32", 4, INT32},
 	{"uint32", 4, UINT32},	 {"int64", 8, INT64}, {"uint64", 8, UINT64}, {"float32", 4, FLOAT32},
 	{"float64", 8, FLOAT64},
-};
-
-struct field {
-	struct slice name, type;
-	enum kind kind;
-	size_t nested; /* index of its type */
-	bool array;
-	size_t count, offset, size; /* size of one element */
-};
-
-struct type {
-	struct slice name; /* empty: the message itself */
-	size_t first, count; /* its fields */
-	size_t size, end, align; /* end: without the padding after the last field */
-	enum { NEW, OPEN, LAID_OUT } state;
-};
-
-struct fields {
-	char *text;
-	struct slice package; /* of the message */
-	size_t ntypes, nfields;
-	struct type type[TYPES_MAX];
-	struct field field[]; /* as many as the text has lines, FIELDS_MAX at most */
 };
 
 /* ---- the text ---- */
@@ -385,139 +350,4 @@ void fields_free(struct fields *t)
 size_t fields_size(const struct fields *t)
 {
 	return t->type[0].end;
-}
-
-/* ---- payloads ---- */
-
-/* The punctuation of the two forms. */
-struct form {
-	const char *open, *close, *list_open, *list_close, *between, *name_end, *quote;
-};
-static const struct form json = {"{", "}", "[", "]", ", ", ": ", "\""}, plain = {"{", "}", "[", "]", " ", "=", ""};
-
-/*
- * Print the fewest of 15 to 17 digits (for a float: 6 to 9) that give the same number again.  JSON has no number for
- * infinity and NaN, so they are printed as strings.
- */
-static void print_real(double v, bool single)
-{
-	char digits[40];
-
-	if (isnan(v)) {
-		printf("\"NaN\"");
-		return;
-	}
-	if (isinf(v)) {
-		printf("\"%sInfinity\"", v < 0 ? "-" : "");
-		return;
-	}
-	for (int n = single ? 6 : 15; n <= 17; n++) {
-		snprintf(digits, sizeof(digits), "%.*g", n, v);
-		if (single ? strtof(digits, NULL) == (float)v : strtod(digits, NULL) == v)
-			break;
-	}
-	printf("%s", digits);
-}
-
-#define GET(type)                           \
-	({                                  \
-		type v_;                    \
-		memcpy(&v_, p, sizeof(v_)); \
-		v_;                         \
-	})
-
-static void print_type(const struct form *form, const struct fields *t, const struct type *type,
-		       const unsigned char *p);
-
-static void print_value(const struct form *form, const struct fields *t, const struct field *f, const unsigned char *p)
-{
-	switch (f->kind) {
-	case BOOL:
-		printf(*p ? "true" : "false");
-		break;
-	case CHAR:
-		json_field((const char *)p, 1);
-		break;
-	case INT8:
-		printf("%d", GET(int8_t));
-		break;
-	case UINT8:
-		printf("%u", *p);
-		break;
-	case INT16:
-		printf("%d", GET(int16_t));
-		break;
-	case UINT16:
-		printf("%u", GET(uint16_t));
-		break;
-	case INT32:
-		printf("%d", GET(int32_t));
-		break;
-	case UINT32:
-		printf("%u", GET(uint32_t));
-		break;
-	case INT64:
-		printf("%lld", (long long)GET(int64_t));
-		break;
-	case UINT64:
-		printf("%llu", (unsigned long long)GET(uint64_t));
-		break;
-	case FLOAT32:
-		print_real(GET(float), true);
-		break;
-	case FLOAT64:
-		print_real(GET(double), false);
-		break;
-	case NESTED:
-		fputs(form->open, stdout);
-		print_type(form, t, &t->type[f->nested], p);
-		fputs(form->close, stdout);
-		break;
-	}
-}
-
-static void print_field(const struct form *form, const struct fields *t, const struct field *f, const unsigned char *p)
-{
-	if (f->array && f->kind == CHAR) {
-		json_field((const char *)p, f->count);
-		return;
-	}
-	if (f->array)
-		fputs(form->list_open, stdout);
-	for (size_t i = 0; i < f->count; i++) {
-		if (i)
-			fputs(form->between, stdout);
-		print_value(form, t, f, p + i * f->size);
-	}
-	if (f->array)
-		fputs(form->list_close, stdout);
-}
-
-static void print_type(const struct form *form, const struct fields *t, const struct type *type, const unsigned char *p)
-{
-	for (size_t i = 0; i < type->count; i++) {
-		const struct field *f = &t->field[type->first + i];
-
-		printf("%s%s%.*s%s%s", i ? form->between : "", form->quote, (int)f->name.len, f->name.p, form->quote,
-		       form->name_end);
-		print_field(form, t, f, p + f->offset);
-	}
-}
-
-bool fields_json(const struct fields *t, const void *data, size_t len)
-{
-	if (len < fields_size(t))
-		return false;
-	putchar('{');
-	print_type(&json, t, &t->type[0], data);
-	putchar('}');
-	return true;
-}
-
-bool fields_text(const struct fields *t, const void *data, size_t len)
-{
-	if (len < fields_size(t))
-		return false;
-	print_type(&plain, t, &t->type[0], data);
-	return true;
 }

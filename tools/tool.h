@@ -119,7 +119,8 @@ void json_field(const char *text, size_t size);
 void json_data(const void *data, size_t len);
 
 /*
- * fields.c: print a payload by the names of its fields to standard output, on one line, without a newline.
+ * fields.c, fields_print.c: print a payload by the names of its fields to standard output, on one line, without a
+ * newline.
  *
  * fields_parse() returns NULL, and the reason in `why`, if a payload of this schema can't be printed so: show it as
  * bytes.  The reason has no characters that control a terminal.  fields_parse() keeps no reference to `schema`.

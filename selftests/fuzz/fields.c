@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A schema's text and a payload that any process may have written, printed by names (tools/fields.c). The output must
+ * A schema's text and a payload that any process may have written, printed by names (tools/fields*.c). The output must
  * be one whole JSON object, without a control character.
  *
  *	bytes 0, 1	length of the text
@@ -17,7 +17,7 @@
 enum { PRINTED, NESTED, SHORT, REFUSED, TOO_LARGE };
 const char *const fuzz_goals[] = {"printed", "nested", "short payloads", "texts refused", "too large", NULL};
 
-/* The end of the JSON value at p, or NULL: of strings, numbers, words, objects and arrays as fields.c makes them. */
+/* The end of the JSON value at p, or NULL: of strings, numbers, words, objects and arrays as fields_json() has them. */
 static const char *value(const char *p);
 
 static const char *string(const char *p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attacks the printer of payloads by field names (tools/fields.c).  Each kind of field must print exactly, in both
+ * Attacks the printer of payloads by field names (tools/fields*.c).  Each kind of field must print exactly, in both
  * forms; payloads of the wrong length and invalid schema texts must be refused, and valid texts that others write
  * differently must be accepted.
  */
