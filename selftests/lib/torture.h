@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the processes of selftests/torture.c share.
+ * What the processes of load/torture.c share.
  *
  * The ledger: each connection of a shell (a session) numbers its commands. The shell notes what it is about to do with
  * a command and what the result was; the daemon notes each command that it has received. So a killed process leaves
  * only its last step open. Only the test writes the ledger, around the library's calls; it never reads the areas.
  *
- *	torture.c		the parent: starts, stops and kills processes; checks the ledger
+ *	torture.c		the parent: starts, stops and kills processes
+ *	torture_ledger.c	checks the ledger
  *	torture_daemon.c	publishes and serves
  *	torture_shell.c		does all that a shell can do
  */
@@ -60,10 +61,18 @@ struct t_daemon {
 	uint64_t published; /* ...and has published; a resuming daemon may publish the next one a second time */
 };
 
-/* Sums of a whole run. */
+/* What one process counts, or all of them. */
 struct t_tally {
 	uint64_t ops, connects, published, reads, in_place, held, in_a_row, missed, received, refused, cut;
 	uint64_t sent, lost, open, answered, timedout, cancelled, reset, pipe; /* the parent's sums, from the ledger */
+};
+
+/* Sums of a whole run. */
+struct t_sums {
+	struct t_tally tally;
+	uint64_t sessions;
+	uint64_t resumed; /* how many times a daemon went on with a channel */
+	uint64_t lost_taken; /* commands that a dying daemon had taken, but not noted */
 };
 
 struct t_arena {
@@ -97,6 +106,11 @@ struct t_role {
 int t_daemon_main(struct vt_peer *self, void *role);
 int t_shell_main(struct vt_peer *self, void *role);
 
+/* Returns what is wrong with the ledger, after printing of which command, or NULL; adds it to the sums. */
+const char *t_check_ledger(const struct t_arena *a, struct t_sums *sums);
+void t_add_tallies(const struct t_arena *a, struct t_sums *sums); /* what the processes have counted */
+void t_print_sums(const struct t_sums *sums);
+
 /* The seed of the content of version v. Where version numbers may be skipped, v counts the versions published. */
 static inline uint64_t t_version(const struct t_arena *a, uint32_t chan, uint64_t v)
 {
@@ -120,7 +134,8 @@ static inline uint32_t t_word(const struct t_arena *a, uint32_t chan, uint64_t v
 }
 
 /* Is that a version of the channel, and which one? `number` is the version number from the library. */
-static inline bool t_is(const struct t_arena *a, uint32_t chan, const void *data, size_t len, uint64_t number, uint64_t *v)
+static inline bool t_is(const struct t_arena *a, uint32_t chan, const void *data, size_t len, uint64_t number,
+			uint64_t *v)
 {
 	uint32_t word;
 

@@ -33,10 +33,8 @@ static struct {
 	struct t_role shell_role[T_SHELLS], daemon_role;
 	uint32_t shells;
 	uint64_t rng, round;
-	uint64_t events[EVENTS], kills, spawned, resumed;
-	uint64_t lost_taken; /* commands that a dying daemon had taken, but not noted */
-	struct t_tally sum;
-	uint64_t sessions;
+	uint64_t events[EVENTS], kills, spawned;
+	struct t_sums sums;
 	bool verbose;
 	bool bad_process, bad_ledger;
 } t;
@@ -286,113 +284,6 @@ static bool finish(void)
 	return ends_well(&t.daemon);
 }
 
-/* ---- the ledger ---- */
-
-static bool wrong(uint32_t no, uint32_t n, const char *what)
-{
-	const struct t_session *l = &t.a->session[no];
-
-	fprintf(stderr,
-		"# session %u of channel %u (the last is %u), closed as %d, up to the end: %u; last received %d of "
-		"%u;\n"
-		"# command %u, noted as %d, received %u times\n",
-		no, l->chan, t.a->chan, l->end, l->to_the_end, (int)l->last - 1, l->n, n, l->sent[n], l->got[n]);
-	complain(what);
-	t.bad_ledger = true;
-	return false;
-}
-
-/* taken: the number of commands that daemons may have taken but not noted, because they died. */
-static bool check_session(uint32_t no, unsigned int daemons, uint32_t *taken)
-{
-	const struct t_session *l = &t.a->session[no];
-	bool ended = l->chan != t.a->chan, told = l->end == T_CLOSED_DEAD;
-	bool gone_on = daemons > 1;
-
-	if (l->to_the_end && l->end != (ended ? T_CLOSED_DEAD : T_CLOSED))
-		return wrong(no, 0, ended ? "its daemon's end was never told" : "it was told of an end that wasn't");
-	for (uint32_t n = 0; n < l->n; n++) {
-		enum t_sent sent = l->sent[n];
-		bool got = l->got[n], due = false;
-
-		if (l->got[n] > 1)
-			return wrong(no, n, "came more than once");
-		switch (sent) {
-		case T_TRYING:
-			if (l->end != T_KILLED)
-				return wrong(no, n, "the test has lost its thread");
-			break;
-		case T_NONE:
-		case T_REFUSED:
-		case T_PIPE:
-			t.sum.pipe += sent == T_PIPE;
-			if (got)
-				return wrong(no, n, "came, though it was refused");
-			break;
-		case T_SENT:
-			t.sum.sent++;
-			due = true;
-			break;
-		case T_CANCELLED:
-			t.sum.cancelled++;
-			due = !gone_on; /* the next daemon drops requests to the last one */
-			break;
-		case T_ANSWERED:
-			t.sum.answered++;
-			if (!got)
-				return wrong(no, n, "was answered, but never came");
-			break;
-		case T_RESET:
-			t.sum.reset++;
-			if (!got && !(*taken)--)
-				return wrong(no, n, "-ECONNRESET, but never came");
-			break;
-		case T_OPEN:
-			t.sum.open++;
-			break;
-		case T_TIMEDOUT:
-			t.sum.timedout++;
-			break;
-		}
-		if (!due || got)
-			continue;
-		/* A dead daemon takes with it the commands that it had not taken, and none before those. */
-		if (ended && n >= l->last) {
-			if (!told && l->to_the_end)
-				return wrong(no, n, "was lost, and nobody told");
-			t.sum.lost++;
-		} else if (gone_on && *taken) {
-			--*taken;
-			t.lost_taken++;
-		} else {
-			return wrong(no, n, "was accepted, but never came");
-		}
-	}
-	return true;
-}
-
-static void check_ledger(void)
-{
-	struct t_arena *a = t.a;
-	uint32_t daemons[T_DAEMONS] = {0}, taken[T_DAEMONS] = {0};
-	uint32_t sessions = a->sessions < T_SESSIONS ? a->sessions : T_SESSIONS;
-
-	for (uint32_t i = 0; i < a->daemons; i++) {
-		if (!a->daemon[i].chan)
-			continue;
-		daemons[a->daemon[i].chan - 1]++;
-		taken[a->daemon[i].chan - 1] += a->daemon[i].taking;
-		t.resumed += a->daemon[i].chan != i + 1;
-	}
-	for (uint32_t no = 0; no < sessions; no++) {
-		const struct t_session *l = &a->session[no];
-
-		if (!check_session(no, daemons[l->chan], &taken[l->chan]))
-			return;
-	}
-	t.sessions += sessions;
-}
-
 static void clear(void)
 {
 	struct t_arena *a = t.a;
@@ -413,6 +304,7 @@ static void clear(void)
 static bool play(uint32_t most)
 {
 	struct t_arena *a = t.a;
+	const char *wrong;
 
 	t.rng = vt_seed() + t.round * 0x10001;
 	a->seed = vt_rand(&t.rng);
@@ -427,9 +319,12 @@ static bool play(uint32_t most)
 			return false;
 	if (!finish())
 		return false;
-	check_ledger();
+	wrong = t_check_ledger(a, &t.sums);
+	if (wrong)
+		complain(wrong);
+	t.bad_ledger |= !!wrong;
 	clear();
-	return !t.bad_ledger;
+	return !wrong;
 }
 
 /* ---- what is left ---- */
@@ -487,40 +382,14 @@ static bool nothing_left(int fds, long huge)
 
 static void report(double seconds, uint64_t rounds)
 {
-	struct t_tally *s = &t.sum;
-	uint64_t ops = 0;
-
-	for (unsigned int i = 0; i <= T_SHELLS; i++) {
-		const struct t_tally *p = &t.a->tally[i];
-
-		ops += p->ops;
-		s->connects += p->connects;
-		s->published += p->published;
-		s->reads += p->reads;
-		s->in_place += p->in_place;
-		s->held += p->held;
-		s->in_a_row += p->in_a_row;
-		s->refused += p->refused;
-		s->cut += p->cut;
-		s->missed += p->missed;
-		s->received += p->received;
-	}
 #define N(x) ((unsigned long long)(x))
+	t_add_tallies(t.a, &t.sums);
 	printf("# %.0f s, %llu rounds on %s: %llu operations and %llu publishes, %llu kills\n", seconds, N(rounds),
-	       vt_on_dev() ? "dev" : "memfd", N(ops), N(s->published), N(t.kills));
+	       vt_on_dev() ? "dev" : "memfd", N(t.sums.tally.ops), N(t.sums.tally.published), N(t.kills));
 	printf("# events:");
 	for (int e = 0; e < EVENTS; e++)
 		printf(" %s %llu%s", event_name[e], N(t.events[e]), e < EVENTS - 1 ? "," : "\n");
-	printf("# %llu sessions; %llu times a daemon went on with a channel\n", N(t.sessions), N(t.resumed));
-	printf("# one-way commands: %llu accepted, %llu of them lost with their daemon, %llu taken by a dying one\n",
-	       N(s->sent), N(s->lost), N(t.lost_taken));
-	printf("# requests: %llu answered, %llu timed out, %llu cancelled, %llu -ECONNRESET, %llu -EPIPE, %llu left "
-	       "open\n",
-	       N(s->answered), N(s->timedout), N(s->cancelled), N(s->reset), N(s->pipe), N(s->open));
-	printf("# versions: %llu published; %llu read, %llu in place, %llu missed and counted\n", N(s->published),
-	       N(s->reads), N(s->in_place), N(s->missed));
-	printf("# held and let go: %llu; read by lossless shells: %llu; publishes refused: %llu, shells cut off: %llu\n",
-	       N(s->held), N(s->in_a_row), N(s->refused), N(s->cut));
+	t_print_sums(&t.sums);
 }
 
 static bool ok(int n, bool well, const char *what)
