@@ -9,7 +9,7 @@
  *	torture.c		the parent: starts, stops and kills processes
  *	torture_ledger.c	checks the ledger
  *	torture_daemon.c	publishes and serves
- *	torture_shell.c		does all that a shell can do
+ *	torture_shell.c		does all that a shell can do (torture_shell.h)
  */
 #ifndef VENOM_TEST_TORTURE_H
 #define VENOM_TEST_TORTURE_H

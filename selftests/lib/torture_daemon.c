@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A daemon of load/torture.c: publishes in one thread, receives and answers in another, and notes in the ledger what it
+ * has taken.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
