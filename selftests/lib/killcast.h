@@ -2,9 +2,14 @@
 /*
  * The processes of killpoints.c: a daemon, three witnesses, and a shell that is the victim; and the ledger, in which
  * each of them notes what it does and what the result was.
+ *
+ *	killcast_daemon.c	publishes and answers
+ *	killcast_shell.c	asks, sends and reads
  */
 #ifndef VENOM_TEST_KILLCAST_H
 #define VENOM_TEST_KILLCAST_H
+
+#include <string.h>
 
 #include "venom.h"
 #include "lib/watch.h"
@@ -42,6 +47,39 @@ struct arena {
 		uint32_t generation, last;
 	} order[SHELLS]; /* by id: the last command taken */
 };
+
+/* ---- commands ---- */
+
+/* A command, and its answer with ~n. */
+struct message {
+	uint32_t who, n;
+	char more[192];
+};
+_Static_assert(sizeof(struct message) == CAST_CMD, "the largest command");
+
+/*
+ * Length of message n: within the first cache line of its slot, or beyond. Eight in a row have the same length, so that
+ * they may go as a block.
+ */
+static inline size_t cast_put(struct message *m, int who, uint32_t n)
+{
+	size_t more = n / 8 % 3 ? n / 8 * 16 % sizeof(m->more) : 0;
+
+	m->who = (uint32_t)who;
+	m->n = n;
+	vt_fill(m->more, more, n);
+	return offsetof(struct message, more) + more;
+}
+
+static inline bool cast_is_whole(const struct message *m, size_t len)
+{
+	struct message want;
+
+	return len >= offsetof(struct message, more) && len == cast_put(&want, (int)m->who, m->n) &&
+	       !memcmp(m, &want, len);
+}
+
+/* ---- the processes ---- */
 
 /* Main functions for vt_spawn(): a daemon gets the arena, a shell its struct vt_role. */
 int cast_daemon(struct vt_peer *self, void *arena); /* until arena.quit */

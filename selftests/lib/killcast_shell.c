@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The shells of killpoints.c: three witnesses, one that asks, one that sends and one that reads, and a victim that does
+ * all of it.
+ */
 #include "internal.h"
 #include "lib/killcast.h"
 
@@ -7,171 +11,6 @@
 #include "lib/killpoint.h"
 
 const char *const cast_name[SHELLS] = {"asker", "sender", "reader", "victim"};
-
-struct message {
-	uint32_t who, n;
-	char more[192];
-};
-_Static_assert(sizeof(struct message) == CAST_CMD, "the largest command");
-
-/*
- * Length of message n: within the first cache line of its slot, or beyond. Eight in a row have the same length, so that
- * they may go as a block.
- */
-static size_t put(struct message *m, int who, uint32_t n)
-{
-	size_t more = n / 8 % 3 ? n / 8 * 16 % sizeof(m->more) : 0;
-
-	m->who = (uint32_t)who;
-	m->n = n;
-	vt_fill(m->more, more, n);
-	return offsetof(struct message, more) + more;
-}
-
-static bool is_whole(const struct message *m, size_t len)
-{
-	struct message want;
-
-	return len >= offsetof(struct message, more) && len == put(&want, (int)m->who, m->n) && !memcmp(m, &want, len);
-}
-
-/* ---- the daemon ------------------------------------------------------------ */
-
-static void answer(struct venom_daemon *d, const struct venom_command *cmd, struct message *m)
-{
-	int rc = venom_daemon_respond(d, cmd, m, put(m, (int)m->who, ~m->n));
-
-	VT_CHECK(!rc || rc == -EPIPE || rc == -ESTALE);
-}
-
-/* The daemon's state; `late` is one request that is answered later, when its shell may have given up or gone. */
-struct work {
-	struct arena *a;
-	struct venom_daemon *d;
-	uint64_t turn, due;
-	struct venom_command late;
-	struct message m;
-};
-
-static void take(struct work *w, const struct venom_command *cmd)
-{
-	struct message m;
-	struct ledger *l;
-
-	VT_CHECK(cmd->len <= sizeof(m));
-	memcpy(&m, cmd->data, cmd->len);
-	VT_CHECK(is_whole(&m, cmd->len) && m.who < SHELLS && m.n < CAST_N);
-	l = &w->a->ledger[m.who];
-	VT_CHECK(m.n <= vt_load(&l->sent) && cmd->client_id < SHELLS);
-	if (w->a->order[cmd->client_id].generation == cmd->generation)
-		VT_CHECK(m.n > w->a->order[cmd->client_id].last);
-	w->a->order[cmd->client_id].generation = cmd->generation;
-	w->a->order[cmd->client_id].last = m.n;
-	l->taken[m.n]++;
-	if (!(cmd->flags & VENOM_CMD_REQUEST))
-		return;
-	if (!w->due && w->turn % 8 == 0) {
-		w->due = w->turn + 4;
-		w->late = *cmd;
-		w->m = m;
-	} else {
-		answer(w->d, cmd, &m);
-	}
-}
-
-/* Content is numbered, too: version numbers may be skipped. */
-static void publish(struct arena *a, struct venom_daemon *d, uint64_t turn)
-{
-	uint32_t n = vt_load(&a->published) + 1;
-	size_t len = turn % 2 ? CAST_SIZE - n % 7 : 64;
-	char buf[CAST_SIZE];
-	int rc;
-
-	vt_fill(buf, len, n);
-	rc = venom_daemon_publish(d, buf, len);
-	VT_CHECK(rc == 0 || (rc == -EAGAIN && (a->cfg.flags & VENOM_LOSSLESS)));
-	if (!rc)
-		vt_store(&a->published, n);
-}
-
-static void guard_lanes(struct venom_daemon *d)
-{
-	serve_enter(d);
-	for (uint32_t i = 0; i < d->nactive; i++)
-		vt_guard(d->active[i].lane->rsp_map.p, d->active[i].lane->rsp_map.size);
-	serve_leave(d);
-}
-
-/* Receive one command, several, or wait in poll() on the descriptor first. */
-static void receive(struct work *w)
-{
-	struct pollfd p = {.fd = venom_daemon_fd(w->d), .events = POLLIN};
-	struct venom_command cmd[CAST_BATCH];
-	int rc, how = w->turn % 4;
-
-	if (how == 1 && !venom_daemon_arm(w->d))
-		VT_CHECK(poll(&p, 1, 1) >= 0);
-	rc = how > 1 ? venom_daemon_receive_many(w->d, cmd, CAST_BATCH, VT_MS) : venom_daemon_receive(w->d, cmd, VT_MS);
-	VT_CHECK(rc >= 0);
-	for (int i = 0; i < rc; i++)
-		take(w, &cmd[i]);
-	if (w->turn % 32 == 0)
-		vt_sleep_ms(1); /* lanes fill up */
-}
-
-static int play_daemon(struct arena *a, bool victim)
-{
-	struct vt_step *step = &a->step[SHELLS];
-	struct work w = {.a = a};
-	struct venom_command cmd;
-
-	vt_step(step, "create", 0);
-	VT_CHECK(!venom_daemon_create(&w.d, a->name, &a->cfg));
-	vt_store(&a->up, vt_load(&a->daemons));
-	if (!venom_daemon_version(w.d)) {
-		/*
-		 * No process held the dead daemon's channel: ids and generations start anew, and the contents of its
-		 * lanes are lost.
-		 */
-		memset(a->order, 0, sizeof(a->order));
-		a->ended |= vt_load(&a->daemons) > 1;
-	}
-	if (a->guard)
-		vt_guard(w.d->state_map.p, w.d->state_map.size);
-	for (w.turn = 1; victim ? w.turn < CAST_TURNS : !vt_load(&a->quit); w.turn++) {
-		vt_step(step, "its turns", w.turn);
-		if (a->guard)
-			guard_lanes(w.d);
-		publish(a, w.d, w.turn);
-		receive(&w);
-		if (w.due && w.due <= w.turn) {
-			answer(w.d, &w.late, &w.m);
-			w.due = 0;
-		}
-	}
-	/* A daemon that ends in order must first take all commands that were accepted. */
-	while (!victim && venom_daemon_receive(w.d, &cmd, 0) == 1)
-		take(&w, &cmd);
-	vt_step(step, "destroy", 0);
-	a->ended |= victim;
-	venom_daemon_destroy(w.d);
-	return 0;
-}
-
-int cast_daemon(struct vt_peer *self, void *arg)
-{
-	(void)self;
-	return play_daemon(arg, false);
-}
-
-int cast_daemon_victim(struct vt_peer *self, void *arg)
-{
-	(void)self;
-	vt_victim();
-	return play_daemon(arg, true);
-}
-
-/* ---- shells ---------------------------------------------------------------- */
 
 static uint32_t next(struct arena *a, int who, enum outcome as)
 {
@@ -193,7 +32,7 @@ static int asked(struct arena *a, int who, uint32_t n, ssize_t rc, const struct 
 	if (rc == -ETIMEDOUT)
 		return 0; /* it may still be taken */
 	if (rc >= 0) {
-		VT_CHECK(m->who == (uint32_t)who && m->n == ~n && is_whole(m, (size_t)rc));
+		VT_CHECK(m->who == (uint32_t)who && m->n == ~n && cast_is_whole(m, (size_t)rc));
 		*outcome = ANSWERED;
 		return 0;
 	}
@@ -206,7 +45,7 @@ static int ask(struct arena *a, struct venom_shell *s, int who, int64_t timeout_
 {
 	uint32_t n = next(a, who, UNKNOWN);
 	struct message m;
-	size_t len = put(&m, who, n);
+	size_t len = cast_put(&m, who, n);
 
 	return asked(a, who, n, venom_shell_request(s, &m, len, &m, sizeof(m), timeout_ns), &m);
 }
@@ -218,7 +57,7 @@ static int submit(struct arena *a, struct venom_shell *s, int who, uint32_t *n, 
 	int rc;
 
 	*n = next(a, who, UNKNOWN);
-	len = put(&m, who, *n);
+	len = cast_put(&m, who, *n);
 	rc = venom_shell_submit(s, &m, len, tag);
 	if (rc == -EAGAIN) /* the lane is full */
 		a->ledger[who].outcome[*n] = NEVER_TAKEN;
@@ -269,7 +108,7 @@ static int send_some(struct arena *a, struct venom_shell *s, int who, int count)
 
 	for (i = 0; i < count; i++) {
 		n[i] = next(a, who, UNKNOWN);
-		iov[i] = (struct iovec){&m[i], put(&m[i], who, n[i])};
+		iov[i] = (struct iovec){&m[i], cast_put(&m[i], who, n[i])};
 	}
 	rc = count == 1 ? venom_shell_send(s, &m[0], iov[0].iov_len) : venom_shell_send_many(s, iov, CAST_BATCH);
 	if (count == 1 && !rc)
