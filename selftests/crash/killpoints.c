@@ -17,7 +17,7 @@
  * taken; with the module: what its last receive took and could not record any more).
  */
 #include <signal.h>
-#include "internal.h"
+#include "handles.h"
 #include "lib/harness.h"
 #include "lib/killrun.h"
 #include "lib/peer.h"
@@ -327,8 +327,8 @@ TEST_F(points, all_end_with_the_same_version_past_a_held_one)
 	for (i = 0; i < vt_points_of_stores(); i++) {
 		const char *file = vt_point_file(i);
 
-		if (strcmp(file, "plane/readers.h") && strcmp(file, "plane/ring.h") && strcmp(file, "calls/publish.c") &&
-		    strcmp(file, "handles.h"))
+		if (strcmp(file, "plane/readers.h") && strcmp(file, "plane/ring.h") &&
+		    strcmp(file, "calls/publish.c") && strcmp(file, "handles.h"))
 			continue;
 		for (when = 0; when < VT_MOMENTS; when++)
 			n += dies_at(_metadata, i, when);
@@ -346,9 +346,11 @@ static const struct {
 	{"system/log.c", "&log_fn", "the process' own"},
 	{"plane/lane.h", "&slot->time_ns[0]", "the daemon's copy of this function writes answers, which have none"},
 	{"calls/read.c", "&c->retries", "takes a race with the writer"},
-	{"calls/receive.c", "&d->state->stale", "takes a request that a dead daemon left unread, or one that was given up"},
+	{"calls/receive.c", "&d->state->stale",
+	 "takes a request that a dead daemon left unread, or one that was given up"},
 	{"plane/readers.h", "&b->seq", "takes a race with a shell that gets hold of the buffer"},
-	{"plane/readers.h", "&venom_ring_at(r, v)->seq", "takes a held version in the way: see the test past a held one"},
+	{"plane/readers.h", "&venom_ring_at(r, v)->seq",
+	 "takes a held version in the way: see the test past a held one"},
 	{"calls/publish.c", "&d->state->passed", "takes a held version in the way: see the test past a held one"},
 	{"calls/publish.c", "&d->state->held_up", "takes shells that hold all buffers but the latest's"},
 	{"handles.h", "&s->cmd->counts.checks", "where the kernel marks no owner's death"},

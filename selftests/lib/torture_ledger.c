@@ -146,6 +146,7 @@ void t_print_sums(const struct t_sums *sums)
 	       N(s->answered), N(s->timedout), N(s->cancelled), N(s->reset), N(s->pipe), N(s->open));
 	printf("# versions: %llu published; %llu read, %llu in place, %llu missed and counted\n", N(s->published),
 	       N(s->reads), N(s->in_place), N(s->missed));
-	printf("# held and let go: %llu; read by lossless shells: %llu; publishes refused: %llu, shells cut off: %llu\n",
+	printf("# held and let go: %llu; read by lossless shells: %llu; publishes refused: %llu, shells cut off: "
+	       "%llu\n",
 	       N(s->held), N(s->in_a_row), N(s->refused), N(s->cut));
 }

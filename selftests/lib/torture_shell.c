@@ -56,7 +56,8 @@ static void part(struct shell *sh, struct conn *c)
 		t_let_go(sh, c);
 	VT_CHECK(!venom_shell_stats(c->s, &st));
 	if (c->first)
-		VT_CHECK((sh->a->heed || c->passed + c->missed == c->at - c->first + 1) && st.overruns - c->before == c->missed);
+		VT_CHECK((sh->a->heed || c->passed + c->missed == c->at - c->first + 1) &&
+			 st.overruns - c->before == c->missed);
 	vt_step(sh->step, "close", c->no);
 	/* A shell that is killed before this store counts as killed, afterwards as closed. */
 	vt_store(&c->l->end, venom_shell_alive(c->s) ? T_CLOSED : T_CLOSED_DEAD);

@@ -143,7 +143,8 @@ bool t_follow(struct shell *sh, struct conn *c)
 	doing(sh, "read_next", was);
 	len = venom_shell_read_next(c->s, sh->buf, sh->a->cfg.data_size, &c->at);
 	if (len == -EOVERFLOW) {
-		VT_CHECK(c->at > was && c->at + (sh->a->heed ? 1 : sh->a->cfg.versions) <= venom_shell_version(c->s) + 1);
+		VT_CHECK(c->at > was &&
+			 c->at + (sh->a->heed ? 1 : sh->a->cfg.versions) <= venom_shell_version(c->s) + 1);
 		if (sh->a->strict && c->lossless && was && was >= c->owed)
 			fprintf(stderr, "# lossless from %llu on, and missed what is between %llu and %llu\n",
 				(unsigned long long)c->owed, (unsigned long long)was, (unsigned long long)c->at);

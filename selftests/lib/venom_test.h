@@ -68,6 +68,9 @@ void vt_exit(int status) __attribute__((noreturn));
 	} while (0)
 void vt_failed(const char *file, int line, const char *cond) __attribute__((noreturn));
 
+/* The test itself can go no further: print what failed and errno, and abort. */
+void vt_die(const char *what) __attribute__((noreturn));
+
 /* Memory that the test and the peers it starts later share. */
 void *vt_shared(size_t size);
 /* Shared memory that always exists: 64 KiB for strings and small buffers between peers. */
