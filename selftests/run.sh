@@ -81,11 +81,13 @@ aarch64() {
 	run aarch64/orders bash selftests/aarch64/orders.sh
 	run aarch64/labels bash selftests/source/test-break.sh --labels
 	side_by_side aarch64 "${qemu[@]}"
-	# The tool's test finds it in the folder B.
+	# The tool's tests find it in the folder B.
 	mkdir -p $b/wrapped
 	printf '#!/bin/sh\nexec %s "$@"\n' "${qemu[*]} $PWD/$b/venom" >$b/wrapped/venom
 	chmod +x $b/wrapped/venom
-	B=$b/wrapped run aarch64/tool bash selftests/tool/tool.sh
+	for script in selftests/tool/*.sh; do
+		B=$b/wrapped run "aarch64/$(basename "$script" .sh)" bash "$script"
+	done
 }
 
 # guests KERNEL...: the tests with the module, in a virtual machine for each kernel.
@@ -156,7 +158,7 @@ fi
 build gcc $again tests CFLAGS='-O2 -g -Werror' || finish
 touch "$out/strict"
 for name in "${programs[@]}"; do run "$name" "build/selftests/$name"; done
-run tool bash selftests/tool/tool.sh
+for script in selftests/tool/*.sh; do run "$(basename "$script" .sh)" bash "$script"; done
 for script in selftests/source/*.sh; do
 	while [ "$(jobs -rp | wc -l)" -ge "$cpus" ]; do wait -n; done
 	limit=$((3 * limit)) run "$(basename "$script" .sh)" bash "$script" & # test-break breaks the library some 70 times

@@ -57,11 +57,12 @@ with_libs() {
 pack() {
 	local root=$vm/root t p elf
 	rm -rf "$root"
-	mkdir -p "$root"/{bin,etc,dev,proc,sys,venom/selftests/tool,venom/build/selftests/kmod}
+	mkdir -p "$root"/{bin,etc,dev,proc,sys,venom/selftests/{tool,lib},venom/build/selftests/kmod}
 	cp /bin/busybox "$root/bin/"
 	for p in bash timeout; do cp "$(command -v "$p")" "$root/bin/"; done
 	cp selftests/vm/init "$root/init"
-	cp selftests/tool/tool.sh "$root/venom/selftests/tool/"
+	cp selftests/tool/*.sh "$root/venom/selftests/tool/"
+	cp selftests/lib/verbs.sh "$root/venom/selftests/lib/"
 	cp build/venom "$root/venom/build/"
 	for t in "${programs[@]}"; do cp "build/selftests/$t" "$root/venom/build/selftests/$t"; done
 	[ ! -e "build/kmod-$1/venom.ko" ] || cp "build/kmod-$1/venom.ko" "$root/venom/build/"
@@ -161,16 +162,18 @@ if [ "${1-}" = --shell ]; then
 fi
 # The module's own tests run first: what fails there makes the other tests fail, too.
 programs=("${module_programs[@]}" "${programs[@]}")
-tests=("${programs[@]}" tool.sh)
+scripts=(selftests/tool/*.sh)
+scripts=("${scripts[@]##*/}")
+tests=("${programs[@]}" "${scripts[@]}")
 case $kernel in
 debug | 6.1-rt) mapfile -t tests < <(printf '%s\n' "${tests[@]}" | grep -E "^(kmod/.*|${brief// /|})\$") ;;
 esac
 if [ $# -gt 0 ]; then
 	tests=()
 	for t; do
-		if [ "$t" = tool ]; then t=tool.sh; fi
-		[ "$t" = tool.sh ] || printf '%s\n' "${programs[@]}" | grep -qFx -- "$t" || {
-			echo "vm.sh: no test '$t'; there are: ${programs[*]} tool" >&2
+		if [ -e "selftests/tool/$t.sh" ]; then t=$t.sh; fi
+		printf '%s\n' "${programs[@]}" "${scripts[@]}" | grep -qFx -- "$t" || {
+			echo "vm.sh: no test '$t'; there are: ${programs[*]} ${scripts[*]%.sh}" >&2
 			exit 2
 		}
 		tests+=("$t")
