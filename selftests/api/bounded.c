@@ -27,12 +27,6 @@
 #define MIB	(1ull << 20)
 #define PROMPT	(5 * VT_S) /* the limit, where the fault takes 10 s */
 
-static long both_end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 /* ---- signals ---- */
 
 static __thread volatile sig_atomic_t ticks; /* of this thread: a thread with blocked signals has none */
@@ -109,7 +103,7 @@ FIXTURE_SETUP(signals)
 FIXTURE_TEARDOWN(signals)
 {
 	timer(false, 0);
-	both_end(0, 0, 0);
+	pp_end(0, 0, 0);
 }
 
 /* Large enough that many signals come meanwhile. */
@@ -192,7 +186,7 @@ TEST_F(signals, create_on_huge_pages)
 		timer(false, 0);
 		if (!rc)
 			venom_daemon_info(pd, &info);
-		both_end(0, 0, 0);
+		pp_end(0, 0, 0);
 	} else {
 		pages = 0;
 	}
@@ -256,7 +250,7 @@ FIXTURE_TEARDOWN(stopped)
 		return;
 	kill(self->dm.pid, SIGCONT);
 	venom_shell_close(self->s);
-	EXPECT_EQ(0, vt_call(&self->dm, both_end));
+	EXPECT_EQ(0, vt_call(&self->dm, pp_end));
 	EXPECT_EQ(0, vt_stop(&self->dm));
 }
 
@@ -314,7 +308,7 @@ TEST_F(stopped, ten_are_listed_at_once)
 	EXPECT_EQ(1, f.info.alive);
 	for (int i = 0; i < 10; i++) {
 		kill(p[i].pid, SIGCONT);
-		ASSERT_EQ(0, vt_call(&p[i], both_end));
+		ASSERT_EQ(0, vt_call(&p[i], pp_end));
 		ASSERT_EQ(0, vt_stop(&p[i]));
 	}
 }
@@ -474,7 +468,7 @@ TEST(no_fault_in_the_first_lap)
 	EXPECT_GE(HANDFUL, received);
 	EXPECT_GE(HANDFUL, responded);
 	EXPECT_GE(HANDFUL, completed);
-	both_end(0, 0, 0);
+	pp_end(0, 0, 0);
 	free(state);
 	free(back);
 	free(message);

@@ -122,12 +122,6 @@ FIXTURE_TEARDOWN(fds)
 	EXPECT_EQ(0, vt_stop(&self->p));
 }
 
-static long end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 static long send_later(long ms, long v, long c)
 {
 	vt_sleep_ms((int)ms);
@@ -177,7 +171,7 @@ TEST_F(fds, of_a_daemon)
 	EXPECT_EQ(1, variant->readable(self->fd, SOON));
 	EXPECT_EQ(1, venom_daemon_arm(self->d));
 	EXPECT_EQ(-ECANCELED, venom_daemon_receive(self->d, &self->cmd, 0));
-	EXPECT_EQ(0, vt_call(&self->p, end));
+	EXPECT_EQ(0, vt_call(&self->p, pp_end));
 }
 
 TEST_F(fds, of_a_shell_for_state)
@@ -198,7 +192,7 @@ TEST_F(fds, of_a_shell_for_state)
 	/* The wait has cleared the descriptor. */
 	ASSERT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_STATE, 3));
 	EXPECT_EQ(0, variant->readable(self->fd, NOW));
-	EXPECT_EQ(0, vt_call(&self->p, end));
+	EXPECT_EQ(0, vt_call(&self->p, pp_end));
 }
 
 TEST_F(fds, of_a_shell_for_answers)
@@ -231,7 +225,7 @@ TEST_F(fds, of_a_shell_for_answers)
 	EXPECT_EQ(1, variant->readable(self->fd, SOON));
 	ASSERT_EQ(0, vt_result(&self->p));
 	EXPECT_EQ(1, venom_shell_complete(self->s, &tag, buf, sizeof(buf), 0));
-	EXPECT_EQ(0, vt_call(&self->p, end));
+	EXPECT_EQ(0, vt_call(&self->p, pp_end));
 }
 
 TEST_F(fds, of_a_shell_for_room)
@@ -249,7 +243,7 @@ TEST_F(fds, of_a_shell_for_room)
 	EXPECT_EQ(1, variant->readable(self->fd, SOON));
 	ASSERT_EQ(0, vt_result(&self->p));
 	EXPECT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_ROOM, 0));
-	EXPECT_EQ(0, vt_call(&self->p, end));
+	EXPECT_EQ(0, vt_call(&self->p, pp_end));
 }
 
 TEST_F(fds, the_daemon_s_end_is_readable)
@@ -260,7 +254,7 @@ TEST_F(fds, the_daemon_s_end_is_readable)
 	self->fd = venom_shell_fd(self->s);
 	ASSERT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_STATE, 1));
 	EXPECT_EQ(0, variant->readable(self->fd, NOW));
-	EXPECT_EQ(0, vt_call(&self->p, end));
+	EXPECT_EQ(0, vt_call(&self->p, pp_end));
 	EXPECT_EQ(1, variant->readable(self->fd, SOON));
 	EXPECT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_STATE, 0)); /* a version newer than 0 is there */
 	EXPECT_EQ(-EPIPE, venom_shell_arm(self->s, VENOM_WAIT_STATE, 1));
@@ -276,7 +270,7 @@ TEST_F(fds, what_can_t_be_waited_for)
 	ASSERT_EQ(0, venom_shell_connect(&self->s, self->name));
 	EXPECT_EQ(-EINVAL, venom_shell_arm(self->s, 0, 0));
 	EXPECT_EQ(-EINVAL, venom_shell_arm(self->s, 1u << 30, 0));
-	EXPECT_EQ(0, vt_call(&self->p, end));
+	EXPECT_EQ(0, vt_call(&self->p, pp_end));
 }
 
 TEST_HARNESS_MAIN

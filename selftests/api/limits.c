@@ -54,12 +54,6 @@ FIXTURE_SETUP(limits)
 	self->ready = true;
 }
 
-static long both_end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 FIXTURE_TEARDOWN(limits)
 {
 	struct vt_peer *peers[] = {&self->sh, &self->dm};
@@ -69,7 +63,7 @@ FIXTURE_TEARDOWN(limits)
 	for (int i = 0; i < 2; i++) {
 		if (!peers[i]->pid)
 			continue;
-		EXPECT_EQ(0, vt_call(peers[i], both_end));
+		EXPECT_EQ(0, vt_call(peers[i], pp_end));
 		EXPECT_EQ(0, vt_stop(peers[i]));
 	}
 	vt_remove_tree(self->dir);
@@ -176,7 +170,7 @@ TEST_F(limits, descriptors_in_flight)
 	SAYS("the daemon");
 	/* A shell of the same user connects to root's daemon. */
 	ASSERT_EQ(0, vt_call(&self->sh, pd_create, vt_name(), self->cfg)) TH_LOG("%s", vt_errmsg);
-	EXPECT_EQ(0, vt_call(&self->sh, both_end));
+	EXPECT_EQ(0, vt_call(&self->sh, pp_end));
 	ASSERT_EQ(0, vt_call(&self->sh, pd_create, "root-s", self->cfg)) TH_LOG("%s", vt_errmsg);
 	EXPECT_EQ(-EMFILE, vt_call(&self->dm, ps_connect, "root-s")) TH_LOG("%s", vt_errmsg);
 	SAYS("this user");
@@ -223,7 +217,7 @@ TEST_F(limits, closed_stdio_stays_closed)
 	EXPECT_EQ(6, vt_result(&self->sh));
 	EXPECT_EQ(0, vt_call(&self->dm, count_stdio)) TH_LOG("the daemon's, after a request");
 	EXPECT_EQ(0, vt_call(&self->sh, count_stdio)) TH_LOG("the shell's, after a request");
-	ASSERT_EQ(0, vt_call(&other, both_end));
+	ASSERT_EQ(0, vt_call(&other, pp_end));
 	ASSERT_EQ(0, vt_stop(&other));
 }
 

@@ -46,12 +46,6 @@ FIXTURE_TEARDOWN(wait)
 	EXPECT_EQ(0, vt_stop(&self->p));
 }
 
-static long end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 /* The peer is the daemon, the test is a shell. */
 #define be_shell(self)                                                                   \
 	do {                                                                             \
@@ -108,7 +102,7 @@ TEST_F(wait, for_state)
 	} else {
 		EXPECT_LE(3, st.sleeps);
 	}
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 TEST_F(wait, for_commands)
@@ -137,7 +131,7 @@ TEST_F(wait, for_commands)
 	} else {
 		EXPECT_LE(3, st.sleeps);
 	}
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 TEST_F(wait, for_an_answer)
@@ -156,7 +150,7 @@ TEST_F(wait, for_an_answer)
 		ASSERT_TRUE(vt_is(buf, 20, 1 + i));
 		ASSERT_EQ(0, vt_result(&self->p));
 	}
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 TEST_F(wait, for_room)
@@ -179,7 +173,7 @@ TEST_F(wait, for_room)
 	EXPECT_EQ(1, venom_shell_room(self->s, -1));
 	EXPECT_EQ(0, venom_shell_send(self->s, "xxxxxxxx", 1));
 	EXPECT_EQ(0, vt_result(&self->p));
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 /* ---- how many system calls it takes to wake a sleeper ---- */
@@ -250,7 +244,7 @@ TEST_F(wait, state_wakes_one_call_for_a_sleeper_none_for_others)
 		ASSERT_EQ(0, venom_daemon_publish(self->d, "xxxxxxxx", 1));
 	}
 	EXPECT_EQ(wakes, daemon_wakes(self->d));
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 TEST_F(wait, command_wakes_one_call_for_a_sleeper_none_for_others)
@@ -277,7 +271,7 @@ TEST_F(wait, command_wakes_one_call_for_a_sleeper_none_for_others)
 		ASSERT_EQ(0, venom_shell_send(self->s, "\1\1\1", 1));
 	}
 	EXPECT_EQ(wakes, shell_wakes(self->s));
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 /* A sleeper is signalled once, whatever comes before it is up. */
@@ -294,7 +288,7 @@ TEST_F(wait, one_wake_for_many_versions)
 	ASSERT_EQ(0, venom_stat(self->name, NULL, &st, NULL, NULL));
 	EXPECT_EQ(1, st.wakes);
 	EXPECT_EQ(5, st.versions);
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 static long arm_daemon(long a, long b, long c)
@@ -315,7 +309,7 @@ TEST_F(wait, one_wake_for_many_commands)
 			ASSERT_EQ(1, vt_call(&self->p, pd_receive, 0));
 		}
 	}
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 TEST_F(wait, one_wake_for_many_answers)
@@ -335,7 +329,7 @@ TEST_F(wait, one_wake_for_many_answers)
 	for (int i = 0; i < 5; i++) {
 		ASSERT_EQ(1, venom_shell_complete(self->s, &tag[i], buf, sizeof(buf), 0));
 	}
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 /* ---- what waiting costs ---- */
@@ -363,7 +357,7 @@ TEST_F(wait, idle_costs_no_cpu_time)
 	daemon_ms = vt_call(&self->p, cpu_ms_of_receive, 1000);
 	EXPECT_LE(0, daemon_ms);
 	EXPECT_EQ(busy, daemon_ms > 100);
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 TEST_F(wait, spin_values)
@@ -375,7 +369,7 @@ TEST_F(wait, spin_values)
 	EXPECT_EQ(0, venom_shell_set_spin(self->s, INT64_MAX));
 	EXPECT_EQ(0, venom_shell_wait(self->s, 0, SHORT));
 	EXPECT_EQ(0, vt_call(&self->p, pd_set_spin, VENOM_SPIN_NONE));
-	vt_call(&self->p, end);
+	vt_call(&self->p, pp_end);
 }
 
 TEST_HARNESS_MAIN

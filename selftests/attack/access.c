@@ -47,21 +47,15 @@ FIXTURE_SETUP(access)
 	self->ready = true;
 }
 
-static long both_end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 FIXTURE_TEARDOWN(access)
 {
 	if (!self->ready)
 		return;
 	if (self->sh.pid) {
-		EXPECT_EQ(0, vt_call(&self->sh, both_end));
+		EXPECT_EQ(0, vt_call(&self->sh, pp_end));
 		EXPECT_EQ(0, vt_stop(&self->sh));
 	}
-	EXPECT_EQ(0, vt_call(&self->dm, both_end));
+	EXPECT_EQ(0, vt_call(&self->dm, pp_end));
 	EXPECT_EQ(0, vt_stop(&self->dm));
 	vt_remove_tree(self->dir);
 }
@@ -415,7 +409,7 @@ TEST_F(access, a_folder_taken_by_another_is_not_used)
 	EXPECT_NE(NULL, strstr(vt_errmsg, "/tmp/venom-"));
 	EXPECT_EQ(-ENOENT, vt_call(&self->sh, ps_connect, self->name));
 	EXPECT_EQ(0, vt_call(&self->dm, ps_connect, self->name));
-	vt_call(&self->dm, both_end);
+	vt_call(&self->dm, pp_end);
 	snprintf(path, sizeof(path), "/tmp/venom-%d", OWNER);
 	vt_remove_tree(path);
 	snprintf(path, sizeof(path), "/tmp/venom-%d", STRANGER);

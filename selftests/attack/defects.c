@@ -34,12 +34,6 @@ FIXTURE_SETUP(defect)
 	vt_start(&self->other);
 }
 
-static long end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 FIXTURE_TEARDOWN(defect)
 {
 	struct vt_peer *peers[] = {&self->sh, &self->other, &self->dm};
@@ -47,7 +41,7 @@ FIXTURE_TEARDOWN(defect)
 	venom_shell_close(self->s);
 	for (int i = 0; i < 3; i++) {
 		if (peers[i]->pid) {
-			EXPECT_EQ(0, vt_call(peers[i], end));
+			EXPECT_EQ(0, vt_call(peers[i], pp_end));
 			EXPECT_EQ(0, vt_stop(peers[i]));
 		}
 	}

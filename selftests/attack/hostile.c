@@ -215,14 +215,6 @@ FIXTURE_TEARDOWN(hostile)
 	venom_daemon_destroy(self->d);
 }
 
-static uint32_t clients(struct venom_daemon *d)
-{
-	struct venom_daemon_stats st;
-
-	venom_daemon_stats(d, &st);
-	return st.clients;
-}
-
 /* State and a command go through, and the hostile shell holds nothing any more; otherwise it prints what failed. */
 static bool unharmed(struct venom_daemon *d, struct vt_peer *good, int fds_before)
 {
@@ -244,7 +236,7 @@ static bool unharmed(struct venom_daemon *d, struct vt_peer *good, int fds_befor
 	IS(vt_is(cmd.data, 20, 8));
 	IS(!venom_daemon_respond(d, &cmd, cmd.data, cmd.len));
 	IS(vt_result(good) == 8);
-	IS(VT_UNTIL(clients(d) == 1));
+	IS(VT_UNTIL(vt_clients(d) == 1));
 	IS(VT_UNTIL(vt_count_fds() <= fds_before));
 #undef IS
 	return true;
@@ -255,7 +247,7 @@ TEST_F(hostile, honest_protocol)
 	ASSERT_EQ(0, vt_call(&self->bad, bad_dial, self->name));
 	ASSERT_EQ(0, vt_call(&self->bad, bad_hello));
 	ASSERT_EQ(0, vt_call(&self->bad, bad_attach));
-	EXPECT_TRUE(VT_UNTIL(clients(self->d) == 2)); /* the module answers before the manager knows of the shell */
+	EXPECT_TRUE(VT_UNTIL(vt_clients(self->d) == 2)); /* the module answers before the manager knows of the shell */
 	ASSERT_EQ(0, vt_call(&self->bad, bad_close));
 	EXPECT_TRUE(unharmed(self->d, &self->good, self->fds));
 }

@@ -159,12 +159,6 @@ static long listed(long name, long b, long c)
 	return w.uid + b + c;
 }
 
-static long both_end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 /* ---- a folder that several users may write ---- */
 
 /* For the process that makes links there, without end. */
@@ -228,7 +222,7 @@ FIXTURE_TEARDOWN(places)
 	for (int i = 0; i < 4; i++) {
 		if (!peers[i]->pid)
 			continue;
-		EXPECT_EQ(0, vt_call(peers[i], both_end));
+		EXPECT_EQ(0, vt_call(peers[i], pp_end));
 		EXPECT_EQ(0, vt_stop(peers[i]));
 	}
 	vt_remove_tree(self->dir);
@@ -678,7 +672,7 @@ FIXTURE_TEARDOWN(folders)
 	if (!self->ready)
 		return;
 	for (int i = 0; i < 3; i++) {
-		EXPECT_EQ(0, vt_call(peers[i], both_end));
+		EXPECT_EQ(0, vt_call(peers[i], pp_end));
 		EXPECT_EQ(0, vt_stop(peers[i]));
 	}
 }
@@ -782,7 +776,7 @@ FIXTURE_TEARDOWN(names)
 	for (int i = 0; i < 2; i++) {
 		if (!peers[i]->pid)
 			continue;
-		EXPECT_EQ(0, vt_call(peers[i], both_end));
+		EXPECT_EQ(0, vt_call(peers[i], pp_end));
 		EXPECT_EQ(0, vt_stop(peers[i]));
 	}
 	vt_forget(self->name);

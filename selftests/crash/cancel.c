@@ -32,12 +32,6 @@ FIXTURE_VARIANT_ADD(cancel, adaptive) { .spin_ns = VENOM_SPIN_ADAPTIVE };
 FIXTURE_VARIANT_ADD(cancel, busy_poll) { .spin_ns = VENOM_SPIN_FOREVER };
 /* clang-format on */
 
-static long both_end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 /* The test's own process has one end, the peer has the other. */
 FIXTURE_SETUP(cancel)
 {
@@ -50,8 +44,8 @@ FIXTURE_SETUP(cancel)
 
 FIXTURE_TEARDOWN(cancel)
 {
-	both_end(0, 0, 0);
-	EXPECT_EQ(0, vt_call(&self->p, both_end));
+	pp_end(0, 0, 0);
+	EXPECT_EQ(0, vt_call(&self->p, pp_end));
 	EXPECT_EQ(0, vt_stop(&self->p));
 }
 

@@ -360,14 +360,6 @@ TEST(a_child_of_the_daemon_doesn_t_hide_its_death)
 	EXPECT_EQ(0, vt_stop(&next));
 }
 
-static uint32_t clients(struct venom_daemon *d)
-{
-	struct venom_daemon_stats st;
-
-	venom_daemon_stats(d, &st);
-	return st.clients;
-}
-
 TEST(a_dead_shell_s_commands_are_delivered_and_its_id_comes_back)
 {
 	struct venom_config *cfg = vt_config();
@@ -395,7 +387,7 @@ TEST(a_dead_shell_s_commands_are_delivered_and_its_id_comes_back)
 				child = *(pid_t *)vt_box;
 			}
 			vt_kill(&sh, SIGKILL);
-			ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+			ASSERT_TRUE(VT_UNTIL(vt_clients(d) == 0));
 			for (int v = 1; v <= 5; v++) {
 				ASSERT_EQ(1, venom_daemon_receive(d, &cmd, 0));
 				ASSERT_TRUE(vt_is(cmd.data, 20, v));
@@ -433,7 +425,7 @@ TEST(the_heir_of_an_id_is_another)
 	ASSERT_EQ(1, venom_daemon_receive(d, &cmd, -1));
 	generation = cmd.generation;
 	vt_kill(&sh, SIGKILL);
-	ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+	ASSERT_TRUE(VT_UNTIL(vt_clients(d) == 0));
 	ASSERT_EQ(0, vt_call(&heir, ps_connect, name));
 	EXPECT_EQ(-EPIPE, venom_daemon_respond(d, &cmd, "late", 4));
 	vt_post(&heir, ps_request, 6, 20, -1);
@@ -469,7 +461,7 @@ TEST(what_the_dead_left_goes_with_the_last_command)
 	for (int v = 1; v <= 3; v++)
 		ASSERT_EQ(0, vt_call(&sh, ps_send, v, 20));
 	vt_kill(&sh, SIGKILL);
-	ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+	ASSERT_TRUE(VT_UNTIL(vt_clients(d) == 0));
 	for (int v = 1; v <= 3; v++) {
 		vt_sleep_ms(20);
 		EXPECT_LT(areas, vt_count_areas());
@@ -535,7 +527,7 @@ TEST(a_server_that_stands_still_is_waited_for)
 	for (int i = 0; i < 4; i++) {
 		ASSERT_EQ(0, venom_shell_connect(&s, name)) TH_LOG("%s", venom_errmsg());
 		venom_shell_close(s);
-		ASSERT_TRUE(VT_UNTIL(clients(d) == 0));
+		ASSERT_TRUE(VT_UNTIL(vt_clients(d) == 0));
 	}
 	vt_sleep_ms(50);
 	EXPECT_LT(areas, vt_count_areas());

@@ -88,12 +88,6 @@ FIXTURE_SETUP(forks)
 	vt_start(&self->other);
 }
 
-static long both_end(long a, long b, long c)
-{
-	ps_close(a, b, c);
-	return pd_destroy(a, b, c);
-}
-
 FIXTURE_TEARDOWN(forks)
 {
 	struct vt_peer *peers[] = {&self->sh, &self->other, &self->dm};
@@ -103,7 +97,7 @@ FIXTURE_TEARDOWN(forks)
 	for (int i = 0; i < 3; i++) {
 		if (!peers[i]->pid)
 			continue;
-		EXPECT_EQ(0, vt_call(peers[i], both_end));
+		EXPECT_EQ(0, vt_call(peers[i], pp_end));
 		EXPECT_EQ(0, vt_stop(peers[i]));
 	}
 	vt_forget(self->name);

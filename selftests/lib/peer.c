@@ -19,6 +19,14 @@ struct venom_config *vt_config(void)
 	return cfg;
 }
 
+uint32_t vt_clients(struct venom_daemon *d)
+{
+	struct venom_daemon_stats st;
+
+	venom_daemon_stats(d, &st);
+	return st.clients;
+}
+
 void vt_forget(const char *name)
 {
 	struct venom_daemon *d;
@@ -228,4 +236,10 @@ long ps_set_spin(long ns, long b, long c)
 {
 	UNUSED(b, c);
 	return venom_shell_set_spin(ps, ns);
+}
+
+long pp_end(long a, long b, long c)
+{
+	ps_close(a, b, c);
+	return pd_destroy(a, b, c);
 }

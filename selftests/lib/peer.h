@@ -44,7 +44,10 @@ long ps_request(long v, long len, long timeout_ms); /* the answer's v */
 long ps_read(long a, long b, long c); /* v of the latest state */
 long ps_wait(long version, long timeout_ms, long c);
 long ps_set_spin(long ns, long b, long c);
+long pp_end(long a, long b, long c); /* closes the shell, and destroys the daemon */
 
+/* How many shells a daemon of this process has. */
+uint32_t vt_clients(struct venom_daemon *d);
 /* Remove what a killed daemon has left of a name: create it again and destroy it. */
 void vt_forget(const char *name);
 
