@@ -121,9 +121,9 @@ list() {
 	mutate src/memfd/conn.c 's/^(\t+)venom_manager_gone\(d, l\);/\1;/' \
 		killshell "death: a shell's hang-up is ignored"
 	mutate src/control/manager.c '/^static void \*manager_main/,/^}/ s/, m->nap_ns\)/, -1)/' \
-		death,-t,a_death_during_the_last_call_is_not_forgotten "death: one that comes during a call waits for the next one"
+		reclaim,-t,a_death_during_the_last_call_is_not_forgotten "death: one that comes during a call waits for the next one"
 	mutate src/calls/receive.c '/^static inline void lane_advance/,/^}/ s/venom_manager_wake\(d\);/return;/' \
-		death,-t,what_the_dead_left_goes_with_the_last_command "death: the manager does not hear that the last command is taken"
+		reclaim,-t,what_the_dead_left_goes_with_the_last_command "death: the manager does not hear that the last command is taken"
 	mutate src/control/manager.c '/^static bool is_over/,/^}/ s/^\t\treturn false;/\t\treturn true;/' \
 		churn "hand-over: a lane is freed while the server is inside"
 	mutate src/control/manager.c '/^static bool is_over/,/^}/ s/return !\(l->walk.*;/return true;/' \
@@ -135,7 +135,7 @@ list() {
 	mutate src/calls/lanes.c '/^void venom_lanes_sync/,/^}/ s/^\t\tif \(d->served\[id\]\)/\t\tif (0)/' \
 		churn "hand-over: the server goes on with a lane that has vanished"
 	mutate src/control/manager.c '/^static bool is_drained/,/^}/ s/return .*;/return (void)pos, true;/' \
-		death,-t,a_dead_shell_s_commands_are_delivered_and_its_id_comes_back "hand-over: a lane is freed with commands in it"
+		reclaim,-t,a_dead_shell_s_commands_are_delivered_and_its_id_comes_back "hand-over: a lane is freed with commands in it"
 	mutate src/handles.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
 		evicted "death: a shell that was thrown out takes its successor's life for its own"
 	mutate src/system/fd.c '/^static void in_child/,/^}/ s/^\t+close\(.*;/;/' \
