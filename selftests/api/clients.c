@@ -85,7 +85,7 @@ static long destroyed_fds(long a, long b, long c)
 TEST_F(clients, all_at_once)
 {
 	static bool seen[VENOM_CLIENTS_MAX];
-	struct venom_shell *more = (struct venom_shell *)0x5a5a5a;
+	struct venom_shell *more = VT_POISON_S;
 	long with, without;
 	int i;
 
@@ -97,7 +97,7 @@ TEST_F(clients, all_at_once)
 		seen[id] = true;
 	}
 	EXPECT_EQ(-EUSERS, venom_shell_connect(&more, self->name));
-	EXPECT_EQ((struct venom_shell *)0x5a5a5a, more);
+	EXPECT_EQ(VT_POISON_S, more);
 	EXPECT_GE(PER_SHELL * VENOM_CLIENTS_MAX, vt_count_fds() - self->fds);
 	/* One shell closes, another connects. */
 	venom_shell_close(self->s[500]);

@@ -74,11 +74,11 @@ FIXTURE_TEARDOWN(access)
 /* A refused connect gives no handle, leaks no descriptor and names the mode; venom_stat() is refused, too. */
 static long connect_poisoned(long name, long b, long c)
 {
-	struct venom_shell *s = (struct venom_shell *)0x5a5a5a;
+	struct venom_shell *s = VT_POISON_S;
 	int fds = vt_count_fds(), err = venom_shell_connect(&s, (const char *)name);
 
 	VT_CHECK(err == -EACCES);
-	VT_CHECK(s == (struct venom_shell *)0x5a5a5a);
+	VT_CHECK(s == VT_POISON_S);
 	VT_CHECK(vt_count_fds() == fds);
 	VT_CHECK(strstr(venom_errmsg(), "mode"));
 	VT_CHECK(venom_stat((const char *)name, NULL, NULL, NULL, NULL) == -EACCES);

@@ -259,7 +259,7 @@ TEST_F(defect, 07_a_client_killed_in_mid_push_jams_nothing)
 TEST_F(defect, 08_a_living_name_can_t_be_created_again)
 {
 	struct venom_config small = VENOM_CONFIG_INIT;
-	struct venom_daemon *d = (struct venom_daemon *)0x5a5a5a;
+	struct venom_daemon *d = VT_POISON_D;
 	struct venom_shell *more;
 
 	self->cfg->data_size = 1 << 20;
@@ -268,7 +268,7 @@ TEST_F(defect, 08_a_living_name_can_t_be_created_again)
 	small.data_size = 1;
 	EXPECT_EQ(-EBUSY, venom_daemon_create(&d, self->name, &small));
 	EXPECT_EQ(-EBUSY, vt_call(&self->dm, pd_create, self->name, self->cfg));
-	EXPECT_EQ((struct venom_daemon *)0x5a5a5a, d);
+	EXPECT_EQ(VT_POISON_D, d);
 	/* Nothing was zeroed, truncated or unlinked, and no id is given twice. */
 	EXPECT_EQ(1, vt_call(&self->sh, ps_read));
 	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 2, 1 << 20));

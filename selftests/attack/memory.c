@@ -501,7 +501,7 @@ static long log_to_box(long a, long b, long c)
 
 TEST_F(huge, none_in_the_pool)
 {
-	struct venom_shell *s = (struct venom_shell *)0x5a5a5a;
+	struct venom_shell *s = VT_POISON_S;
 
 	self->added += grow_pool(-read_long(NR_HUGE));
 	if (meminfo("HugePages_Free:") || read_long("/proc/sys/vm/nr_overcommit_hugepages"))

@@ -280,7 +280,7 @@ TEST_F(proto, lies)
 
 	venom_set_log(keep_log);
 	for (unsigned int i = 0; i < ARRAY_SIZE(lies); i++) {
-		struct venom_shell *s = (struct venom_shell *)0x5a5a5a;
+		struct venom_shell *s = VT_POISON_S;
 		int err;
 
 		*logged = 0;
@@ -293,7 +293,7 @@ TEST_F(proto, lies)
 			vt_call(&self->dm, fake_end);
 			continue;
 		}
-		EXPECT_EQ((struct venom_shell *)0x5a5a5a, s);
+		EXPECT_EQ(VT_POISON_S, s);
 		EXPECT_NE(NULL, strstr(venom_errmsg(), lies[i].word))
 		{
 			TH_LOG("%s: the message is \"%s\"", lies[i].what, venom_errmsg());

@@ -20,6 +20,10 @@ struct venom_config *vt_config(void);
 /* venom_errmsg() of the last create or connect in any process. */
 #define vt_errmsg ((const char *)vt_box + VT_BOX - 1024)
 
+/* Handles that are none, for a variable that a call which fails must leave as it is. */
+#define VT_POISON_D ((struct venom_daemon *)0x5a5a5a)
+#define VT_POISON_S ((struct venom_shell *)0x5a5a5a)
+
 #define PD_KEPT 64 /* commands kept to be answered later */
 extern struct venom_command pd_cmd[PD_KEPT];
 extern int pd_cmds;
