@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attacks the access rights of a channel.  The mode says which users may read and command it: by user, by
- * group (first or supplementary), and for others.  Without a right each call must give -EACCES and leave no trace.  Two
- * users' private channels of one name must not meet.  Needs root, to become other users.
+ * Attacks the access rights of a channel.  The mode says which users may read and command it: by user, by group (first
+ * or supplementary), and for others.  Without a right each call must give -EACCES and leave no trace.  Two users'
+ * private channels of one name must not meet.  Needs root, to become other users.
  */
-#include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "lib/harness.h"
 #include "lib/peer.h"
@@ -305,7 +301,8 @@ TEST_F(access, a_stranger_gets_half_of_the_places)
 		vt_start(&owner);
 		ASSERT_EQ(0, vt_call(&stranger, vt_become, STRANGER, OTHERS, 0));
 		ASSERT_EQ(0, vt_call(&owner, vt_become, OWNER, GROUP, 0));
-		EXPECT_EQ(cases[i].half, vt_call(&stranger, connect_many, self->name, 32)) TH_LOG("of %u", cases[i].all);
+		EXPECT_EQ(cases[i].half, vt_call(&stranger, connect_many, self->name, 32))
+		TH_LOG("of %u", cases[i].all);
 		EXPECT_EQ(-EUSERS, *(int *)vt_box) TH_LOG("of %u", cases[i].all);
 		/* The owner gets the remaining places. */
 		EXPECT_EQ(cases[i].all - cases[i].half, vt_call(&owner, connect_many, self->name, 32))
@@ -414,116 +411,6 @@ TEST_F(access, a_folder_taken_by_another_is_not_used)
 	vt_remove_tree(path);
 	snprintf(path, sizeof(path), "/tmp/venom-%d", STRANGER);
 	vt_remove_tree(path);
-}
-
-/* ---- a set-uid program trusts nothing in its caller's environment ---- */
-
-#define PROBE "VENOM_TEST_PROBE"
-
-/*
- * This program itself, set-uid and run by another user: it creates and destroys a channel, and exits with 0, with its
- * errno, or with 200 if it is not root.
- */
-__attribute__((constructor)) static void probe(void)
-{
-	struct venom_daemon *d;
-	int err;
-
-	if (!getenv(PROBE))
-		return;
-	if (geteuid())
-		syscall(SYS_exit_group, 200);
-	err = venom_daemon_create(&d, getenv(PROBE), NULL);
-	if (!err)
-		venom_daemon_destroy(d);
-	syscall(SYS_exit_group, -err);
-}
-
-static bool copy_set_uid(const char *to)
-{
-	int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	static char buf[65536];
-	ssize_t n;
-
-	while ((n = read(in, buf, sizeof(buf))) > 0)
-		if (write(out, buf, (size_t)n) != n)
-			return false;
-	close(in);
-	close(out);
-	return !n && !chmod(to, 04755);
-}
-
-struct probe {
-	const char *exe, *variable, *value;
-	char said[256]; /* on stderr */
-};
-
-static int run_probe(struct vt_peer *self, void *arg)
-{
-	struct probe *p = arg;
-	int fd = open("/run/said", O_RDWR | O_CREAT | O_TRUNC, 0666);
-
-	(void)self;
-	dup2(fd, 2);
-	vt_become(STRANGER, OTHERS, 0);
-	unsetenv("VENOM_RUNTIME_DIR");
-	unsetenv("VENOM_BACKEND");
-	setenv(PROBE, "probe", 1);
-	if (p->variable)
-		setenv(p->variable, p->value, 1);
-	execl(p->exe, p->exe, (char *)NULL);
-	return 201;
-}
-
-static int probe_with(struct probe *p, const char *variable, const char *value)
-{
-	struct vt_peer peer;
-	int fd, status;
-	ssize_t n;
-
-	p->variable = variable;
-	p->value = value;
-	vt_spawn(&peer, run_probe, p);
-	status = vt_wait(&peer);
-	fd = open("/run/said", O_RDONLY | O_CLOEXEC);
-	n = read(fd, p->said, sizeof(p->said) - 1);
-	p->said[n > 0 ? n : 0] = 0;
-	close(fd);
-	return status;
-}
-
-static bool is_empty(const char *dir)
-{
-	return !rmdir(dir) && !mkdir(dir, 0777) && !chmod(dir, 0777);
-}
-
-TEST(a_set_uid_program_s_environment)
-{
-	struct probe p = {.exe = "/run/probe"};
-	int status;
-
-	embedded_only();
-	if (geteuid())
-		SKIP(return, "needs root, for a set-uid program");
-	/* The channel is made in /run/venom: mount a private /run. */
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
-		SKIP(return, "no mount namespace to be had here");
-	ASSERT_TRUE(copy_set_uid(p.exe));
-	ASSERT_EQ(0, mkdir("/run/evil", 0777));
-	ASSERT_EQ(0, chmod("/run/evil", 0777));
-	status = probe_with(&p, NULL, NULL);
-	if (status)
-		SKIP(return, "a set-uid copy of this program does not run here (%d: %s)", status, p.said);
-	EXPECT_EQ(0, probe_with(&p, "VENOM_RUNTIME_DIR", "/run/evil"));
-	EXPECT_TRUE(is_empty("/run/evil")) TH_LOG("VENOM_RUNTIME_DIR");
-	EXPECT_EQ(0, probe_with(&p, "VENOM_RUNTIME_DIR", "/not/there"));
-	EXPECT_EQ(0, probe_with(&p, "XDG_RUNTIME_DIR", "/run/evil"));
-	EXPECT_TRUE(is_empty("/run/evil")) TH_LOG("XDG_RUNTIME_DIR");
-	EXPECT_EQ(0, probe_with(&p, "VENOM_BACKEND", "abacus"));
-	/* There are no huge pages for the channel: outside of set-uid programs, that would be logged. */
-	EXPECT_EQ(0, probe_with(&p, "VENOM_LOG", "1"));
-	EXPECT_STREQ("", p.said);
 }
 
 TEST_HARNESS_MAIN
