@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attacks with limits: of descriptors, locked memory, threads, the size of files, address space and a memory cgroup.
- * Each must give an errno and a sentence that says whose limit it is, never a signal.  Descriptors 0 to 2 must stay the
- * program's, open or not.
+ * Attacks with limits: of locked memory, threads, the size of files, address space and a memory cgroup; and with
+ * folders that are out of reach.  Each must give an errno and a sentence that says whose limit it is, never a signal.
+ * Limits of descriptors are in descriptors.c.
  */
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
-#include "lib/harness.h"
-#include "lib/peer.h"
-#include "lib/user.h"
+#include "api/limits.h"
 
-#define USER VT_ID(1)
-#define MIB  (1u << 20)
+#define MIB (1u << 20)
 
 /* A limit on memory would hit the sanitizers' own memory. */
 #if defined(VT_ASAN) || defined(VT_TSAN)
@@ -29,197 +21,6 @@
 #else
 #define sanitized() false
 #endif
-
-FIXTURE(limits)
-{
-	struct vt_peer dm, sh;
-	struct venom_config *cfg;
-	const char *name;
-	char *dir;
-	bool ready;
-};
-
-FIXTURE_SETUP(limits)
-{
-	embedded_only();
-	/* The folder is for all users: some peers become another user. */
-	self->dir = vt_dir(getuid(), getgid(), getuid() ? 0755 : 01777);
-	setenv("VENOM_RUNTIME_DIR", self->dir, 1);
-	self->cfg = vt_config();
-	self->cfg->mode = 0666;
-	self->cfg->huge = VENOM_HUGE_NEVER;
-	self->name = vt_name();
-	vt_start(&self->dm);
-	vt_start(&self->sh);
-	self->ready = true;
-}
-
-FIXTURE_TEARDOWN(limits)
-{
-	struct vt_peer *peers[] = {&self->sh, &self->dm};
-
-	if (!self->ready)
-		return;
-	for (int i = 0; i < 2; i++) {
-		if (!peers[i]->pid)
-			continue;
-		EXPECT_EQ(0, vt_call(peers[i], pp_end));
-		EXPECT_EQ(0, vt_stop(peers[i]));
-	}
-	vt_remove_tree(self->dir);
-}
-
-static long limit(long resource, long soft, long hard)
-{
-	struct rlimit lim;
-
-	VT_CHECK(!getrlimit((__rlimit_resource_t)resource, &lim));
-	lim.rlim_cur = soft < 0 ? lim.rlim_max : (rlim_t)soft;
-	if (hard >= 0)
-		lim.rlim_max = (rlim_t)hard;
-	VT_CHECK(!setrlimit((__rlimit_resource_t)resource, &lim));
-	return 0;
-}
-
-#define UNLIMIT -1, -1
-
-/* The sentence must say whose limit it is. */
-#define SAYS(word) \
-	EXPECT_NE(NULL, strstr(vt_errmsg, word)) TH_LOG("\"%s\" does not say \"%s\"", vt_errmsg, word)
-
-/* ---- descriptors ---- */
-
-/* Sets the limit so that `left` more descriptors can be opened; < 0: as many as before. */
-static long leave_fds(long left, long b, long c)
-{
-	int fd = dup(0);
-
-	VT_CHECK(left < 0 || fd >= 0);
-	close(fd);
-	return limit(RLIMIT_NOFILE, left < 0 ? left : fd + left, -1) + b + c;
-}
-
-TEST_F(limits, a_shell_out_of_descriptors_blames_itself)
-{
-	long err = -1;
-
-	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
-	for (int left = 0; err && left < 32; left++) {
-		ASSERT_EQ(0, vt_call(&self->sh, leave_fds, left));
-		*vt_box = 0;
-		err = vt_call(&self->sh, ps_connect, self->name);
-		ASSERT_EQ(0, vt_call(&self->sh, leave_fds, -1));
-		if (!err)
-			break;
-		ASSERT_EQ(-EMFILE, err) TH_LOG("with %d descriptors left: %s", left, vt_errmsg);
-		SAYS("this process");
-	}
-	EXPECT_EQ(0, err);
-}
-
-TEST_F(limits, a_daemon_out_of_descriptors_is_blamed)
-{
-	long err = -1;
-
-	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
-	for (int left = 0; err && left < 32; left++) {
-		ASSERT_EQ(0, vt_call(&self->dm, leave_fds, left));
-		err = vt_call(&self->sh, ps_connect, self->name);
-		ASSERT_EQ(0, vt_call(&self->dm, leave_fds, -1));
-		if (!err)
-			break;
-		ASSERT_EQ(-EMFILE, err) TH_LOG("with %d descriptors left: %s", left, vt_errmsg);
-		SAYS("the daemon");
-	}
-	EXPECT_EQ(0, err);
-}
-
-/* Puts more descriptors of this user into sockets, unread, than its limit allows: the kernel takes no more. */
-static long put_in_flight(long n, long b, long c)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int) * 100)];
-	} control = {.head = {.cmsg_len = CMSG_LEN(sizeof(int) * 100), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	struct iovec iov = {.iov_base = "x", .iov_len = 1};
-	struct msghdr mh = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	static int sv[2];
-
-	VT_CHECK(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv));
-	for (int i = 0; i < 100; i++)
-		memcpy(CMSG_DATA(&control.head) + i * sizeof(int), &sv[1], sizeof(int));
-	while ((n -= 100) >= 0)
-		VT_CHECK(sendmsg(sv[0], &mh, MSG_DONTWAIT) == 1);
-	return limit(RLIMIT_NOFILE, 64, 64) + b + c;
-}
-
-TEST_F(limits, descriptors_in_flight)
-{
-	if (getuid())
-		SKIP(return, "needs root, to become another user");
-	/* The daemon's user has them in flight, and a shell of root connects. */
-	ASSERT_EQ(0, vt_call(&self->dm, vt_become, USER, USER, 0));
-	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
-	ASSERT_EQ(0, vt_call(&self->dm, put_in_flight, 300));
-	EXPECT_EQ(-EMFILE, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
-	SAYS("the daemon");
-	/* A shell of the same user connects to root's daemon. */
-	ASSERT_EQ(0, vt_call(&self->sh, pd_create, vt_name(), self->cfg)) TH_LOG("%s", vt_errmsg);
-	EXPECT_EQ(0, vt_call(&self->sh, pp_end));
-	ASSERT_EQ(0, vt_call(&self->sh, pd_create, "root-s", self->cfg)) TH_LOG("%s", vt_errmsg);
-	EXPECT_EQ(-EMFILE, vt_call(&self->dm, ps_connect, "root-s")) TH_LOG("%s", vt_errmsg);
-	SAYS("this user");
-}
-
-/* ---- 0, 1 and 2 ---- */
-
-static long close_stdio(long a, long b, long c)
-{
-	for (int fd = 0; fd < 3; fd++)
-		close(fd);
-	return a + b + c;
-}
-
-static long count_stdio(long a, long b, long c)
-{
-	long n = 0;
-
-	for (int fd = 0; fd < 3; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n + a + b + c;
-}
-
-TEST_F(limits, closed_stdio_stays_closed)
-{
-	struct vt_peer other;
-
-	vt_start(&other);
-	ASSERT_EQ(0, vt_call(&self->dm, close_stdio));
-	ASSERT_EQ(0, vt_call(&self->sh, close_stdio));
-	ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
-	EXPECT_EQ(0, vt_call(&self->dm, count_stdio)) TH_LOG("after create");
-	ASSERT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
-	ASSERT_EQ(0, vt_call(&other, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
-	EXPECT_EQ(0, vt_call(&self->dm, count_stdio)) TH_LOG("the daemon's, after two shells came");
-	EXPECT_EQ(0, vt_call(&self->sh, count_stdio)) TH_LOG("the shell's, after connect");
-	vt_post(&self->sh, ps_wait, 0, -1);
-	EXPECT_FALSE(vt_has_result(&self->sh, 20));
-	ASSERT_EQ(0, vt_call(&self->dm, pd_publish, 1, 20));
-	EXPECT_EQ(1, vt_result(&self->sh));
-	vt_post(&self->sh, ps_request, 5, 20, -1);
-	EXPECT_EQ(5, vt_call(&self->dm, pd_receive, -1));
-	EXPECT_EQ(0, vt_call(&self->dm, pd_respond, 0, 6, 20));
-	EXPECT_EQ(6, vt_result(&self->sh));
-	EXPECT_EQ(0, vt_call(&self->dm, count_stdio)) TH_LOG("the daemon's, after a request");
-	EXPECT_EQ(0, vt_call(&self->sh, count_stdio)) TH_LOG("the shell's, after a request");
-	ASSERT_EQ(0, vt_call(&other, pp_end));
-	ASSERT_EQ(0, vt_stop(&other));
-}
 
 /* ---- memory ---- */
 
@@ -304,7 +105,8 @@ TEST_F(limits, size_of_files)
 		t = attempt(self->name, -1, 0);
 		t->shell = true;
 		TRY(t, -ENOMEM, true, vt_string("its daemon has %ld bytes", sizes[i]));
-		ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_FSIZE, UNLIMIT)) TH_LOG("the daemon with %ld bytes", sizes[i]);
+		ASSERT_EQ(0, vt_call(&self->dm, limit, RLIMIT_FSIZE, UNLIMIT))
+		TH_LOG("the daemon with %ld bytes", sizes[i]);
 	}
 	EXPECT_EQ(0, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("%s", vt_errmsg);
 }
@@ -349,7 +151,8 @@ TEST_F(limits, locked_memory)
 		self->cfg->resp_size = mapped ? 64 : MIB;
 		ASSERT_EQ(0, vt_call(&self->dm, pd_create, self->name, self->cfg)) TH_LOG("%s", vt_errmsg);
 		ASSERT_EQ(0, vt_call(&self->dm, lock_future, 1));
-		EXPECT_EQ(-ENOMEM, vt_call(&self->sh, ps_connect, self->name)) TH_LOG("mapped %d: %s", mapped, vt_errmsg);
+		EXPECT_EQ(-ENOMEM, vt_call(&self->sh, ps_connect, self->name))
+		TH_LOG("mapped %d: %s", mapped, vt_errmsg);
 		SAYS("daemon");
 		ASSERT_EQ(0, vt_call(&self->dm, lock_future, 0));
 		ASSERT_EQ(0, vt_call(&self->dm, pd_destroy));
@@ -436,7 +239,8 @@ static bool cgroup_make(struct cgroup *g, const char *bytes)
 	g->v2 = !access("/sys/fs/cgroup/cgroup.controllers", F_OK);
 	if (g->v2)
 		write_to("/sys/fs/cgroup", "cgroup.subtree_control", "+memory");
-	snprintf(g->dir, sizeof(g->dir), "%s/venom-test-%d", g->v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory", getpid());
+	snprintf(g->dir, sizeof(g->dir), "%s/venom-test-%d", g->v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory",
+		 getpid());
 	if (mkdir(g->dir, 0755))
 		return false;
 	if (write_to(g->dir, g->v2 ? "memory.max" : "memory.limit_in_bytes", bytes))

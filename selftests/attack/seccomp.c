@@ -2,14 +2,12 @@
 /*
  * Attacks the library with refused system calls, as in a container whose filter answers EPERM or ENOSYS.  Each call
  * that the library makes is refused, from each moment on.  Either all works, or some call gives an errno; nothing may
- * hang, spin or die.  Also attacks it with descriptors that other code in the process closes while a thread sleeps on
- * them.
+ * hang, spin or die.
  */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -371,7 +369,8 @@ static bool went_well(struct life *l, int status)
 
 	if (!status && !l->wrong)
 		return true;
-	fprintf(stderr, "# %s answers %s, %s: ", l->call->name, l->err == EPERM ? "EPERM" : "ENOSYS", when_name[l->when]);
+	fprintf(stderr, "# %s answers %s, %s: ", l->call->name, l->err == EPERM ? "EPERM" : "ENOSYS",
+		when_name[l->when]);
 	if (l->wrong)
 		fprintf(stderr, "%s: %ld \"%s\"\n", l->wrong, l->rc, l->errmsg);
 	else if (status == -ETIMEDOUT)
@@ -417,102 +416,6 @@ TEST(each_call_in_turn)
 	fprintf(stderr, "# %u of %u lives worked to their ends\n", worked, (unsigned int)n);
 	EXPECT_EQ(0, wrong);
 	EXPECT_LT(n / 4, worked);
-}
-
-/* ---- descriptors closed by other code in the process ---- */
-
-struct sleeper {
-	struct venom_daemon *d;
-	struct venom_shell *s;
-	const char *what;
-	int rc; /* the last result; 1: none yet */
-	unsigned int calls;
-};
-
-static int sleep_once(const struct sleeper *w)
-{
-	struct venom_command cmd;
-
-	if (!strcmp(w->what, "receive"))
-		return venom_daemon_receive(w->d, &cmd, 100 * VT_MS);
-	if (!strcmp(w->what, "wait"))
-		return venom_shell_wait(w->s, venom_shell_version(w->s), 100 * VT_MS);
-	if (!strcmp(w->what, "room"))
-		return venom_shell_room(w->s, 100 * VT_MS);
-	return (int)venom_shell_request(w->s, "x", 1, NULL, 0, 100 * VT_MS);
-}
-
-static void *sleeps(void *arg)
-{
-	struct sleeper *w = arg;
-	int rc;
-
-	do {
-		rc = sleep_once(w);
-		w->calls++;
-	} while (rc == 0 || rc == -ETIMEDOUT);
-	vt_store(&w->rc, rc);
-	return NULL;
-}
-
-struct closing {
-	const char *name, *what;
-	int rc;
-	unsigned int calls;
-	uint64_t cpu, wall;
-};
-
-/* A thread sleeps again and again; another closes all descriptors, as a program does that becomes a service. */
-static int closes_all(struct vt_peer *self, void *arg)
-{
-	struct closing *k = arg;
-	struct sleeper w = {.what = k->what, .rc = 1};
-	struct venom_config cfg = VENOM_CONFIG_INIT;
-	uint64_t start, cpu;
-	pthread_t t;
-
-	(void)self;
-	cfg.spin_ns = VENOM_SPIN_NONE;
-	cfg.cmd_slots = 1;
-	VT_CHECK(!venom_daemon_create(&w.d, k->name, &cfg));
-	VT_CHECK(!venom_shell_connect(&w.s, k->name));
-	venom_shell_set_spin(w.s, VENOM_SPIN_NONE);
-	if (!strcmp(k->what, "room"))
-		VT_CHECK(!venom_shell_send(w.s, "x", 1));
-	VT_CHECK(!pthread_create(&t, NULL, sleeps, &w));
-	vt_sleep_ms(50);
-	cpu = vt_cpu();
-	start = vt_now();
-	syscall(SYS_close_range, 3, ~0u, 0);
-	if (!VT_UNTIL(vt_load(&w.rc) != 1))
-		vt_store(&k->rc, 1);
-	else
-		vt_store(&k->rc, w.rc);
-	vt_sleep_ms(200); /* the library's own thread may not spin, either */
-	k->cpu = vt_cpu() - cpu;
-	k->wall = vt_now() - start;
-	k->calls = w.calls;
-	syscall(SYS_exit_group, 0);
-	return 0;
-}
-
-TEST(closed_under_a_sleeper)
-{
-	static const char *const what[] = {"receive", "wait", "room", "request"};
-	struct closing *k = vt_shared(sizeof(*k));
-	struct vt_peer p;
-
-	embedded_only();
-	for (unsigned int i = 0; i < ARRAY_SIZE(what); i++) {
-		*k = (struct closing){.name = vt_name(), .what = what[i], .rc = 2};
-		vt_spawn(&p, closes_all, k);
-		EXPECT_EQ(0, vt_wait(&p)) TH_LOG("%s", what[i]);
-		/* A shell's socket is closed, too: the daemon may be the first to notice. */
-		EXPECT_TRUE(k->rc == -EBADF || (i && k->rc == -EPIPE)) TH_LOG("%s: %d", what[i], k->rc);
-		EXPECT_GT(1000, k->calls) TH_LOG("%s: so many times", what[i]);
-		EXPECT_GT(k->wall / 2, k->cpu) TH_LOG("%s: CPU time, ns", what[i]);
-		vt_forget(k->name);
-	}
 }
 
 TEST_HARNESS_MAIN
