@@ -26,7 +26,7 @@ vm=build/vm/$kernel
 scale=0.02 stress=10 patience=240 boot_limit=180 vm_limit=${VENOM_VM_TIMEOUT:-1200}
 [ "$kernel" != debug ] || scale=0.005 stress=30
 # The slow kernels run all of the module's own tests, and these of the library's tests, which are not about speed.
-brief='access arguments command errors fds memory request state stat'
+brief='access arguments command errors fds huge memory request state stat'
 
 say() { echo "vm-$kernel: $*" >&2; }
 
