@@ -226,6 +226,38 @@ long ps_read(long a, long b, long c)
 	return got;
 }
 
+static uint64_t next_at, next_before;
+
+long ps_read_next(long a, long b, long c)
+{
+	struct venom_info info;
+	ssize_t n;
+	uint32_t got;
+	void *buf;
+
+	UNUSED(a, b, c);
+	VT_CHECK(!venom_shell_info(ps, &info));
+	buf = buffer(info.data_size);
+	next_before = next_at;
+	n = venom_shell_read_next(ps, buf, info.data_size, &next_at);
+	if (n < 0)
+		return n;
+	VT_CHECK(vt_whole(buf, (size_t)n, &got));
+	return got;
+}
+
+long ps_missed(long a, long b, long c)
+{
+	UNUSED(a, b, c);
+	return (long)(next_at - next_before);
+}
+
+long ps_lossless(long on, long b, long c)
+{
+	UNUSED(b, c);
+	return venom_shell_lossless(ps, (int)on);
+}
+
 long ps_wait(long version, long timeout_ms, long c)
 {
 	UNUSED(c);

@@ -46,6 +46,9 @@ long ps_id(long a, long b, long c);
 long ps_send(long v, long len, long c);
 long ps_request(long v, long len, long timeout_ms); /* the answer's v */
 long ps_read(long a, long b, long c); /* v of the latest state */
+long ps_read_next(long a, long b, long c); /* v of the next version after the last that this call read */
+long ps_missed(long a, long b, long c); /* by how many numbers the last ps_read_next() has gone on */
+long ps_lossless(long on, long b, long c);
 long ps_wait(long version, long timeout_ms, long c);
 long ps_set_spin(long ns, long b, long c);
 long pp_end(long a, long b, long c); /* closes the shell, and destroys the daemon */

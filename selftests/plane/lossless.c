@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 
+#include "internal.h" /* first: the harness takes ARRAY_SIZE from it */
 #include "lib/harness.h"
 #include "lib/peer.h"
 
@@ -170,34 +170,6 @@ TEST_F(lossless, for_a_time)
 	EXPECT_LE(20 * VT_MS, vt_now() - began);
 	reads(self, 1);
 	EXPECT_EQ(0, vt_call(&self->dm, publish_many, 5, 1));
-}
-
-static uint64_t ps_version, ps_last;
-
-/* Returns the next version's v, or an errno. */
-static long ps_read_next(long a, long b, long c)
-{
-	char buf[SIZE];
-	uint32_t v;
-	ssize_t n;
-
-	ps_last = ps_version;
-	n = venom_shell_read_next(ps, buf, SIZE, &ps_version);
-	if (n < 0)
-		return n;
-	VT_CHECK(vt_whole(buf, (size_t)n, &v));
-	return (long)v + a + b + c;
-}
-
-/* Returns by how many numbers the last read_next has gone on. */
-static long ps_missed(long a, long b, long c)
-{
-	return (long)(ps_version - ps_last) + a + b + c;
-}
-
-static long ps_lossless(long on, long b, long c)
-{
-	return venom_shell_lossless(ps, (int)on) + b + c;
 }
 
 /* Another reader blocks the publisher; what that reader does next must free the publisher at once. */
