@@ -2,7 +2,7 @@
 /*
  * Attacks create and connect with extreme configs: each field of venom_config at its ends and around its powers of two,
  * alone and in pairs.  They must give an errno that the header lists, or a channel that works with its largest state,
- * command and answer.
+ * command and answer.  One state is larger than 32 bits can say.
  */
 #include <signal.h>
 #include <string.h>
@@ -314,5 +314,70 @@ TEST(all_alone_and_many_in_pairs)
 	EXPECT_EQ(0, w->wrong);
 	EXPECT_LT(50, w->place.works);
 }
+
+/* ---- a state past 32 bits ---- */
+
+/* Only the plain build does it: a sanitizer's shadow of so much memory takes too long. */
+#if !defined(VT_ASAN) && !defined(VT_TSAN)
+#define HUGE_SIZE ((4ull << 30) + 5000)
+
+static uint64_t mem_available(void)
+{
+	unsigned long long kb = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb * 1024;
+}
+
+static long publish_huge(long a, long b, long c)
+{
+	char *buf = venom_daemon_write_begin(pd, NULL);
+
+	VT_CHECK(buf);
+	vt_fill(buf, 100, 1);
+	vt_fill(buf + HUGE_SIZE - 100, 100, 2);
+	return venom_daemon_write_commit(pd, HUGE_SIZE) + a + b + c;
+}
+
+/* Lengths and offsets don't end at 32 bits. */
+TEST(more_than_4_gib)
+{
+	struct venom_config *cfg = vt_config();
+	const char *name = vt_name();
+	struct venom_info info;
+	struct venom_view view;
+	struct venom_shell *s;
+	struct vt_peer dm;
+
+	if (mem_available() < 6ull << 30)
+		SKIP(return, "needs 6 GiB of free memory");
+	cfg->data_size = HUGE_SIZE;
+	cfg->versions = 1;
+	cfg->huge = VENOM_HUGE_NEVER;
+	vt_start(&dm);
+	ASSERT_EQ(0, vt_call(&dm, pd_create, name, cfg)) TH_LOG("%s", vt_errmsg);
+	ASSERT_EQ(0, venom_shell_connect(&s, name));
+	ASSERT_EQ(0, vt_call(&dm, publish_huge));
+	ASSERT_EQ(0, venom_shell_read_begin(s, &view));
+	EXPECT_EQ(HUGE_SIZE, view.len);
+	EXPECT_TRUE(vt_is(view.data, 100, 1));
+	EXPECT_TRUE(vt_is((const char *)view.data + HUGE_SIZE - 100, 100, 2));
+	EXPECT_EQ(0, venom_shell_read_retry(s, &view));
+	EXPECT_EQ(-EMSGSIZE, venom_shell_read(s, &info, sizeof(info), NULL));
+	EXPECT_EQ(HUGE_SIZE, venom_shell_needed(s));
+	ASSERT_EQ(0, venom_shell_info(s, &info));
+	EXPECT_EQ(HUGE_SIZE, info.data_size);
+	EXPECT_LE(HUGE_SIZE, info.state_bytes);
+	venom_shell_close(s);
+	vt_call(&dm, pd_destroy);
+	EXPECT_EQ(0, vt_stop(&dm));
+}
+#endif
 
 TEST_HARNESS_MAIN
