@@ -2,7 +2,7 @@
 /*
  * What the verbs of `venom` share.
  *
- * Each verb is one file with one `struct verb` in it, listed in venom.c.  A verb's run()
+ * Each verb is one file with one `struct verb` in it, and its name is in VERBS.  A verb's run()
  * returns the exit status: 0, or 1 after it has printed one sentence with fail() or
  * complain().  Usage errors don't return: usage() exits with 2.  Data goes to stdout, all
  * else to stderr.
@@ -30,7 +30,20 @@ struct verb {
 	const char *help; /* for `venom VERB --help` */
 	int (*run)(int argc, char **argv);
 };
-extern const struct verb verb_serve, verb_pub, verb_sub, verb_req, verb_ls, verb_stat, verb_demo, verb_bench;
+
+/* All verbs, in the order of `venom --help`; NAME is verb_NAME of NAME.c. */
+#define VERBS(V) \
+	V(serve) \
+	V(pub) \
+	V(sub) \
+	V(req) \
+	V(ls) \
+	V(stat) \
+	V(demo) \
+	V(bench)
+#define VERB(name) extern const struct verb verb_##name;
+VERBS(VERB)
+#undef VERB
 extern const struct verb *verb; /* the verb that runs; messages begin with its name */
 
 /* util.c: options.  opt_*() read the argument of the option that option() gave last. */

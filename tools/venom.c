@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * venom: one command, many verbs.  This file only finds the verb; each is in its own file.
+ * venom: one command, many verbs.  This file only finds the verb; each is in its own file, and tool.h lists them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +10,8 @@
 
 #include "tool.h"
 
-static const struct verb *const verbs[] = {
-	&verb_serve, &verb_pub, &verb_sub, &verb_req, &verb_ls, &verb_stat, &verb_demo, &verb_bench,
-};
+#define VERB(name) &verb_##name,
+static const struct verb *const verbs[] = {VERBS(VERB)};
 
 const struct verb *verb;
 
