@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # tool.sh: every verb of the `venom` command, for real, with what it prints and its exit status; what goes through its
-# standard input and output is in streams.sh.  TAP on stdout.  Nothing here depends on how fast anything is.
+# standard input and output is in streams.sh.  What all verbs have in common (--help, venom(1), completion):
+# source/test-verbs.sh.  TAP on stdout.  Nothing here depends on how fast anything is.
 #
 # shellcheck disable=SC2016,SC2086 # conditions are for eval; words are meant to be split
 set -u
@@ -14,14 +15,6 @@ v --help
 ok "--help lists the verbs" eval 'is 0 && says "serve" && says "demo"'
 v --version
 ok "--version" eval 'is 0 && says "^venom [0-9]+\.[0-9]+\.[0-9]+$"'
-verbs="serve pub sub req ls stat demo"
-[ ! -x "${venom}-bench" ] || verbs+=" bench" # a program of its own
-for verb in $verbs; do
-	v $verb --help
-	ok "$verb --help" eval 'is 0 && says "^usage: venom $verb" && [ ! -s err ]'
-	v $verb --no-such-option
-	ok "$verb: an unknown option is a usage error" misuse "no-such-option"
-done
 v
 ok "no verb is a usage error" misuse "verb"
 v frobnicate
