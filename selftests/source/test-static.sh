@@ -3,7 +3,7 @@
 #
 # What can be seen without running it: the library exports what its header declares and nothing else, the headers are
 # good C and C++, memory orders stand in one file and the two that users include, each file names its licence, manual pages can be
-# made, drawings name functions that are there, and an installed library can be built with.  TAP on stdout.
+# made, the calls of the device are tested and documented, drawings name functions that are there, and an installed library can be built with.  TAP on stdout.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . selftests/lib/verdict.sh
@@ -69,6 +69,16 @@ for page in libvenom/man/*.scd; do
 		skip "$(basename "$page" .scd) can be made" "no scdoc here"
 	fi
 done
+
+# ---- the calls of the device ----
+for call in $(grep -oP '^#define \KVENOM_IOC_\w+(?=\s+_IO)' kmod/uapi/linux/venom.h); do
+	grep -qE "CALL\($call," kmod/ioctl.c || echo "$call has no row in kmod/ioctl.c"
+	grep -qE "\{$call, sizeof" selftests/kmod/*.[ch] || echo "$call has no row in selftests/kmod/calls.h"
+	grep -qE "\.cmd = $call," selftests/kmod/*.[ch] || echo "$call is not tested in selftests/kmod/ioctl.c"
+	grep -qE "\b$call\b" libvenom/man/venom.4.scd || echo "$call is not in venom(4)"
+done >"$tmp/log"
+grep -q VENOM_IOC_CREATE kmod/ioctl.c && [ ! -s "$tmp/log" ]
+explained $? "each call of the device is in the module, in its tests and in venom(4)"
 
 # ---- drawings ----
 # What the code has: all words outside of comments, in the library and the module.
