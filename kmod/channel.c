@@ -210,7 +210,7 @@ static void daemon_comes_locked(struct venom_channel *ch, u64 epoch)
 	ch->alive = true;
 	/* A shell that sees this epoch sees the last daemon's end: pairs with the acquire in venom_shell_gone(). */
 	smp_store_release(&ch->status->epoch, epoch);
-	/* A shell that sees ALIVE sees the epoch: pairs with the acquire in death_told(). */
+	/* A shell that sees ALIVE sees the epoch: pairs with the acquire in death_seen(). */
 	smp_store_release(&ch->status->daemon, VENOM_DAEMON_ALIVE);
 	spin_unlock(&ch->lock);
 }
@@ -338,7 +338,7 @@ void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 	ch->alive = false;
 	memcpy(bells, ch->bells, sizeof(bells));
 	memset(ch->bells, 0, sizeof(ch->bells));
-	/* First the word, then the bells: a woken shell sees the word.  Pairs with the acquire in death_told(). */
+	/* First the word, then the bells: a woken shell sees the word.  Pairs with the acquire in death_seen(). */
 	smp_store_release(&ch->status->daemon, VENOM_DAEMON_GONE);
 	for (id = 0; id < ch->geo.max_clients; id++) {
 		struct venom_client *cl = ch->clients[id];
@@ -346,8 +346,8 @@ void venom_channel_die(struct venom_channel *ch, u64 epoch, bool end)
 		if (!cl || !cl->alive)
 			continue;
 		venom_disarm_locked(ch, cl);
-		venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
-		venom_ring_locked(cl->bells, VENOM_BELL_LIFE);
+		venom_bell_signal_locked(cl->bells, VENOM_BELL_WAKE);
+		venom_bell_signal_locked(cl->bells, VENOM_BELL_LIFE);
 		cond_resched_lock(&ch->lock); /* clients[] can't change: venom_lock */
 	}
 	spin_unlock(&ch->lock);

@@ -87,7 +87,7 @@ void venom_life_set_locked(struct venom_channel *ch, const struct venom_client *
 
 	lockdep_assert_held(&ch->lock);
 	WRITE_ONCE(word->generation, cl->generation);
-	/* Pairs with the acquire in sync_lanes(), dev/daemon.c, and in death_told(). */
+	/* Pairs with the acquire in sync_lanes(), dev/daemon.c, and in death_seen(). */
 	smp_store_release(&word->life, life);
 }
 
@@ -98,7 +98,7 @@ static void count_locked(struct venom_channel *ch)
 	WRITE_ONCE(ch->status->attached, ch->attached);
 	/* For processes that poll this count: stored after what has changed. */
 	smp_store_release(&ch->status->changes, ch->status->changes + 1);
-	venom_ring_locked(ch->bells, VENOM_BELL_LIFE);
+	venom_bell_signal_locked(ch->bells, VENOM_BELL_LIFE);
 }
 
 /* No user can keep all others out: each has half of the ids at most, except the channel's owner and CAP_IPC_OWNER. */
@@ -227,8 +227,8 @@ static void client_die_locked(struct venom_channel *ch, struct venom_client *cl)
 	venom_life_set_locked(ch, cl, VENOM_SHELL_GONE);
 	count_locked(ch);
 	/* A shell that is evicted may be asleep. */
-	venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
-	venom_ring_locked(cl->bells, VENOM_BELL_LIFE);
+	venom_bell_signal_locked(cl->bells, VENOM_BELL_WAKE);
+	venom_bell_signal_locked(cl->bells, VENOM_BELL_LIFE);
 	spin_unlock(&ch->lock);
 	wake_up_poll(&ch->wait, EPOLLHUP);
 	trace_venom_death(ch->name, ch->epoch, cl->id);

@@ -194,7 +194,7 @@ void venom_life_set_locked(struct venom_channel *ch, const struct venom_client *
 
 /* ---- wake.c ---- */
 
-void venom_ring_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell);
+void venom_bell_signal_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell);
 void venom_bells_drop(struct eventfd_ctx *bells[VENOM_BELLS]);
 int venom_bell_set(struct venom_file *vf, const struct venom_ioc_eventfd *e);
 int venom_wake(struct venom_file *vf, const struct venom_ioc_wake *w);

@@ -16,7 +16,7 @@
 
 #define WAKE_BATCH 16	/* shells signalled under one hold of the lock */
 
-void venom_ring_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell)
+void venom_bell_signal_locked(struct eventfd_ctx *bells[VENOM_BELLS], unsigned int bell)
 {
 	if (bells[bell])
 		venom_eventfd_signal(bells[bell]);
@@ -122,7 +122,7 @@ static int wake_state(struct venom_channel *ch)
 				break;
 			}
 			venom_disarm_locked(ch, cl);
-			venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
+			venom_bell_signal_locked(cl->bells, VENOM_BELL_WAKE);
 			woken++;
 		}
 		spin_unlock(&ch->lock);
@@ -139,7 +139,7 @@ static int wake_daemon(struct venom_channel *ch, const struct venom_client *cl, 
 		return -EACCES;
 	spin_lock(&ch->lock);
 	if (ch->alive && cl->alive)
-		venom_ring_locked(ch->bells, bell);
+		venom_bell_signal_locked(ch->bells, bell);
 	else
 		rc = -EPIPE;
 	spin_unlock(&ch->lock);
@@ -160,7 +160,7 @@ static int wake_shell(struct venom_channel *ch, u32 id)
 	else if (!cl->alive)
 		rc = -EPIPE;
 	else
-		venom_ring_locked(cl->bells, VENOM_BELL_WAKE);
+		venom_bell_signal_locked(cl->bells, VENOM_BELL_WAKE);
 	spin_unlock(&ch->lock);
 	return rc;
 }

@@ -51,8 +51,8 @@ struct venom_lane {
 	struct venom_map cmd_map, rsp_map;
 	/* memfd */
 	int sock;		/* -1 after the shell's hang-up */
-	int bell;		/* we signal it: an eventfd; the shell can only wait for it */
-	int their_bell;		/* the shell signals it: an eventfd; we only wait for it */
+	int shell_bell;		/* we signal it; the shell can only wait for it */
+	int daemon_bell;	/* the shell signals it; we only wait for it */
 	bool watching;		/* the shell has asked to be woken for state */
 };
 _Static_assert(offsetof(struct venom_lane, broken) < 2 * VENOM_LINE, "a command touches two lines of its lane");
@@ -268,13 +268,13 @@ struct venom_shell {
 	struct venom_map status_map, state_map, cmd_map, rsp_map;
 	char name[VENOM_NAME_MAX + 1];
 
-	int their_bell;			/* signalled for us: an epoll, which also sees the daemon die, by a hang-up */
+	int sleep_fd;			/* we sleep in it: an epoll of our bell, which sees the daemon die, too */
 	/* memfd */
 	int sock, pidfd;
-	int bell;			/* we signal it: an eventfd */
+	int daemon_bell;		/* we signal it */
 	/* dev */
 	int dev;
-	int own_bell;			/* the module signals it: an eventfd, in their_bell */
+	int shell_bell;			/* the module signals it; in sleep_fd */
 };
 _Static_assert(sizeof(struct venom_inline_reader) == VENOM_LINE, "a steady read touches one line of the handle");
 _Static_assert(offsetof(struct venom_shell, small) < 2 * VENOM_LINE, "another read, two");
@@ -295,7 +295,7 @@ _Static_assert(offsetof(struct venom_shell, dead) < 5 * VENOM_LINE, "a request, 
  * waits call alive() now and then.
  * model: takeover
  */
-static inline bool death_told(const struct venom_shell *s)
+static inline bool death_seen(const struct venom_shell *s)
 {
 	const struct venom_status *st = s->status;
 	const struct venom_status_shell *own = &st->shell[s->id];
@@ -306,7 +306,7 @@ static inline bool death_told(const struct venom_shell *s)
 	       load_relaxed(&own->generation) != s->generation;
 }
 
-static inline bool death_will_be_told(const struct venom_shell *s)
+static inline bool death_is_marked(const struct venom_shell *s)
 {
 	return load_relaxed(&s->status->owner) != 0;
 }
@@ -316,8 +316,8 @@ bool venom_shell_gone(struct venom_shell *s);	/* confirmed; one system call at m
 /* For calls that found nothing to do and may be repeated for ever: false if the daemon is dead. */
 static inline bool venom_shell_idle(struct venom_shell *s)
 {
-	if (!death_told(s)) {
-		if (death_will_be_told(s) || ++s->idle % 256)
+	if (!death_seen(s)) {
+		if (death_is_marked(s) || ++s->idle % 256)
 			return true;
 		count_up(&s->cmd->counts.checks, 1);
 	}

@@ -10,7 +10,7 @@
  *			next); wait.c (the shell's waits), copy.c (large copies)
  *	control/	create, connect, observe, deaths: daemon.c and shell.c make the handles; manager.c is the thread in
  *			the daemon's process that connects shells and notices their deaths, readers.c its part in hold and
- *			lossless; config.c checks what the user asks for, schema.c describes payloads, look.c is for
+ *			lossless; config.c checks what the user asks for, schema.c describes payloads, observe.c is for
  *			observers, backend.c chooses the backend
  *	dev/		the module's backend, on /dev/venom
  *	memfd/		the embedded backend; proto.h has the messages between its two sides
@@ -155,7 +155,7 @@ int sleeper_open(struct venom_sleeper *s, void *data);
 void sleeper_close(struct venom_sleeper *s);
 /* As epoll_sleep(), for a sleeper that only bells wake. */
 int sleeper_sleep(const struct venom_sleeper *s, int64_t ns);
-void ring(int bell);
+void bell_signal(int bell);
 
 /* ---- system/fd.c ------------------------------------------------- */
 
@@ -226,7 +226,7 @@ struct venom_policy {
 int venom_node_prefer(struct venom_policy *old, int node);
 void venom_node_restore(const struct venom_policy *old);
 
-/* ---- control/look.c ---------------------------------------------- */
+/* ---- control/observe.c ---------------------------------------------- */
 
 void venom_stats_make(struct venom_daemon_stats *st, const struct venom_state *s, const struct venom_status *status,
 		      uint64_t versions);

@@ -127,8 +127,8 @@ LIE(rsp_no_memfd, no_memfd(FD_RESPONSES))
 
 static void bad_bell(int fd)
 {
-	close(fake.fds[FD_THEIR_BELL]);
-	fake.fds[FD_THEIR_BELL] = fd;
+	close(fake.fds[FD_DAEMON_BELL]);
+	fake.fds[FD_DAEMON_BELL] = fd;
 }
 
 /* The pipe has no reader: a write would end the shell. */

@@ -79,7 +79,7 @@ FIXTURE_TEARDOWN(death)
  */
 #define EXPECT_TOLD(s, call)                                                  \
 	do {                                                                  \
-		int left_ = death_told(s) || death_will_be_told(s) ? 1 : 256; \
+		int left_ = death_seen(s) || death_is_marked(s) ? 1 : 256; \
 		ssize_t rc_;                                                  \
                                                                               \
 		do                                                            \

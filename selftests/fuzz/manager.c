@@ -86,7 +86,7 @@ static void listen_to(struct peer *p)
 		return;
 	}
 	FUZZ_CHECK(size > 0);
-	FUZZ_CHECK(msg.head.type == PROTO_WELCOME || msg.head.type == PROTO_READY || msg.head.type == PROTO_LOOKED);
+	FUZZ_CHECK(msg.head.type == PROTO_WELCOME || msg.head.type == PROTO_READY || msg.head.type == PROTO_OBSERVED);
 	FUZZ_CHECK(!msg.head.error || fuzz_one_of(msg.head.error, -EPROTO, -EACCES, -EUSERS, -EMFILE, -ENOMEM, 0));
 	FUZZ_CHECK(n == (msg.head.type == PROTO_WELCOME && !msg.head.error ? PROTO_FDS : 0));
 	if (n) {
@@ -97,7 +97,7 @@ static void listen_to(struct peer *p)
 		p->nfds = n;
 	}
 	fuzz_met[msg.head.error			 ? REFUSED
-		 : msg.head.type == PROTO_LOOKED ? LOOKED
+		 : msg.head.type == PROTO_OBSERVED ? LOOKED
 						 : ATTACHED] += msg.head.error || msg.head.type != PROTO_WELCOME;
 	/* The manager sends an error, and then hangs up. */
 	if (msg.head.error)
@@ -157,7 +157,7 @@ static void ask(struct peer *p)
 /* Send a message, mostly one of the protocol's, or nearly. */
 static void say(struct peer *p)
 {
-	struct proto_look msg = {.head = {.magic = PROTO_MAGIC, .abi = VENOM_ABI}};
+	struct proto_observe msg = {.head = {.magic = PROTO_MAGIC, .abi = VENOM_ABI}};
 	uint32_t how = fuzz_byte(), lie = fuzz_byte();
 	size_t size = sizeof(msg.head);
 	int fd[16], n = 0;
@@ -170,7 +170,7 @@ static void say(struct peer *p)
 		msg.head.type = PROTO_ATTACH;
 	if (how % 16 == 15 && p->cmd.p)
 		return ask(p);
-	if (msg.head.type == PROTO_LOOK) {
+	if (msg.head.type == PROTO_OBSERVE) {
 		size = sizeof(msg);
 		msg.first = (uint32_t)fuzz_word();
 	}

@@ -22,21 +22,21 @@ FIXTURE(wakes)
 #define shell_bell(i) (self->bell + 2 + 2 * (i))
 
 /* How often each bell was signalled since the last call, in one number: a digit for each, the daemon's WAKE first. */
-static inline long rung(const int *bell)
+static inline long signals(const int *bell)
 {
 	uint64_t n;
 	long all = 0;
 	int i;
 
 	for (i = 0; i < 2 + 2 * SHELLS; i++) {
-		n = km_rung(bell[i]);
+		n = km_signals(bell[i]);
 		all = all * 10 + (long)(n < 9 ? n : 9);
 	}
 	return all;
 }
 
-#define DAEMON_RUNG   10000000
-#define SHELL_RUNG(i) ((i) == 0 ? 100000 : (i) == 1 ? 1000 : 10)
+#define DAEMON_SIGNAL   10000000
+#define SHELL_SIGNAL(i) ((i) == 0 ? 100000 : (i) == 1 ? 1000 : 10)
 
 FIXTURE_SETUP(wakes)
 {

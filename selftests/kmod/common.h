@@ -172,7 +172,7 @@ static inline int km_efd(void)
 }
 
 /* How often the eventfd has been signalled since the last call. */
-static inline uint64_t km_rung(int efd)
+static inline uint64_t km_signals(int efd)
 {
 	uint64_t n;
 
@@ -321,7 +321,7 @@ static inline long km_crowd_rung(long a, long b, long c)
 	(void)b;
 	(void)c;
 	for (i = 0; i < km_seats; i++)
-		n += km_rung(km_seat[i].efd) == 1;
+		n += km_signals(km_seat[i].efd) == 1;
 	return n;
 }
 

@@ -156,13 +156,13 @@ TEST(closed_by_its_owner_with_maps_left)
 	ASSERT_EQ(0, close(d.fd));
 	d.fd = -1;
 	EXPECT_EQ(VENOM_DAEMON_ALIVE, km_daemon_life(s.status));
-	EXPECT_EQ(0, km_rung(bell));
+	EXPECT_EQ(0, km_signals(bell));
 	d.state->latest = 77;
 	EXPECT_EQ(77, vt_load(&s.state->latest));
 	EXPECT_EQ(-EBUSY, km_daemon_make(&next, &c));
 	km_daemon_unmap(&d);
 	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(s.status));
-	EXPECT_EQ(1, km_rung(bell));
+	EXPECT_EQ(1, km_signals(bell));
 	ASSERT_EQ(0, km_daemon_make(&next, &c));
 	EXPECT_EQ(1, next.c.resumed);
 	EXPECT_EQ(2, next.c.epoch);

@@ -207,7 +207,7 @@ static void die(struct vt_peer *p, enum how how)
 	kill(p->pid, SIGKILL);
 }
 
-static bool has_rung(int efd, int ms)
+static bool was_signalled(int efd, int ms)
 {
 	struct pollfd pfd = {.fd = efd, .events = POLLIN};
 
@@ -221,12 +221,12 @@ TEST_F(death, is_told_by_one_wake)
 	uint32_t changes = variant->shell ? vt_load(&self->d.status->changes) : 0;
 
 	EXPECT_EQ(0, vt_call(&self->victim, p_use));
-	EXPECT_FALSE(has_rung(self->bell, 5));
+	EXPECT_FALSE(was_signalled(self->bell, 5));
 	EXPECT_EQ(0, poll(&pfd, 1, 0));
 	die(&self->victim, variant->how);
-	ASSERT_TRUE(has_rung(self->bell, VT_PATIENCE_S * 100)) TH_LOG("life is %u", *self->life);
+	ASSERT_TRUE(was_signalled(self->bell, VT_PATIENCE_S * 100)) TH_LOG("life is %u", *self->life);
 	EXPECT_EQ(gone, *self->life);
-	EXPECT_EQ(1, km_rung(self->bell)); /* and no more */
+	EXPECT_EQ(1, km_signals(self->bell)); /* and no more */
 	EXPECT_EQ(0, km_info(vt_box, &self->info));
 	if (variant->shell) {
 		EXPECT_EQ(changes + 1, vt_load(&self->d.status->changes));

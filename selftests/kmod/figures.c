@@ -93,8 +93,8 @@ TEST(wake_and_write)
 		a = timed(n, VT_CHECK(!dev_wake(s.fd, VENOM_WAKE_DAEMON, 0)));
 		b = timed(n, ring(other));
 		add(&p, a, b, (uint64_t)n);
-		ASSERT_EQ(n, km_rung(bell));
-		ASSERT_EQ(n, km_rung(other));
+		ASSERT_EQ(n, km_signals(bell));
+		ASSERT_EQ(n, km_signals(other));
 	}
 	EXPECT_LT(0, show(&p, "WAKE / write(2) to an eventfd"));
 	km_shell_close(&s);

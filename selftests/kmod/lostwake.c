@@ -90,8 +90,8 @@ TEST_F(change, loses_no_ring)
 		ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_WAKE, changes % 2 ? a : b));
 	}
 	pthread_join(self->thread, NULL);
-	heard = km_rung(a);
-	heard += km_rung(b);
+	heard = km_signals(a);
+	heard += km_signals(b);
 	EXPECT_EQ(self->r.n, heard);
 	printf("# %llu rings, %llu changes meanwhile\n", (unsigned long long)self->r.n, (unsigned long long)changes);
 	EXPECT_LT(100, changes);
@@ -110,7 +110,7 @@ TEST_F(change, and_close_under_the_ringer)
 		ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_WAKE, efd));
 		if (i % 8 == 0)
 			sched_yield();
-		heard += km_rung(efd) > 0;
+		heard += km_signals(efd) > 0;
 		if (i % 3 == 0) {
 			ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_WAKE, -1));
 		}
@@ -133,7 +133,7 @@ TEST_F(change, and_close_under_the_ringer)
 	self->r.n = 1;
 	self->r.done = 0;
 	ring(&self->r);
-	EXPECT_EQ(1, km_rung(efd));
+	EXPECT_EQ(1, km_signals(efd));
 }
 
 /* ---- the receiver dies ---- */

@@ -121,7 +121,7 @@ TEST_F(takeover, an_end_is_for_good)
 	EXPECT_EQ(-ENOENT, km_shell_make(&fresh, self->name));
 	EXPECT_EQ(VENOM_DAEMON_GONE, km_daemon_life(self->own.status));
 	EXPECT_TRUE(hung_up(self->own.fd));
-	EXPECT_LE(1, km_rung(efd));
+	EXPECT_LE(1, km_signals(efd));
 	EXPECT_EQ(-EPIPE, dev_wake(self->own.fd, VENOM_WAKE_DAEMON, 0));
 	/* The daemon's file has no channel any more. */
 	EXPECT_EQ(-EPIPE, vt_call(&self->dm, t_end));

@@ -20,7 +20,7 @@ TEST_F(wakes, twice_armed_is_once)
 	EXPECT_EQ(ARMED, life(1));
 	EXPECT_EQ(VENOM_SHELL_ALIVE, life(0));
 	EXPECT_EQ(1, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
-	EXPECT_EQ(SHELL_RUNG(1), rung(self->bell));
+	EXPECT_EQ(SHELL_SIGNAL(1), signals(self->bell));
 	EXPECT_EQ(0, state_sleepers());
 	EXPECT_EQ(VENOM_SHELL_ALIVE, life(1));
 }
@@ -38,7 +38,7 @@ TEST_F(wakes, disarmed_is_not_rung)
 	EXPECT_EQ(VENOM_SHELL_ALIVE, life(0));
 	EXPECT_EQ(ARMED, life(1));
 	EXPECT_EQ(1, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
-	EXPECT_EQ(SHELL_RUNG(1), rung(self->bell));
+	EXPECT_EQ(SHELL_SIGNAL(1), signals(self->bell));
 	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_DISARM));
 	EXPECT_EQ(0, state_sleepers());
 	/* A WAKE_SHELL leaves it armed. */
@@ -82,9 +82,9 @@ TEST_F(wakes, the_dead_neither_sleep_nor_wait)
 	EXPECT_EQ(1, state_sleepers());
 	EXPECT_EQ(1, state_waiters());
 	EXPECT_EQ(VENOM_SHELL_GONE, life(2));
-	rung(self->bell);
+	signals(self->bell);
 	EXPECT_EQ(1, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
-	EXPECT_EQ(SHELL_RUNG(0), rung(self->bell));
+	EXPECT_EQ(SHELL_SIGNAL(0), signals(self->bell));
 	km_shell_close(&self->s[0]);
 	EXPECT_EQ(0, state_sleepers());
 	EXPECT_EQ(0, state_waiters());

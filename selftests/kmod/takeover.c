@@ -22,7 +22,7 @@ TEST_F(takeover, it_goes_on)
 	for (unsigned int i = 0; i < ARRAY_SIZE(after); i++) {
 		ASSERT_EQ(0, dev_sleep(self->own.fd, VENOM_SLEEP_ARM));
 		die(self, p, variant->closed);
-		EXPECT_EQ(1, km_rung(efd));
+		EXPECT_EQ(1, km_signals(efd));
 		EXPECT_TRUE(hung_up(self->own.fd));
 		EXPECT_EQ(-ENOENT, km_shell_make(&late, self->name));
 		EXPECT_EQ(0, self->own.status->state_sleepers);

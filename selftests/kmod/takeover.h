@@ -125,7 +125,7 @@ static inline long t_bell(long a, long b, long c)
 
 static inline long t_rung(long a, long b, long c)
 {
-	return (long)km_rung(bell) + a + b + c;
+	return (long)km_signals(bell) + a + b + c;
 }
 
 /* A shell in another process, which writes a pattern to its lane. */

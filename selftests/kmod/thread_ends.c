@@ -89,10 +89,10 @@ FIXTURE_TEARDOWN(thread)
 		}                                                              \
 		self->fd = variant->shell ? self->d.fd : self->s.fd;           \
 		ASSERT_EQ(0, dev_bell(self->fd, VENOM_BELL_LIFE, self->bell)); \
-		km_rung(self->bell);                                           \
+		km_signals(self->bell);                                           \
 	} while (0)
 #define lives()                                                                \
-	(km_rung(self->bell) == 0 && vt_load(its_life) == VENOM_SHELL_ALIVE && \
+	(km_signals(self->bell) == 0 && vt_load(its_life) == VENOM_SHELL_ALIVE && \
 	 poll(&(struct pollfd){.fd = self->fd}, 1, 0) == 0)
 #define its_life (variant->shell ? &self->d.status->shell[0].life : &self->s.status->daemon)
 _Static_assert(VENOM_SHELL_ALIVE == VENOM_DAEMON_ALIVE && VENOM_SHELL_GONE == VENOM_DAEMON_GONE, "");
@@ -111,7 +111,7 @@ TEST_F(thread, ends_and_the_process_lives)
 	}
 	vt_kill(&self->victim, SIGKILL);
 	EXPECT_EQ(VENOM_SHELL_GONE, vt_load(its_life));
-	EXPECT_EQ(1, km_rung(self->bell));
+	EXPECT_EQ(1, km_signals(self->bell));
 }
 
 /* The first thread ends; the process lives on in another thread, with or without a file table of its own. */
@@ -160,7 +160,7 @@ TEST_F(thread, may_be_the_first_one)
 		EXPECT_TRUE(lives());
 		vt_kill(&self->victim, SIGKILL);
 		EXPECT_EQ(VENOM_SHELL_GONE, vt_load(its_life));
-		EXPECT_EQ(1, km_rung(self->bell));
+		EXPECT_EQ(1, km_signals(self->bell));
 		if (variant->shell) {
 			ASSERT_EQ(0, dev_lane(self->d.fd, 0, vt_load(&self->d.status->shell[0].generation),
 					      VENOM_LANE_FREE));

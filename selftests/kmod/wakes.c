@@ -13,24 +13,24 @@ TEST_F(wakes, ring_whom_they_should_and_nobody_else)
 	int i;
 
 	set_bells();
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 	for (i = 0; i < SHELLS; i++) {
 		EXPECT_EQ(0, dev_wake(self->s[i].fd, VENOM_WAKE_DAEMON, 0));
-		EXPECT_EQ(DAEMON_RUNG, rung(self->bell));
+		EXPECT_EQ(DAEMON_SIGNAL, signals(self->bell));
 		EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, self->s[i].c.id));
-		EXPECT_EQ(SHELL_RUNG(i), rung(self->bell));
+		EXPECT_EQ(SHELL_SIGNAL(i), signals(self->bell));
 	}
 	/* No shell is armed. */
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 	EXPECT_EQ(0, dev_sleep(self->s[0].fd, VENOM_SLEEP_ARM));
 	EXPECT_EQ(0, dev_sleep(self->s[2].fd, VENOM_SLEEP_ARM));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 	EXPECT_EQ(2, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
-	EXPECT_EQ(SHELL_RUNG(0) + SHELL_RUNG(2), rung(self->bell));
+	EXPECT_EQ(SHELL_SIGNAL(0) + SHELL_SIGNAL(2), signals(self->bell));
 	/* No shell is armed any more. */
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_STATE, 0));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 }
 
 /*
@@ -43,15 +43,15 @@ TEST_F(wakes, for_what_a_reader_says)
 
 	set_bells();
 	ASSERT_EQ(0, dev_wake(self->s[1].fd, VENOM_WAKE_MOVED, 0));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_MOVED, moved));
 	EXPECT_EQ(-EBADFD, dev_bell(self->s[1].fd, VENOM_BELL_MOVED, moved));
 	ASSERT_EQ(0, dev_wake(self->s[1].fd, VENOM_WAKE_MOVED, 0));
-	EXPECT_EQ(1, km_rung(moved));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(1, km_signals(moved));
+	EXPECT_EQ(0, signals(self->bell));
 	ASSERT_EQ(0, dev_wake(self->s[1].fd, VENOM_WAKE_LIFE, 0));
-	EXPECT_EQ(DAEMON_RUNG / 10, rung(self->bell));
-	EXPECT_EQ(0, km_rung(moved));
+	EXPECT_EQ(DAEMON_SIGNAL / 10, signals(self->bell));
+	EXPECT_EQ(0, km_signals(moved));
 	close(moved);
 }
 
@@ -64,7 +64,7 @@ TEST_F(wakes, each_counts)
 		EXPECT_EQ(0, dev_wake(self->s[i % SHELLS].fd, VENOM_WAKE_DAEMON, 0));
 		EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 1));
 	}
-	EXPECT_EQ(5 * DAEMON_RUNG + 5 * SHELL_RUNG(1), rung(self->bell));
+	EXPECT_EQ(5 * DAEMON_SIGNAL + 5 * SHELL_SIGNAL(1), signals(self->bell));
 }
 
 TEST_F(wakes, without_an_eventfd_are_no_error)
@@ -82,13 +82,13 @@ TEST_F(wakes, of_whom_is_not_there)
 	EXPECT_EQ(-ENOENT, dev_wake(self->d.fd, VENOM_WAKE_SHELL, SHELLS));
 	EXPECT_EQ(-ENOENT, dev_wake(self->d.fd, VENOM_WAKE_SHELL, self->c.geo.max_clients));
 	EXPECT_EQ(-ENOENT, dev_wake(self->d.fd, VENOM_WAKE_SHELL, ~0u));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 	EXPECT_EQ(0, dev_end(self->d.fd));
-	rung(self->bell);
+	signals(self->bell);
 	EXPECT_EQ(-EPIPE, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(-EPIPE, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 0));
 	EXPECT_EQ(-EPIPE, dev_sleep(self->s[0].fd, VENOM_SLEEP_ARM));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 }
 
 /* An eventfd's count at its maximum can't go up: the wake neither blocks nor fails. */
@@ -103,7 +103,7 @@ TEST_F(wakes, of_a_full_eventfd)
 	EXPECT_EQ(sizeof(n), read(*daemon_bell, &n, sizeof(n)));
 	EXPECT_LE(most, n);
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
-	EXPECT_EQ(DAEMON_RUNG, rung(self->bell));
+	EXPECT_EQ(DAEMON_SIGNAL, signals(self->bell));
 }
 
 /* ---- which eventfd ---- */
@@ -115,26 +115,26 @@ TEST_F(wakes, eventfd_changed_and_taken_away)
 	set_bells();
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_WAKE, other));
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
-	EXPECT_EQ(0, rung(self->bell));
-	EXPECT_EQ(1, km_rung(other));
+	EXPECT_EQ(0, signals(self->bell));
+	EXPECT_EQ(1, km_signals(other));
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_WAKE, -1));
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_WAKE, -1));
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
-	EXPECT_EQ(0, rung(self->bell));
-	EXPECT_EQ(0, km_rung(other));
+	EXPECT_EQ(0, signals(self->bell));
+	EXPECT_EQ(0, km_signals(other));
 	/* One eventfd for all bells is valid, too. */
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_WAKE, other));
 	ASSERT_EQ(0, dev_bell(self->d.fd, VENOM_BELL_LIFE, other));
 	ASSERT_EQ(0, dev_bell(self->s[1].fd, VENOM_BELL_WAKE, other));
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 1));
-	EXPECT_EQ(0, rung(self->bell));
-	EXPECT_EQ(2, km_rung(other));
+	EXPECT_EQ(0, signals(self->bell));
+	EXPECT_EQ(2, km_signals(other));
 	/* The wake needs no descriptor in this process. */
 	close(other);
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 1));
-	EXPECT_EQ(0, rung(self->bell));
+	EXPECT_EQ(0, signals(self->bell));
 }
 
 TEST_F(wakes, what_is_no_eventfd_changes_nothing)
@@ -159,7 +159,7 @@ TEST_F(wakes, what_is_no_eventfd_changes_nothing)
 	/* The old eventfds are still signalled. */
 	EXPECT_EQ(0, dev_wake(self->s[0].fd, VENOM_WAKE_DAEMON, 0));
 	EXPECT_EQ(0, dev_wake(self->d.fd, VENOM_WAKE_SHELL, 0));
-	EXPECT_EQ(DAEMON_RUNG + SHELL_RUNG(0), rung(self->bell));
+	EXPECT_EQ(DAEMON_SIGNAL + SHELL_SIGNAL(0), signals(self->bell));
 }
 
 TEST_F(wakes, life_has_a_bell_of_its_own)
@@ -168,15 +168,15 @@ TEST_F(wakes, life_has_a_bell_of_its_own)
 
 	set_bells();
 	ASSERT_EQ(0, km_shell_make(&s, self->c.name));
-	EXPECT_EQ(DAEMON_RUNG / 10, rung(self->bell));
+	EXPECT_EQ(DAEMON_SIGNAL / 10, signals(self->bell));
 	km_shell_close(&s);
-	EXPECT_EQ(DAEMON_RUNG / 10, rung(self->bell));
+	EXPECT_EQ(DAEMON_SIGNAL / 10, signals(self->bell));
 	/* An evicted shell may sleep on either of its bells. */
 	EXPECT_EQ(0, dev_lane(self->d.fd, 1, self->s[1].c.generation, VENOM_LANE_EVICT));
-	EXPECT_EQ(DAEMON_RUNG / 10 + SHELL_RUNG(1) + SHELL_RUNG(1) / 10, rung(self->bell));
+	EXPECT_EQ(DAEMON_SIGNAL / 10 + SHELL_SIGNAL(1) + SHELL_SIGNAL(1) / 10, signals(self->bell));
 	/* So may all shells, when the daemon ends. */
 	km_daemon_close(&self->d);
-	EXPECT_EQ(SHELL_RUNG(0) + SHELL_RUNG(0) / 10 + SHELL_RUNG(2) + SHELL_RUNG(2) / 10, rung(self->bell));
+	EXPECT_EQ(SHELL_SIGNAL(0) + SHELL_SIGNAL(0) / 10 + SHELL_SIGNAL(2) + SHELL_SIGNAL(2) / 10, signals(self->bell));
 }
 
 /* ---- poll and epoll ---- */
@@ -199,7 +199,7 @@ TEST_F(wakes, are_seen_by_poll_and_epoll)
 		EXPECT_EQ(EPOLLIN, ev.events);
 		EXPECT_EQ(0, epoll_wait(ep, &ev, 1, 0));
 	}
-	EXPECT_EQ(3, km_rung(*daemon_bell));
+	EXPECT_EQ(3, km_signals(*daemon_bell));
 	EXPECT_EQ(0, poll(&pfd, 1, 0));
 	close(ep);
 }

@@ -372,7 +372,7 @@ static inline int do_poll(struct worker *w)
 		return -errno;
 	for (i = 0; i < 2; i++)
 		if (p[FILES + i].revents & POLLIN)
-			km_rung(w->efd[i]);
+			km_signals(w->efd[i]);
 	return 0;
 }
 

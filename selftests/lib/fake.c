@@ -63,8 +63,8 @@ static void make_good(void)
 	VT_CHECK(!area_make(&fake.rsp_map, &fake.fds[FD_RESPONSES], "responses", size, 0));
 	fake.rsp = fake.rsp_map.p;
 	venom_head_make(&fake.rsp->head, VENOM_AREA_RESPONSES, size, 1, 0, 1);
-	fake.fds[FD_BELL] = epoll_create1(EPOLL_CLOEXEC);
-	fake.fds[FD_THEIR_BELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fake.fds[FD_SLEEP] = epoll_create1(EPOLL_CLOEXEC);
+	fake.fds[FD_DAEMON_BELL] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fake.w = (struct proto_welcome){.generation = 1, .may_command = 1, .epoch = 1};
 }
 

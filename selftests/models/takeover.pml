@@ -4,7 +4,7 @@
  * none is executed twice or after it has failed, -EPIPE means that no daemon took the request, and -ECONNRESET that a
  * daemon did.
  *
- * models: death_told venom_shell_gone dev_alive resumed abandoned collect venom_shell_complete venom_shell_arm
+ * models: death_seen venom_shell_gone dev_alive resumed abandoned collect venom_shell_complete venom_shell_arm
  * models: daemon_take lane_pass lane_map daemon_comes_locked venom_channel_die
  *
  * Two requests, and DAEMONS daemons, one after the other: each but the last may die, also after it has resumed the
@@ -51,7 +51,7 @@ inline finish(r, how)
 	}
 }
 
-inline death_told()
+inline death_seen()
 {
 	load(DAEMON, ACQUIRE, got);
 	told = dead || got != ALIVE;
@@ -115,7 +115,7 @@ inline look(r)
 /* venom_shell_arm, and a poll */
 inline poll(r)
 {
-	death_told();
+	death_seen();
 	if
 	:: told -> shell_gone()
 	:: else
@@ -144,7 +144,7 @@ inline poll(r)
 /* venom_shell_complete */
 inline complete(r)
 {
-	death_told();
+	death_seen();
 	if
 	:: told -> shell_gone()
 	:: else
@@ -172,7 +172,7 @@ active proctype shell()
 
 	do
 	:: sent < 2 ->				/* submit */
-		death_told();
+		death_seen();
 		if
 		:: told -> shell_gone()
 		:: else

@@ -52,9 +52,9 @@ list() {
 		lossless,-r,lossless.block.a_stop_is_limited "lossless: one that was cut off and reads again does not count"
 	mutate src/control/readers.c '/^static void set_roles/,/^}/ s/\? 0 : load_acquire\(&d->version\)/? 0 : VENOM_NOT_YET/' \
 		lossless,-r,lossless.block.full "lossless: the floor is never set"
-	mutate src/control/readers.c '/^static void set_roles/,/^}/ s/^\t\tring\(d->publisher.bell\);/\t\t;/' \
+	mutate src/control/readers.c '/^static void set_roles/,/^}/ s/^\t\tbell_signal\(d->publisher.bell\);/\t\t;/' \
 		lossless,-r,lossless.block.a_death_frees "lossless: nobody wakes the publisher when a reader has died"
-	mutate src/control/readers.c '/^static void set_roles/,/^}/ s/^\t\tring\(d->publisher.bell\);/\t\t;/' \
+	mutate src/control/readers.c '/^static void set_roles/,/^}/ s/^\t\tbell_signal\(d->publisher.bell\);/\t\t;/' \
 		lossless,-r,lossless.block.to_turn_it_off_frees "lossless: nobody wakes the publisher when a reader needs no more"
 	mutate src/calls/roles.c '/^void venom_cursor_set/,/^}/ s/if \(\(load_relaxed/if (0 \&\& (load_relaxed/' \
 		lossless,-r,lossless.block.publish_waits "lossless: nobody wakes the publisher when a reader has moved"
@@ -136,7 +136,7 @@ list() {
 		churn "hand-over: the server goes on with a lane that has vanished"
 	mutate src/control/manager.c '/^static bool is_drained/,/^}/ s/return .*;/return (void)pos, true;/' \
 		reclaim,-t,a_dead_shell_s_commands_are_delivered_and_its_id_comes_back "hand-over: a lane is freed with commands in it"
-	mutate src/handles.h '/^static inline bool death_told/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
+	mutate src/handles.h '/^static inline bool death_seen/,/^}/ s/load_relaxed\(&own->generation\) != s->generation/0/' \
 		evicted "death: a shell that was thrown out takes its successor's life for its own"
 	mutate src/system/fd.c '/^static void in_child/,/^}/ s/^\t+close\(.*;/;/' \
 		forks "death: a forked child keeps the descriptors"

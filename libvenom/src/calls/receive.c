@@ -399,9 +399,9 @@ VENOM_API int venom_daemon_stop(struct venom_daemon *d)
 	int saved = errno; /* we may be in a signal handler */
 
 	store_release(&d->stop, 1);
-	ring(d->server.bell);
+	bell_signal(d->server.bell);
 	if (d->publisher.bell >= 0)
-		ring(d->publisher.bell);
+		bell_signal(d->publisher.bell);
 	errno = saved;
 	return 0;
 }

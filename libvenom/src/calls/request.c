@@ -73,7 +73,7 @@ static int sendable(struct venom_shell *s, size_t len)
 		s->needed = len;
 		return -EMSGSIZE;
 	}
-	return death_told(s) && venom_shell_gone(s) ? -EPIPE : 0;
+	return death_seen(s) && venom_shell_gone(s) ? -EPIPE : 0;
 }
 
 /* Write a command whose size and room have been checked; wake_daemon() must follow. (model: lane) */
@@ -280,7 +280,7 @@ VENOM_API ssize_t venom_shell_complete(struct venom_shell *s, uint64_t *tag, voi
 	} else if (!s->nopen) {
 		return -EINVAL;
 	}
-	if (death_told(s))
+	if (death_seen(s))
 		venom_shell_gone(s);
 	r = find_lost(s, w.one);
 	if (!r) {

@@ -15,7 +15,7 @@ static inline bool answered(struct venom_shell *s, const struct venom_request *r
 	return venom_slot_ready(&s->in, slot_of(s, r), r->tag);
 }
 
-/* How many commands the lane has room for; looks at the daemon's cursor only if it seems full. (model: lane) */
+/* How many commands the lane has room for; looks at the daemon's cursor only if it seems full. */
 uint32_t venom_lane_room(struct venom_shell *s);
 
 /* What a wait is for: bits of VENOM_WAIT_*. */

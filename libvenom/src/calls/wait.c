@@ -65,13 +65,13 @@ static int wait_beat(void *p, int64_t now)
 	struct shell_wait *w = p;
 	struct venom_shell *s = w->s;
 
-	if (death_told(s)) {
+	if (death_seen(s)) {
 		if (venom_shell_gone(s))
 			return -EPIPE;
 		/* A wait for an answer ends: its caller finds out whether its own request is lost. */
 		return (w->what & VENOM_WAIT_ANSWER) && s->nlost ? -ECONNRESET : 0;
 	}
-	if (!death_will_be_told(s) && now > s->next_check) { /* a sleep sees a death without this */
+	if (!death_is_marked(s) && now > s->next_check) { /* a sleep sees a death without this */
 		s->next_check = now + CHECK_NS;
 		count_up(&s->cmd->counts.checks, 1);
 		return venom_shell_gone(s) ? -EPIPE : 0;
@@ -122,7 +122,7 @@ static void wait_disarm(void *p)
 
 int venom_shell_sleep(struct venom_shell *s, int64_t ns)
 {
-	int rc = epoll_sleep(s->their_bell, ns);
+	int rc = epoll_sleep(s->sleep_fd, ns);
 
 	if (rc <= 1)
 		return rc;
@@ -229,14 +229,14 @@ VENOM_API int venom_shell_room(struct venom_shell *s, int64_t timeout_ns)
 
 	if (!s->may_command)
 		return -EACCES;
-	if (death_told(s) && venom_shell_gone(s))
+	if (death_seen(s) && venom_shell_gone(s))
 		return -EPIPE;
 	return venom_shell_wait_for(&w, timeout_ns);
 }
 
 VENOM_API int venom_shell_fd(struct venom_shell *s)
 {
-	return s->their_bell;
+	return s->sleep_fd;
 }
 
 /* model: wake, takeover */
@@ -248,7 +248,7 @@ VENOM_API int venom_shell_arm(struct venom_shell *s, uint32_t what, uint64_t ver
 
 	if (!what || (what & ~(VENOM_WAIT_STATE | VENOM_WAIT_ANSWER | VENOM_WAIT_ROOM)))
 		return -EINVAL;
-	if (death_told(s))
+	if (death_seen(s))
 		venom_shell_gone(s);
 	if ((what & VENOM_WAIT_ANSWER) && s->nlost)
 		return 1;

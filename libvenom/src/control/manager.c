@@ -178,7 +178,7 @@ void venom_manager_evict(struct venom_daemon *d)
 
 void venom_manager_wake(struct venom_daemon *d)
 {
-	ring(d->manager.own.bell);
+	bell_signal(d->manager.own.bell);
 }
 
 static void *manager_main(void *arg)

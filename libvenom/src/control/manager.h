@@ -31,7 +31,7 @@
  *	  venom_file_die, venom_channel_die: daemon = GONE,	    OWNER_DIED in `owner`, a robust futex word
  *	    the eventfd of each shell is signalled		  sockets hang up, pidfds are readable
  *			|						|
- *			+-----------> death_told, in each shell <-------+
+ *			+-----------> death_seen, in each shell <-------+
  *				      loads of shared words; a sleeper is woken and looks, too
  *	venom_shell_gone	confirms it: dev_alive looks at `daemon` and `life`, memfd_alive at socket and pidfd
  *	venom_shell_has_died		sends and waits give -EPIPE; reads go on, with the last whole version

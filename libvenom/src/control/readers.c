@@ -54,7 +54,7 @@ static void set_roles(struct venom_daemon *d, struct venom_lane *l, uint32_t rol
 						  ? 0 : load_acquire(&d->version)); /* set_roles:A pairs with inline_publish:E; and commit */
 	/* A publish may wait for this reader: end that wait. */
 	if (was & ~roles & VENOM_ROLE_LOSSLESS)
-		ring(d->publisher.bell);
+		bell_signal(d->publisher.bell);
 }
 
 void venom_readers_take(struct venom_daemon *d, struct venom_lane *l)

@@ -3,7 +3,7 @@
  * A shell's life: connect, notice that its daemon has died or that another one has taken over, close.
  *
  *	connect			venom_backend_connect maps the areas; then the handle's rings and slots are made of them
- *	venom_shell_gone	confirms a death that death_told() has seen; see internal.h
+ *	venom_shell_gone	confirms a death that death_seen() has seen; see internal.h
  */
 #include "calls/shell.h"
 

@@ -112,7 +112,7 @@ static void lane_add(struct venom_daemon *d, uint32_t id, bool roles)
 	 * nothing and sleeps again.  It gets no other signal for that command, so signal it here.
 	 */
 	if (venom_slot_ready(&l->in, l->pos, l->pos + 1))
-		ring(d->server.bell);
+		bell_signal(d->server.bell);
 }
 
 /* Update the ids whose life word has changed.  No other shell gets an id before we have freed it. */

@@ -228,7 +228,7 @@ int dev_list(int (*fn)(const struct venom_info *info, void *user), void *user, i
 }
 
 /* Pass one shell to fn; 0 also if it has gone meanwhile. */
-static int look_at_shell(int fd, const struct venom_ioc_connect *c, uint32_t id,
+static int observe_shell(int fd, const struct venom_ioc_connect *c, uint32_t id,
 			 int (*fn)(const struct venom_peer *peer, void *user), void *user)
 {
 	struct venom_map cmd = {0}, rsp = {0};
@@ -272,7 +272,7 @@ static int look(int fd, const struct venom_ioc_connect *c, const struct venom_io
 	status = status_map.p;
 	for (uint32_t id = 0; !rc && fn && id < c->geo.max_clients; id++)
 		if (load_acquire(&status->shell[id].life) & VENOM_SHELL_ALIVE)
-			rc = look_at_shell(fd, c, id, fn, user);
+			rc = observe_shell(fd, c, id, fn, user);
 	dev_unmap(&state_map);
 	dev_unmap(&status_map);
 	return rc;

@@ -64,15 +64,15 @@ static int make_bell(struct venom_shell *s)
 {
 	int rc;
 
-	s->own_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	s->their_bell = venom_own(epoll_create1(EPOLL_CLOEXEC));
-	if (s->own_bell < 0 || s->their_bell < 0)
+	s->shell_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	s->sleep_fd = venom_own(epoll_create1(EPOLL_CLOEXEC));
+	if (s->shell_bell < 0 || s->sleep_fd < 0)
 		return dev_short_of(-errno);
-	rc = epoll_watch(s->their_bell, s->own_bell, EPOLLIN | EPOLLET, NULL);
+	rc = epoll_watch(s->sleep_fd, s->shell_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
-		rc = epoll_watch(s->their_bell, s->dev, 0, s); /* epoll always reports a hang-up */
+		rc = epoll_watch(s->sleep_fd, s->dev, 0, s); /* epoll always reports a hang-up */
 	if (!rc)
-		rc = dev_bell(s->dev, VENOM_BELL_WAKE, s->own_bell);
+		rc = dev_bell(s->dev, VENOM_BELL_WAKE, s->shell_bell);
 	return dev_short_of(rc);
 }
 
@@ -81,7 +81,7 @@ int dev_shell_connect(struct venom_shell *s)
 	struct venom_ioc_connect c;
 	int rc;
 
-	s->own_bell = s->their_bell = -1;
+	s->shell_bell = s->sleep_fd = -1;
 	rc = dev_open(&s->dev);
 	if (rc)
 		return rc;
@@ -115,8 +115,8 @@ void dev_shell_close(struct venom_shell *s)
 	dev_unmap(&s->rsp_map);
 	dev_unmap(&s->state_map);
 	dev_unmap(&s->status_map);
-	close_fd(&s->their_bell);
-	close_fd(&s->own_bell);
+	close_fd(&s->sleep_fd);
+	close_fd(&s->shell_bell);
 	close_fd(&s->dev);
 }
 

@@ -8,11 +8,11 @@
  *
  * The eventfds.  The daemon makes both eventfds of a shell, so that no shell can make the daemon block:
  *
- * - The daemon signals lane.bell.  It does not share this eventfd: the shell gets an epoll that watches it.  With the
+ * - The daemon signals lane.shell_bell.  It does not share this eventfd: the shell gets an epoll that watches it.  With the
  *   eventfd, the shell could change its O_NONBLOCK and count under the daemon's write.
- * - The shell signals lane.their_bell.  The daemon only watches it.
+ * - The shell signals lane.daemon_bell.  The daemon only watches it.
  *
- * Both are edge-triggered and never read.  A hostile daemon can make a shell block on the shared lane.their_bell.  A
+ * Both are edge-triggered and never read.  A hostile daemon can make a shell block on the shared lane.daemon_bell.  A
  * socket instead would prevent that, but the server would have to read it; a shell could send descriptors on it, and
  * to close those can block the server.  The daemon is the side to protect.
  */
@@ -81,13 +81,13 @@ static void unwatch(int epfd, int fd)
 
 void memfd_lane_unmap(struct venom_daemon *d, struct venom_lane *l)
 {
-	unwatch(d->server.epfd, l->their_bell);
+	unwatch(d->server.epfd, l->daemon_bell);
 	if (d->publisher.epfd >= 0)
-		unwatch(d->publisher.epfd, l->their_bell);
+		unwatch(d->publisher.epfd, l->daemon_bell);
 	area_unmap(&l->cmd_map);
 	area_unmap(&l->rsp_map);
-	close_fd(&l->bell);
-	close_fd(&l->their_bell);
+	close_fd(&l->shell_bell);
+	close_fd(&l->daemon_bell);
 	free(l->tags);
 	free(l);
 }
@@ -142,14 +142,14 @@ static int lane_make(struct memfd_daemon *m, struct conn *c, int *rsp_fd, int *b
 	l->generation = ++m->generation;
 	l->cred = c->cred;
 	l->may_command = c->may_command;
-	l->bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	l->their_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	l->shell_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	l->daemon_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	*bell_fd = venom_own(epoll_create1(EPOLL_CLOEXEC));
-	rc = l->bell < 0 || l->their_bell < 0 || *bell_fd < 0 ? -errno : 0;
+	rc = l->shell_bell < 0 || l->daemon_bell < 0 || *bell_fd < 0 ? -errno : 0;
 	if (!rc)
-		rc = epoll_watch(*bell_fd, l->bell, EPOLLIN | EPOLLET, NULL);
+		rc = epoll_watch(*bell_fd, l->shell_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
-		rc = epoll_watch(d->server.epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
+		rc = epoll_watch(d->server.epfd, l->daemon_bell, EPOLLIN | EPOLLET, NULL);
 	if (!rc)
 		rc = area_make(&l->rsp_map, rsp_fd, "responses", venom_responses_bytes(&d->geo), 0);
 	if (rc)
@@ -243,8 +243,8 @@ static int conn_hello(struct memfd_daemon *m, struct conn *c)
 			(int[]){[FD_STATUS] = m->status_fd,
 				[FD_STATE] = m->state_fd,
 				[FD_RESPONSES] = rsp_fd,
-				[FD_BELL] = bell_fd,
-				[FD_THEIR_BELL] = c->lane->their_bell},
+				[FD_SLEEP] = bell_fd,
+				[FD_DAEMON_BELL] = c->lane->daemon_bell},
 			PROTO_FDS);
 	close_fd(&rsp_fd);
 	close_fd(&bell_fd);
@@ -316,43 +316,43 @@ static int conn_roles(struct memfd_daemon *m, struct conn *c)
 	return 0;
 }
 
-static int conn_look(struct memfd_daemon *m, struct conn *c, uint32_t first)
+static int conn_observe(struct memfd_daemon *m, struct conn *c, uint32_t first)
 {
 	struct venom_daemon *d = m->d;
 	struct venom_daemon_stats st;
-	struct proto_looked *looked;
+	struct proto_observed *observed;
 	int rc;
 
 	if (!c->may_read)
-		return refuse(m, c, -EACCES, PROTO_LOOKED);
-	looked = calloc(1, sizeof(*looked));
-	if (!looked)
-		return refuse(m, c, -ENOMEM, PROTO_LOOKED);
+		return refuse(m, c, -EACCES, PROTO_OBSERVED);
+	observed = calloc(1, sizeof(*observed));
+	if (!observed)
+		return refuse(m, c, -ENOMEM, PROTO_OBSERVED);
 	venom_daemon_stats(d, &st);
-	looked->geo = d->geo;
-	looked->schema = d->state->schema;
-	looked->epoch = d->epoch;
-	looked->versions = st.versions;
-	looked->commands = st.commands;
-	looked->responses = st.responses;
-	looked->stale = st.stale;
-	looked->wakes = st.wakes;
-	looked->sleeps = st.sleeps;
-	looked->refused = st.refused;
-	looked->evicted = st.evicted;
-	looked->passed = st.passed;
-	looked->held_up = st.held_up;
-	looked->full = st.full;
-	looked->cut = st.cut;
-	looked->clients = st.clients;
+	observed->geo = d->geo;
+	observed->schema = d->state->schema;
+	observed->epoch = d->epoch;
+	observed->versions = st.versions;
+	observed->commands = st.commands;
+	observed->responses = st.responses;
+	observed->stale = st.stale;
+	observed->wakes = st.wakes;
+	observed->sleeps = st.sleeps;
+	observed->refused = st.refused;
+	observed->evicted = st.evicted;
+	observed->passed = st.passed;
+	observed->held_up = st.held_up;
+	observed->full = st.full;
+	observed->cut = st.cut;
+	observed->clients = st.clients;
 	for (uint32_t i = first; i < d->geo.max_clients; i++) {
 		struct venom_lane *l = d->lanes[i];
-		struct proto_peer *p = &looked->peers[looked->npeers];
+		struct proto_peer *p = &observed->peers[observed->npeers];
 
 		if (!l || l->gone)
 			continue;
-		if (looked->npeers == PROTO_PEERS) {
-			looked->next = i;
+		if (observed->npeers == PROTO_PEERS) {
+			observed->next = i;
 			break;
 		}
 		*p = (struct proto_peer){
@@ -366,10 +366,10 @@ static int conn_look(struct memfd_daemon *m, struct conn *c, uint32_t first)
 		};
 		for (size_t k = 0; k < sizeof(p->counts) / sizeof(uint64_t); k++)
 			((uint64_t *)&p->counts)[k] = load_relaxed((const uint64_t *)&l->cmd->counts + k);
-		looked->npeers++;
+		observed->npeers++;
 	}
-	rc = proto_send(c->sock, looked, sizeof(*looked), PROTO_LOOKED, 0, NULL, 0);
-	free(looked);
+	rc = proto_send(c->sock, observed, sizeof(*observed), PROTO_OBSERVED, 0, NULL, 0);
+	free(observed);
 	return rc;
 }
 
@@ -394,8 +394,8 @@ static int conn_message(struct memfd_daemon *m, struct conn *c)
 		rc = conn_watch(m, c);
 	else if (msg.head.type == PROTO_ROLES && n == sizeof(msg.head) && nfds == 0)
 		rc = conn_roles(m, c);
-	else if (msg.head.type == PROTO_LOOK && n == sizeof(msg.look) && nfds == 0)
-		rc = conn_look(m, c, msg.look.first);
+	else if (msg.head.type == PROTO_OBSERVE && n == sizeof(msg.observe) && nfds == 0)
+		rc = conn_observe(m, c, msg.observe.first);
 	proto_close(fds, &nfds);
 	return rc;
 }

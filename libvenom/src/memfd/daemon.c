@@ -252,7 +252,7 @@ static void memfd_destroy_daemon(struct venom_daemon *d)
 static void wake_shell(struct venom_daemon *d, struct venom_lane *l)
 {
 	count_up(&d->state->answer_wakes, 1);
-	ring(l->bell);
+	bell_signal(l->shell_bell);
 }
 
 /* The publisher calls this.  A lane stays valid while `walks` is odd (barrier.h 7). (model: wake-state) */
@@ -270,7 +270,7 @@ static void wake_state(struct venom_daemon *d)
 
 		if (l && venom_asleep(&l->cmd->sleeping, VENOM_ASLEEP_STATE, &l->signalled_state)) {
 			venom_note_state_wake(d);
-			ring(l->bell);
+			bell_signal(l->shell_bell);
 		}
 	}
 	walk_end(d);
@@ -279,7 +279,7 @@ static void wake_state(struct venom_daemon *d)
 /* The publisher watches the same eventfd as the server: the shell signals both with one write. */
 static int watch_moves(struct venom_daemon *d, struct venom_lane *l)
 {
-	int rc = epoll_watch(d->publisher.epfd, l->their_bell, EPOLLIN | EPOLLET, NULL);
+	int rc = epoll_watch(d->publisher.epfd, l->daemon_bell, EPOLLIN | EPOLLET, NULL);
 
 	return rc == -EEXIST ? 0 : rc;
 }

@@ -3,7 +3,7 @@
  * Embedded backend: a connection to a daemon's manager, for a shell or for an observer.
  *
  *	link_dial	find the channel in its place (memfd/path.c), connect to its socket
- *	link_tell, link_hear	send one message, receive one
+ *	link_send, link_receive	send one message, receive one
  *
  * The daemon's death shows on the socket, or, if a child of the daemon keeps the other end open, on the pidfd.
  */
@@ -175,7 +175,7 @@ int link_dial(struct link *k, const char *name)
 	return rc;
 }
 
-int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd)
+int link_send(int sock, void *msg, size_t size, enum proto_type type, int fd)
 {
 	int rc = proto_send(sock, msg, size, type, 0, &fd, fd >= 0);
 
@@ -185,7 +185,7 @@ int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd)
 	return rc == -EPIPE ? 0 : rc;
 }
 
-int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
+int link_receive(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds)
 {
 	int rc = link_wait(sock, pidfd, VENOM_PATIENCE_NS);
 

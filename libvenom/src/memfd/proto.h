@@ -5,7 +5,7 @@
  *
  *	shell				manager (a thread in the daemon's process)
  *	HELLO		->		checks the user (SO_PEERCRED) and its right to read; takes a free id
- *			<-		WELCOME + status, state, responses[i], bell (an epoll), their_bell (an eventfd)
+ *			<-		WELCOME + status, state, responses[i], an epoll of the shell's bell, the daemon's bell
  *	maps and checks the state, which has all sizes; makes, maps and seals commands[i]
  *	ATTACH + commands[i]	->	checks and maps it; serves the lane
  *	maps and checks the rest meanwhile
@@ -15,8 +15,8 @@
  *	ROLES		->		reads the shell's wants, and answers in responses[i].granted
  *	hang-up		->		the shell has left or died
  *
- *	LOOK		->		instead of HELLO: asks for the channel's data and its shells
- *			<-		LOOKED
+ *	OBSERVE		->		instead of HELLO: asks for the channel's data and its shells
+ *			<-		OBSERVED
  *
  * A message with an error (negative errno) is a refusal; the manager then hangs up.
  */
@@ -34,8 +34,8 @@ enum proto_type {
 	PROTO_ATTACH,
 	PROTO_READY,
 	PROTO_WATCH,
-	PROTO_LOOK,
-	PROTO_LOOKED,
+	PROTO_OBSERVE,
+	PROTO_OBSERVED,
 	PROTO_ROLES,
 };
 
@@ -47,7 +47,7 @@ struct proto_head {
 	int32_t  error;
 };
 
-enum { FD_STATUS, FD_STATE, FD_RESPONSES, FD_BELL, FD_THEIR_BELL };
+enum { FD_STATUS, FD_STATE, FD_RESPONSES, FD_SLEEP, FD_DAEMON_BELL };
 
 struct proto_welcome {
 	struct proto_head head;
@@ -57,7 +57,7 @@ struct proto_welcome {
 	uint64_t epoch;
 };
 
-struct proto_look {
+struct proto_observe {
 	struct proto_head head;
 	uint32_t first;		/* peers with this id and above */
 	uint32_t reserved;
@@ -73,7 +73,7 @@ struct proto_peer {
 };
 
 #define PROTO_PEERS 16
-struct proto_looked {
+struct proto_observed {
 	struct proto_head head;
 	struct venom_geometry geo;
 	struct venom_schema_block schema;
@@ -82,15 +82,15 @@ struct proto_looked {
 	uint32_t clients;
 	uint32_t reserved;
 	uint32_t npeers;
-	uint32_t next;		/* `first` of the next LOOK; 0: no more peers */
+	uint32_t next;		/* `first` of the next OBSERVE; 0: no more peers */
 	struct proto_peer peers[PROTO_PEERS];
 };
 
 union proto_any {
 	struct proto_head head;
 	struct proto_welcome welcome;
-	struct proto_look look;
-	struct proto_looked looked;
+	struct proto_observe observe;
+	struct proto_observed observed;
 };
 
 /* ---- memfd/area.c -------------------------------------------------------------- */
@@ -181,12 +181,12 @@ void link_close(struct link *k);
 bool link_alive(int sock, int pidfd);
 /* Wait for the manager's next message: 1, or 0 when the time is up. */
 int link_wait(int sock, int pidfd, int64_t timeout_ns);
-int link_tell(int sock, void *msg, size_t size, enum proto_type type, int fd);
-int link_hear(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
+int link_send(int sock, void *msg, size_t size, enum proto_type type, int fd);
+int link_receive(int sock, int pidfd, void *msg, size_t size, enum proto_type type, int *fds, int nfds);
 /* Whether a living process listens under this name in the place; its user is in *uid. */
 bool name_lives(const struct place *p, const char *name, uid_t *uid);
 
-/* ---- memfd/look.c -------------------------------------------------------------- */
+/* ---- memfd/observe.c -------------------------------------------------------------- */
 
 int memfd_list(int (*fn)(const struct venom_info *info, void *user), void *user, int *count);
 int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,

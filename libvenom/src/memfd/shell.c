@@ -64,7 +64,7 @@ static int attach(struct venom_shell *s)
 	venom_head_make(&s->cmd->head, VENOM_AREA_COMMANDS, s->cmd_map.size, s->epoch, s->id, s->generation);
 	if (s->wants)
 		s->cmd->wants = VENOM_ROLES_ASK(s->wants, 1);
-	rc = link_tell(s->sock, &head, sizeof(head), PROTO_ATTACH, fd);
+	rc = link_send(s->sock, &head, sizeof(head), PROTO_ATTACH, fd);
 	close_fd(&fd);
 	return rc;
 }
@@ -75,11 +75,11 @@ static int take_bells(struct venom_shell *s)
 	int rc;
 
 	/* We write to this fd, so it must have no file type, as an eventfd.  A pipe without readers would kill us. */
-	if (fstat(s->bell, &st) || (st.st_mode & S_IFMT))
-		return venom_fail(-EPROTO, "the daemon gave no bell to ring");
-	rc = epoll_watch(s->their_bell, s->sock, EPOLLRDHUP, s);
+	if (fstat(s->daemon_bell, &st) || (st.st_mode & S_IFMT))
+		return venom_fail(-EPROTO, "the daemon's bell is no eventfd");
+	rc = epoll_watch(s->sleep_fd, s->sock, EPOLLRDHUP, s);
 	if (!rc && s->pidfd >= 0)
-		rc = epoll_watch(s->their_bell, s->pidfd, EPOLLIN, s);
+		rc = epoll_watch(s->sleep_fd, s->pidfd, EPOLLIN, s);
 	return rc == -EINVAL ? venom_fail(-EPROTO, "the daemon gave no epoll to wait on") : rc;
 }
 
@@ -91,13 +91,13 @@ static int connect_once(struct venom_shell *s)
 	struct link k;
 	int rc;
 
-	s->sock = s->pidfd = s->bell = s->their_bell = -1;
+	s->sock = s->pidfd = s->daemon_bell = s->sleep_fd = -1;
 	rc = link_dial(&k, s->name);
 	if (rc)
 		return rc;
-	rc = link_tell(k.sock, &head, sizeof(head), PROTO_HELLO, -1);
+	rc = link_send(k.sock, &head, sizeof(head), PROTO_HELLO, -1);
 	if (!rc)
-		rc = link_hear(k.sock, k.pidfd, &w, sizeof(w), PROTO_WELCOME, fds, PROTO_FDS);
+		rc = link_receive(k.sock, k.pidfd, &w, sizeof(w), PROTO_WELCOME, fds, PROTO_FDS);
 	if (rc) {
 		link_close(&k);
 		return rc;
@@ -109,8 +109,8 @@ static int connect_once(struct venom_shell *s)
 	s->generation = w.generation;
 	s->may_command = w.may_command;
 	s->epoch = w.epoch;
-	s->bell = fds[FD_THEIR_BELL];
-	s->their_bell = fds[FD_BELL];
+	s->daemon_bell = fds[FD_DAEMON_BELL];
+	s->sleep_fd = fds[FD_SLEEP];
 
 	rc = open_state(s, fds[FD_STATE]);
 	if (!rc)
@@ -124,7 +124,7 @@ static int connect_once(struct venom_shell *s)
 	if (!rc)
 		rc = take_bells(s);
 	if (!rc)
-		rc = link_hear(s->sock, s->pidfd, &head, sizeof(head), PROTO_READY, NULL, 0);
+		rc = link_receive(s->sock, s->pidfd, &head, sizeof(head), PROTO_READY, NULL, 0);
 	if (rc)
 		memfd_close(s);
 	return rc;
@@ -147,8 +147,8 @@ void memfd_close(struct venom_shell *s)
 	area_unmap(&s->rsp_map);
 	area_unmap(&s->state_map);
 	area_unmap(&s->status_map);
-	close_fd(&s->their_bell);
-	close_fd(&s->bell);
+	close_fd(&s->sleep_fd);
+	close_fd(&s->daemon_bell);
 	link_close(&(struct link){.sock = s->sock, .pidfd = s->pidfd});
 	s->sock = s->pidfd = -1;
 }
@@ -164,7 +164,7 @@ bool memfd_alive(struct venom_shell *s)
 
 void memfd_wake_daemon(struct venom_shell *s)
 {
-	ring(s->bell);
+	bell_signal(s->daemon_bell);
 }
 
 int memfd_ask(struct venom_shell *s)
@@ -179,7 +179,7 @@ static int heed(struct venom_shell *s, uint32_t messages)
 {
 	struct epoll_event ev = {.events = EPOLLRDHUP | messages, .data.ptr = s};
 
-	return epoll_ctl(s->their_bell, EPOLL_CTL_MOD, s->sock, &ev) ? -errno : 0;
+	return epoll_ctl(s->sleep_fd, EPOLL_CTL_MOD, s->sock, &ev) ? -errno : 0;
 }
 
 /* model: wake-state */

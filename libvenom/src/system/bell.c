@@ -82,7 +82,7 @@ int sleeper_sleep(const struct venom_sleeper *s, int64_t ns)
 }
 
 /* Eventfds are edge-triggered in the sleeper's epoll and never read: one write signals, and it never blocks. */
-void ring(int bell)
+void bell_signal(int bell)
 {
 	uint64_t one = 1;
 	NO_CANCEL;

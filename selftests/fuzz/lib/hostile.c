@@ -140,8 +140,8 @@ static void reply(enum proto_type type)
 	if (type == PROTO_WELCOME) {
 		size = sizeof(w);
 		n = PROTO_FDS;
-		fd[FD_BELL] = files.fd[FILE_EPOLL];
-		fd[FD_THEIR_BELL] = files.fd[FILE_EVENTFD];
+		fd[FD_SLEEP] = files.fd[FILE_EPOLL];
+		fd[FD_DAEMON_BELL] = files.fd[FILE_EVENTFD];
 	}
 	memcpy(msg, &w, size);
 	switch (lie & 15) {

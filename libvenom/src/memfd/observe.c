@@ -2,38 +2,38 @@
 /*
  * Embedded backend: observe channels without attaching.
  *
- *	memfd_stat	link_dial -> LOOK, again for each part of the list of shells
- *	memfd_list	each place: LOOK to all daemons that listen there, then their answers
+ *	memfd_stat	link_dial -> OBSERVE, again for each part of the list of shells
+ *	memfd_list	each place: OBSERVE to all daemons that listen there, then their answers
  */
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include "memfd/proto.h"
 
-static int look_ask(const struct link *k, uint32_t first)
+static int observe_ask(const struct link *k, uint32_t first)
 {
-	struct proto_look out = {.first = first};
+	struct proto_observe out = {.first = first};
 
-	return link_tell(k->sock, &out, sizeof(out), PROTO_LOOK, -1);
+	return link_send(k->sock, &out, sizeof(out), PROTO_OBSERVE, -1);
 }
 
-/* Receive and check a daemon's answer to LOOK. */
-static int look_take(const struct link *k, struct proto_looked *looked, uint32_t first)
+/* Receive and check a daemon's answer to OBSERVE. */
+static int observe_take(const struct link *k, struct proto_observed *observed, uint32_t first)
 {
-	int rc = proto_recv(k->sock, looked, sizeof(*looked), PROTO_LOOKED, NULL, 0);
+	int rc = proto_recv(k->sock, observed, sizeof(*observed), PROTO_OBSERVED, NULL, 0);
 
 	if (rc == -EPIPE)
 		return venom_fail(-ENOENT, "no living daemon has the name");
 	if (!rc)
-		rc = venom_geometry_check(&looked->geo, 0);
-	if (!rc && (looked->npeers > PROTO_PEERS || (looked->next && looked->next <= first)))
+		rc = venom_geometry_check(&observed->geo, 0);
+	if (!rc && (observed->npeers > PROTO_PEERS || (observed->next && observed->next <= first)))
 		rc = venom_fail(-EPROTO, "the daemon's list of shells is invalid");
 	return rc;
 }
 
-static int look(const struct link *k, struct proto_looked *looked, uint32_t first)
+static int observe(const struct link *k, struct proto_observed *observed, uint32_t first)
 {
-	int rc = look_ask(k, first);
+	int rc = observe_ask(k, first);
 
 	if (!rc)
 		rc = link_wait(k->sock, k->pidfd, VENOM_PATIENCE_NS);
@@ -41,16 +41,16 @@ static int look(const struct link *k, struct proto_looked *looked, uint32_t firs
 		return venom_fail(-ENOENT, "no living daemon has the name");
 	if (rc < 0)
 		return rc;
-	return rc ? look_take(k, looked, first) : venom_silent();
+	return rc ? observe_take(k, observed, first) : venom_silent();
 }
 
 /* The credentials come from the kernel, the name from the socket's path: not from the daemon's message. */
-static void look_info(const struct link *k, const char *name, const struct proto_looked *looked, struct venom_info *info)
+static void observe_info(const struct link *k, const char *name, const struct proto_observed *observed, struct venom_info *info)
 {
-	venom_info_make(info, "memfd", name, &looked->geo, looked->epoch, &k->daemon, true, &looked->schema);
+	venom_info_make(info, "memfd", name, &observed->geo, observed->epoch, &k->daemon, true, &observed->schema);
 }
 
-static void look_peer(const struct proto_peer *from, struct venom_peer *p)
+static void observe_peer(const struct proto_peer *from, struct venom_peer *p)
 {
 	struct venom_cred cred = {.pid = from->pid, .uid = from->uid, .gid = from->gid};
 
@@ -61,7 +61,7 @@ static void look_peer(const struct proto_peer *from, struct venom_peer *p)
 int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_stats *st,
 	       int (*fn)(const struct venom_peer *peer, void *user), void *user)
 {
-	struct proto_looked *looked;
+	struct proto_observed *observed;
 	struct venom_peer peer;
 	uint32_t first = 0;
 	struct link k;
@@ -69,37 +69,37 @@ int memfd_stat(const char *name, struct venom_info *info, struct venom_daemon_st
 
 	if (rc)
 		return rc;
-	looked = malloc(sizeof(*looked));
-	rc = looked ? look(&k, looked, 0) : -ENOMEM;
+	observed = malloc(sizeof(*observed));
+	rc = observed ? observe(&k, observed, 0) : -ENOMEM;
 	if (!rc && info)
-		look_info(&k, name, looked, info);
+		observe_info(&k, name, observed, info);
 	if (!rc && st)
 		*st = (struct venom_daemon_stats){
-			.versions = looked->versions,
-			.commands = looked->commands,
-			.responses = looked->responses,
-			.stale = looked->stale,
-			.wakes = looked->wakes,
-			.sleeps = looked->sleeps,
-			.refused = looked->refused,
-			.evicted = looked->evicted,
-			.passed = looked->passed,
-			.held_up = looked->held_up,
-			.full = looked->full,
-			.cut = looked->cut,
-			.clients = looked->clients,
+			.versions = observed->versions,
+			.commands = observed->commands,
+			.responses = observed->responses,
+			.stale = observed->stale,
+			.wakes = observed->wakes,
+			.sleeps = observed->sleeps,
+			.refused = observed->refused,
+			.evicted = observed->evicted,
+			.passed = observed->passed,
+			.held_up = observed->held_up,
+			.full = observed->full,
+			.cut = observed->cut,
+			.clients = observed->clients,
 		};
 	while (!rc && fn) {
-		for (uint32_t i = 0; i < looked->npeers && !rc; i++) {
-			look_peer(&looked->peers[i], &peer);
+		for (uint32_t i = 0; i < observed->npeers && !rc; i++) {
+			observe_peer(&observed->peers[i], &peer);
 			rc = fn(&peer, user);
 		}
-		first = looked->next;
+		first = observed->next;
 		if (rc || !first)
 			break;
-		rc = look(&k, looked, first);
+		rc = observe(&k, observed, first);
 	}
-	free(looked);
+	free(observed);
 	link_close(&k);
 	return rc;
 }
@@ -122,7 +122,7 @@ struct list {
 	void *user;
 	int *count;
 	int err; /* why one place could not be listed */
-	struct proto_looked looked;
+	struct proto_observed observed;
 	unsigned int n;
 	struct asked asked[ASK_AT_ONCE];
 };
@@ -138,7 +138,7 @@ static int list_answer(struct list *l, struct asked *a, int64_t deadline)
 		rc = link_wait(a->k.sock, a->k.pidfd, left > 0 ? left : 0);
 		info.alive = rc >= 0;
 		if (rc == 1)
-			rc = look_take(&a->k, &l->looked, 0);
+			rc = observe_take(&a->k, &l->observed, 0);
 		else if (rc == 0)
 			a->silent = true;
 		if (rc == -ENOENT || rc == -EPIPE)
@@ -146,7 +146,7 @@ static int list_answer(struct list *l, struct asked *a, int64_t deadline)
 		else if (rc < 0)
 			return 0;
 		else if (!a->silent)
-			look_info(&a->k, a->name, &l->looked, &info);
+			observe_info(&a->k, a->name, &l->observed, &info);
 	}
 	if (a->silent) {
 		info.pid = a->k.daemon.pid;
@@ -188,7 +188,7 @@ static int list_ask(struct list *l, const struct place *p, const char *name)
 	rc = link_dial_place(&a->k, p, name, 0);
 	a->silent = rc == -EAGAIN;
 	if (!rc)
-		rc = look_ask(&a->k, 0);
+		rc = observe_ask(&a->k, 0);
 	if (rc && rc != -ENOENT && rc != -EAGAIN) {
 		link_close(&a->k);
 		if (rc != -EACCES)
