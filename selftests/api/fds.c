@@ -122,18 +122,6 @@ FIXTURE_TEARDOWN(fds)
 	EXPECT_EQ(0, vt_stop(&self->p));
 }
 
-static long send_later(long ms, long v, long c)
-{
-	vt_sleep_ms((int)ms);
-	return ps_send(v, 20, c);
-}
-
-static long publish_later(long ms, long v, long c)
-{
-	vt_sleep_ms((int)ms);
-	return pd_publish(v, 20, c);
-}
-
 static long serve_later(long ms, long n, long c)
 {
 	vt_sleep_ms((int)ms);
@@ -150,7 +138,7 @@ TEST_F(fds, of_a_daemon)
 	for (int v = 1; v <= 3; v++) {
 		ASSERT_EQ(0, venom_daemon_arm(self->d));
 		ASSERT_EQ(0, variant->readable(self->fd, NOW));
-		vt_post(&self->p, send_later, 30, v);
+		vt_post(&self->p, ps_send_later, 30, v, 20);
 		ASSERT_EQ(1, variant->readable(self->fd, SOON));
 		ASSERT_EQ(0, vt_result(&self->p));
 		/* A command is there: each arm says so, and there is no sleep. */
@@ -183,7 +171,7 @@ TEST_F(fds, of_a_shell_for_state)
 	for (int v = 1; v <= 3; v++) {
 		ASSERT_EQ(0, venom_shell_arm(self->s, VENOM_WAIT_STATE, v - 1));
 		ASSERT_EQ(0, variant->readable(self->fd, NOW));
-		vt_post(&self->p, publish_later, 30, v);
+		vt_post(&self->p, pd_publish_later, 30, v, 20);
 		ASSERT_EQ(1, variant->readable(self->fd, SOON));
 		ASSERT_EQ(0, vt_result(&self->p));
 		ASSERT_EQ(1, venom_shell_arm(self->s, VENOM_WAIT_STATE, v - 1));

@@ -40,16 +40,9 @@ FIXTURE_SETUP(limits)
 
 FIXTURE_TEARDOWN(limits)
 {
-	struct vt_peer *peers[] = {&self->sh, &self->dm};
-
 	if (!self->ready)
 		return;
-	for (int i = 0; i < 2; i++) {
-		if (!peers[i]->pid)
-			continue;
-		EXPECT_EQ(0, vt_call(peers[i], pp_end));
-		EXPECT_EQ(0, vt_stop(peers[i]));
-	}
+	EXPECT_TRUE(vt_end_all(&self->sh, &self->dm));
 	vt_remove_tree(self->dir);
 }
 

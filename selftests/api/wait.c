@@ -61,18 +61,6 @@ FIXTURE_TEARDOWN(wait)
 		ASSERT_EQ(0, vt_call(&(self)->p, ps_set_spin, (self)->cfg->spin_ns));     \
 	} while (0)
 
-static long publish_later(long ms, long v, long c)
-{
-	vt_sleep_ms((int)ms);
-	return pd_publish(v, 20, c);
-}
-
-static long send_later(long ms, long v, long c)
-{
-	vt_sleep_ms((int)ms);
-	return ps_send(v, 20, c);
-}
-
 TEST_F(wait, for_state)
 {
 	struct venom_shell_stats st;
@@ -89,11 +77,11 @@ TEST_F(wait, for_state)
 	EXPECT_EQ(1, venom_shell_wait(self->s, 0, -1));
 	EXPECT_EQ(0, venom_shell_wait(self->s, 1, 0));
 	/* The state is not there yet: the wait ends when it comes. */
-	vt_post(&self->p, publish_later, 30, 2);
+	vt_post(&self->p, pd_publish_later, 30, 2, 20);
 	EXPECT_EQ(1, venom_shell_wait(self->s, 1, -1));
 	EXPECT_EQ(2, venom_shell_version(self->s));
 	ASSERT_EQ(0, vt_result(&self->p));
-	vt_post(&self->p, publish_later, 30, 3);
+	vt_post(&self->p, pd_publish_later, 30, 3, 20);
 	EXPECT_EQ(1, venom_shell_wait(self->s, 2, 60 * VT_S));
 	ASSERT_EQ(0, vt_result(&self->p));
 	ASSERT_EQ(0, venom_shell_stats(self->s, &st));
@@ -115,13 +103,13 @@ TEST_F(wait, for_commands)
 	began = vt_now();
 	EXPECT_EQ(0, venom_daemon_receive(self->d, &self->cmd, SHORT));
 	EXPECT_LE(SHORT, vt_now() - began);
-	vt_post(&self->p, send_later, 0, 1);
+	vt_post(&self->p, ps_send_later, 0, 1, 20);
 	EXPECT_EQ(1, venom_daemon_receive(self->d, &self->cmd, -1));
 	ASSERT_EQ(0, vt_result(&self->p));
-	vt_post(&self->p, send_later, 30, 2);
+	vt_post(&self->p, ps_send_later, 30, 2, 20);
 	EXPECT_EQ(1, venom_daemon_receive(self->d, &self->cmd, -1));
 	ASSERT_EQ(0, vt_result(&self->p));
-	vt_post(&self->p, send_later, 30, 3);
+	vt_post(&self->p, ps_send_later, 30, 3, 20);
 	EXPECT_EQ(1, venom_daemon_receive(self->d, &self->cmd, 60 * VT_S));
 	EXPECT_TRUE(vt_is(self->cmd.data, 20, 3));
 	ASSERT_EQ(0, vt_result(&self->p));

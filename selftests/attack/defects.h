@@ -32,15 +32,8 @@ FIXTURE_SETUP(defect)
 
 FIXTURE_TEARDOWN(defect)
 {
-	struct vt_peer *peers[] = {&self->sh, &self->other, &self->dm};
-
 	venom_shell_close(self->s);
-	for (int i = 0; i < 3; i++) {
-		if (peers[i]->pid) {
-			EXPECT_EQ(0, vt_call(peers[i], pp_end));
-			EXPECT_EQ(0, vt_stop(peers[i]));
-		}
-	}
+	EXPECT_TRUE(vt_end_all(&self->sh, &self->other, &self->dm));
 }
 
 #define daemon_and_two_shells(self)                                                       \

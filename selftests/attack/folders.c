@@ -63,14 +63,9 @@ FIXTURE_SETUP(folders)
 
 FIXTURE_TEARDOWN(folders)
 {
-	struct vt_peer *peers[] = {&self->a, &self->b, &self->root};
-
 	if (!self->ready)
 		return;
-	for (int i = 0; i < 3; i++) {
-		EXPECT_EQ(0, vt_call(peers[i], pp_end));
-		EXPECT_EQ(0, vt_stop(peers[i]));
-	}
+	EXPECT_TRUE(vt_end_all(&self->a, &self->b, &self->root));
 }
 
 TEST_F(folders, root_s_umask_keeps_nobody_out)

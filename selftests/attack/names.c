@@ -52,16 +52,9 @@ FIXTURE_SETUP(names)
 
 FIXTURE_TEARDOWN(names)
 {
-	struct vt_peer *peers[] = {&self->dm, &self->other};
-
 	if (!self->ready)
 		return;
-	for (int i = 0; i < 2; i++) {
-		if (!peers[i]->pid)
-			continue;
-		EXPECT_EQ(0, vt_call(peers[i], pp_end));
-		EXPECT_EQ(0, vt_stop(peers[i]));
-	}
+	EXPECT_TRUE(vt_end_all(&self->dm, &self->other));
 	vt_forget(self->name);
 }
 

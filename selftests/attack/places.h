@@ -63,16 +63,9 @@ FIXTURE_SETUP(places)
 
 FIXTURE_TEARDOWN(places)
 {
-	struct vt_peer *peers[] = {&self->a, &self->b, &self->c, &self->root};
-
 	if (!self->ready)
 		return;
-	for (int i = 0; i < 4; i++) {
-		if (!peers[i]->pid)
-			continue;
-		EXPECT_EQ(0, vt_call(peers[i], pp_end));
-		EXPECT_EQ(0, vt_stop(peers[i]));
-	}
+	EXPECT_TRUE(vt_end_all(&self->a, &self->b, &self->c, &self->root));
 	vt_remove_tree(self->dir);
 	while (self->owns)
 		vt_remove_tree(self->own[--self->owns]);

@@ -82,12 +82,6 @@ static long request_later(long ms, long v, long c)
 	return ps_request(v, SIZE, c - 1);
 }
 
-static long publish_later(long ms, long v, long c)
-{
-	vt_sleep_ms((int)ms);
-	return pd_publish(v, SIZE, c);
-}
-
 static long echo_later(long ms, long b, long c)
 {
 	vt_sleep_ms((int)ms);
@@ -226,7 +220,7 @@ TEST_F(cancel, who_waits_as_a_shell)
 		/* A publish wakes the next waiter. */
 		v++;
 		started = vt_now();
-		vt_post(&self->p, publish_later, 20, v);
+		vt_post(&self->p, pd_publish_later, 20, v, SIZE);
 		ASSERT_EQ(1, venom_shell_wait(ps, (uint64_t)v - 1, VT_PATIENCE_S * VT_S)) TH_LOG("after %s", what);
 		ASSERT_TRUE(WOKEN) TH_LOG("after %s", what);
 		ASSERT_EQ(0, vt_result(&self->p));

@@ -90,16 +90,9 @@ FIXTURE_SETUP(forks)
 
 FIXTURE_TEARDOWN(forks)
 {
-	struct vt_peer *peers[] = {&self->sh, &self->other, &self->dm};
-
 	if (self->child->pid)
 		kill(self->child->pid, SIGKILL);
-	for (int i = 0; i < 3; i++) {
-		if (!peers[i]->pid)
-			continue;
-		EXPECT_EQ(0, vt_call(peers[i], pp_end));
-		EXPECT_EQ(0, vt_stop(peers[i]));
-	}
+	EXPECT_TRUE(vt_end_all(&self->sh, &self->other, &self->dm));
 	vt_forget(self->name);
 }
 

@@ -275,3 +275,28 @@ long pp_end(long a, long b, long c)
 	ps_close(a, b, c);
 	return pd_destroy(a, b, c);
 }
+
+bool vt_end_peers(struct vt_peer *const *peers, unsigned int n)
+{
+	bool well = true;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (!peers[i]->pid)
+			continue;
+		well &= !vt_call(peers[i], pp_end);
+		well &= !vt_stop(peers[i]);
+	}
+	return well;
+}
+
+long pd_publish_later(long ms, long v, long len)
+{
+	vt_sleep_ms((int)ms);
+	return pd_publish(v, len, 0);
+}
+
+long ps_send_later(long ms, long v, long len)
+{
+	vt_sleep_ms((int)ms);
+	return ps_send(v, len, 0);
+}

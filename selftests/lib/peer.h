@@ -52,6 +52,13 @@ long ps_lossless(long on, long b, long c);
 long ps_wait(long version, long timeout_ms, long c);
 long ps_set_spin(long ns, long b, long c);
 long pp_end(long a, long b, long c); /* closes the shell, and destroys the daemon */
+/* End these peers well; false: one did not.  A peer that has ended before is left out. */
+bool vt_end_peers(struct vt_peer *const *peers, unsigned int n);
+#define vt_end_all(...)                                                                                       \
+	vt_end_peers((struct vt_peer *const[]){__VA_ARGS__},                                                  \
+		     sizeof((struct vt_peer *const[]){__VA_ARGS__}) / sizeof(struct vt_peer *))
+long pd_publish_later(long ms, long v, long len);
+long ps_send_later(long ms, long v, long len);
 
 /* How many shells a daemon of this process has. */
 uint32_t vt_clients(struct venom_daemon *d);

@@ -216,7 +216,13 @@ void venom_manager_init(struct venom_daemon *d)
 
 int venom_manager_open(struct venom_daemon *d)
 {
-	return sleeper_open(&d->manager.own, &d->manager);
+	int rc = sleeper_open(&d->manager.own, &d->manager);
+
+	if (!rc)
+		rc = sleeper_open(&d->server, NULL);
+	if (!rc && d->geo.flags & VENOM_LOSSLESS)
+		rc = sleeper_open(&d->publisher, NULL);
+	return rc;
 }
 
 int venom_manager_start(struct venom_daemon *d)
@@ -245,4 +251,6 @@ void venom_manager_close(struct venom_daemon *d)
 		if (d->lanes[id])
 			d->be->lane_unmap(d, d->lanes[id]);
 	sleeper_close(&m->own);
+	sleeper_close(&d->server);
+	sleeper_close(&d->publisher);
 }

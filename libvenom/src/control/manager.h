@@ -68,10 +68,10 @@ struct manager {
 };
 
 void venom_manager_init(struct venom_daemon *d);
-int venom_manager_open(struct venom_daemon *d);	/* its descriptors: backends add their own to epfd */
+int venom_manager_open(struct venom_daemon *d);	/* what its, the server's and the publisher's thread sleep in */
 int venom_manager_start(struct venom_daemon *d);
 void venom_manager_stop(struct venom_daemon *d);
-void venom_manager_close(struct venom_daemon *d);	/* and free all lanes */
+void venom_manager_close(struct venom_daemon *d);	/* after a failed open, too; and free all lanes */
 
 /* Any thread's */
 void venom_manager_wake(struct venom_daemon *d);

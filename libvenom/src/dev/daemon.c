@@ -272,10 +272,6 @@ static int make_bells(struct venom_daemon *d, struct dev_daemon *dd)
 {
 	int rc = venom_manager_open(d);
 
-	if (!rc)
-		rc = sleeper_open(&d->server, NULL);
-	if (!rc && d->geo.flags & VENOM_LOSSLESS)
-		rc = sleeper_open(&d->publisher, NULL);
 	if (rc)
 		return dev_short_of(rc);
 	dd->life_bell = venom_own(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -296,8 +292,6 @@ static void dev_free(struct venom_daemon *d)
 	struct dev_daemon *dd = d->own;
 
 	venom_manager_close(d);
-	sleeper_close(&d->server);
-	sleeper_close(&d->publisher);
 	dev_unmap(&d->state_map);
 	dev_unmap(&d->status_map);
 	close_fd(&dd->life_bell);

@@ -153,10 +153,6 @@ static int make_epolls(struct memfd_daemon *m)
 	struct venom_daemon *d = m->d;
 	int rc = venom_manager_open(d);
 
-	if (!rc)
-		rc = sleeper_open(&d->server, NULL);
-	if (!rc && d->geo.flags & VENOM_LOSSLESS)
-		rc = sleeper_open(&d->publisher, NULL);
 	if (rc)
 		return rc;
 	m->spare = venom_own(fcntl(d->manager.own.bell, F_DUPFD_CLOEXEC, 0));
@@ -186,8 +182,6 @@ static void memfd_free(struct memfd_daemon *m)
 
 	conn_drop_all(m); /* hangs up, which wakes all sleeping shells */
 	venom_manager_close(d);
-	sleeper_close(&d->server);
-	sleeper_close(&d->publisher);
 	close_fd(&m->listener);
 	close_fd(&m->removals);
 	close_fd(&m->spare);

@@ -49,7 +49,6 @@ static int create(struct venom_daemon *dm)
 static void destroy(struct venom_daemon *dm)
 {
 	venom_manager_close(dm);
-	sleeper_close(&dm->publisher);
 	free(dm->state_map.p);
 	free(dm->status_map.p);
 }
