@@ -97,7 +97,7 @@ static int take(struct sub *s)
 
 static int follow(struct sub *s)
 {
-	for (bool told = false;;) {
+	for (bool waited = false;;) {
 		int rc = take(s);
 
 		if (rc == 1 && s->count && s->printed >= s->count)
@@ -114,10 +114,10 @@ static int follow(struct sub *s)
 			 * The wait reported a new version, but it could not be read: the publisher takes long to fill
 			 * its only buffer.
 			 */
-			if (told && !rc)
+			if (waited && !rc)
 				nap(100000);
 			rc = venom_shell_wait(s->s, s->version, s->timeout);
-			told = rc == 1;
+			waited = rc == 1;
 			if (rc == 0)
 				return complain(s->name, "nothing new for %g s", s->timeout / 1e9);
 		}

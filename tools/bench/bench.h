@@ -124,7 +124,7 @@ struct stage {
 
 	struct court court;
 	_Alignas(128) atomic_int ready, go, done;
-	_Alignas(128) atomic_ullong seen, told;
+	_Alignas(128) atomic_ullong seen, shown;
 	/* results */
 	_Alignas(128) struct hist hist;
 	_Alignas(128) double value[8];

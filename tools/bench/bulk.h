@@ -56,7 +56,7 @@ void copiers_turn(struct stage *st, struct rate *by, void *dst, void *past, cons
 /* The best of the copiers' rates; st->each[2 * i + step] gets that of copier i. */
 double best_of(struct stage *st, const struct rate *by, int step);
 
-/* Notified by hand: `told` counts the versions that are there, `seen` those that have been taken. */
+/* Notified by hand: `shown` counts the versions that are there, `seen` those that have been taken. */
 bool await(atomic_ullong *count, uint64_t n);
 
 #endif /* BULK_H */

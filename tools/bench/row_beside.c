@@ -45,7 +45,7 @@ static int write_by_hand(struct stage *st)
 	do {
 		payload_make(src, st->size, ++n);
 		copiers[st->n].copy(st->scratch + n % RING * st->size, src, st->size);
-		atomic_store_explicit(&st->told, n, memory_order_release);
+		atomic_store_explicit(&st->shown, n, memory_order_release);
 		now = now_ns();
 	} while (now - start < st->slice_ns);
 	atomic_store(&st->done, 1);
@@ -63,7 +63,7 @@ static int read_by_hand(struct stage *st)
 	atomic_store(&st->go, 1);
 	start = now_ns();
 	while (!atomic_load_explicit(&st->done, memory_order_relaxed)) {
-		uint64_t last = atomic_load_explicit(&st->told, memory_order_acquire);
+		uint64_t last = atomic_load_explicit(&st->shown, memory_order_acquire);
 
 		copiers[st->n].copy(dst, st->scratch + last % RING * st->size, st->size);
 		n++;
@@ -165,7 +165,7 @@ static void count_read(struct stage *st, const void *dst, bool passed)
 
 static bool writer_ready(struct stage *st, uint64_t *start)
 {
-	atomic_store(&st->told, 1);
+	atomic_store(&st->shown, 1);
 	if (!spin_flag(&st->go, 1))
 		return false;
 	*start = now_ns();
@@ -174,7 +174,7 @@ static bool writer_ready(struct stage *st, uint64_t *start)
 
 static bool reader_ready(struct stage *st, uint64_t *start)
 {
-	if (!await(&st->told, 1))
+	if (!await(&st->shown, 1))
 		return false;
 	atomic_store(&st->go, 1);
 	*start = now_ns();

@@ -27,7 +27,7 @@ static int give(struct stage *st, struct venom_daemon *d)
 			rc |= st->via->send(st, src);
 		} else {
 			copiers[st->n].copy(st->scratch, src, st->size);
-			atomic_store_explicit(&st->told, n, memory_order_release);
+			atomic_store_explicit(&st->shown, n, memory_order_release);
 		}
 		if (!await(&st->seen, n))
 			return 1;
@@ -60,7 +60,7 @@ static int take_by_hand(struct stage *st)
 
 	atomic_store(&st->go, 1);
 	for (uint64_t n = 1; dst; n++) {
-		while (atomic_load_explicit(&st->told, memory_order_acquire) < n)
+		while (atomic_load_explicit(&st->shown, memory_order_acquire) < n)
 			if (atomic_load_explicit(&st->done, memory_order_relaxed))
 				return 0;
 		copiers[st->n].copy(dst, st->scratch, st->size);

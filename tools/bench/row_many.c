@@ -196,7 +196,7 @@ static int asker(struct stage *st)
 		else
 			end = start + st->slice_ns;
 	} while (start < end);
-	atomic_store(&st->told, 1);
+	atomic_store(&st->shown, 1);
 	while (atomic_load(&st->seen)) /* churner() still needs the server */
 		nap(100000);
 	atomic_store(&st->done, 1);
@@ -272,7 +272,7 @@ static int churner(struct stage *st)
 	int status = 0;
 
 	atomic_store(&st->go, 1);
-	while (!status && !atomic_load(&st->told)) {
+	while (!status && !atomic_load(&st->shown)) {
 		uint64_t now = now_ns();
 		pid_t pid;
 

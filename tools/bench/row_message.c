@@ -176,7 +176,7 @@ const struct row row_request_cold = {.name = "request-cold",
 				     .what = "64 bytes asked and answered once a millisecond, both sides spin",
 				     .round = request_cold};
 const struct row row_request_sleep = {
-	.name = "request-sleep", .what = "64 bytes asked and answered, who waits sleeps", .round = request_sleep};
+	.name = "request-sleep", .what = "64 bytes asked and answered, the side that waits sleeps", .round = request_sleep};
 const struct row row_request_sleep_nohalt = {.name = "request-sleep-nohalt",
 					     .what = "the same, with no CPU that halts",
 					     .round = request_sleep,

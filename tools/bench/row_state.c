@@ -459,5 +459,5 @@ static int fresh_64(void)
 	return 0;
 }
 
-const struct row row_fresh_64 = {"fresh-64", "from the publish of 64 bytes till a spinning reader has them", fresh_64,
+const struct row row_fresh_64 = {"fresh-64", "from the publish of 64 bytes until a spinning reader has them", fresh_64,
 				 .line = true};

@@ -78,7 +78,7 @@ static int capture(struct stage *st)
 		now = now_ns();
 	} while (now < end);
 	st->value[0] = 1e9 * (n - RING) / (now - start);
-	atomic_store_explicit(&st->told, n, memory_order_release);
+	atomic_store_explicit(&st->shown, n, memory_order_release);
 	if (!wait_flag(&st->done, 1))
 		return 1;
 	venom_daemon_destroy(d);
@@ -105,7 +105,7 @@ static int display(struct stage *st)
 	seen = last = view.version;
 	atomic_store(&st->go, 1);
 	start = now_ns();
-	while (!(atomic_load_explicit(&st->told, memory_order_acquire) && seen >= atomic_load(&st->told))) {
+	while (!(atomic_load_explicit(&st->shown, memory_order_acquire) && seen >= atomic_load(&st->shown))) {
 		rc = venom_shell_wait(s, seen, 1000000);
 		if (rc == 0)
 			continue;
