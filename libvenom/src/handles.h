@@ -186,11 +186,6 @@ void venom_readers_drop(struct venom_daemon *d, struct venom_lane *l);
 void venom_readers_add(struct venom_readers *rs, struct venom_reader *rd);
 void venom_readers_remove(struct venom_readers *rs, const struct venom_reader *rd);
 
-/* ---- calls/receive.c, calls/wait.c: how the server and a shell sleep, on both backends ---- */
-struct venom_shell;
-int venom_server_sleep(struct venom_daemon *d, int64_t ns);
-int venom_shell_sleep(struct venom_shell *s, int64_t ns);
-
 /* The server begins a call: it uses no lane that was removed before.  (model: manager) */
 static inline void serve_enter(struct venom_daemon *d)
 {

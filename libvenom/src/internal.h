@@ -129,6 +129,10 @@ struct venom_backend {
 
 extern const struct venom_backend venom_backend_dev, venom_backend_memfd;
 
+/* daemon_sleep and shell_sleep of both backends: calls/receive.c, calls/wait.c */
+int venom_server_sleep(struct venom_daemon *d, int64_t ns);
+int venom_shell_sleep(struct venom_shell *s, int64_t ns);
+
 /* ---- control/backend.c ------------------------------------------- */
 
 int venom_backend_pick(const struct venom_backend **be);
