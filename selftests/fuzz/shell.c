@@ -15,9 +15,9 @@
 
 #define NAME "fuzz"
 
-enum { ATTACHED, REFUSED, VERSIONS, SPOILED, LAPPED, ANSWERS, GONE, CANT_BE, HELD };
+enum { ATTACHED, REFUSED, VERSIONS, SPOILED, LAPPED, ANSWERS, GONE, INVALID, HELD };
 const char *const fuzz_goals[] = {"attached", "refused", "versions", "spoiled", "lapped",
-				  "answers",  "gone",	 "can't be", "held",	NULL};
+				  "answers",  "gone",	 "invalid",  "held",	NULL};
 
 static const struct shape *shape;
 static struct venom_shell *s;
@@ -63,7 +63,7 @@ static int64_t patience(void)
 static void note(long rc, int good)
 {
 	fuzz_met[GONE] += rc == -EPIPE || rc == -ECONNRESET;
-	fuzz_met[CANT_BE] += rc == -EPROTO;
+	fuzz_met[INVALID] += rc == -EPROTO;
 	if (rc >= 0)
 		fuzz_met[good]++;
 }
