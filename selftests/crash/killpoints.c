@@ -24,6 +24,7 @@
 
 #define TOLD_NS (100 * VT_MS)
 #define TRIES	5 /* a single late run may be due to the machine */
+#define MISSES	20 /* to pass some points takes a race: run again until the victim has met its point */
 #define NTH_MAX 40
 
 /* ---- the walk -------------------------------------------------------------- */
@@ -135,20 +136,22 @@ TEST_F_TIMEOUT(killed, at_each_point, 280)
 		for (when = 0; when < VT_MOMENTS; when++) {
 			uint32_t most = seen[i][when] < NTH_MAX ? seen[i][when] : NTH_MAX;
 			uint32_t nth = most ? 1 + (uint32_t)vt_rand(&rng) % most : 0;
-			int tries;
+			int tries, misses;
 
 			if (!most || vt_rand(&rng) % 1000 >= share * 1000)
 				continue;
 			points++;
-			for (tries = 0; tries < TRIES; tries++) {
-				bool ok = kill_run(r, i, when, tries ? 1 : nth);
+			for (tries = misses = 0; tries < TRIES && misses < MISSES;) {
+				bool first = !(tries + misses), ok = kill_run(r, i, when, first ? nth : 1);
 
 				if (!ok)
 					ksft_print_msg("it was to die %s, time %u\n",
-						       vt_point_name(i, when, name, sizeof(name)), tries ? 1 : nth);
+						       vt_point_name(i, when, name, sizeof(name)), first ? nth : 1);
 				ASSERT_TRUE(ok);
 				if (r->met && r->late <= limit)
 					break;
+				tries += r->met;
+				misses += !r->met;
 			}
 			if (!r->met) {
 				unmet++;
@@ -168,8 +171,7 @@ TEST_F_TIMEOUT(killed, at_each_point, 280)
 	if (n)
 		ksft_print_msg("the others knew after %.2f ms (p50), %.2f (p99), %.2f (max)\n", late[n / 2],
 			       late[n - 1 - n / 100], late[n - 1]);
-	/* To pass some points takes luck: not all are met again.  A guest walks a share of 8 points, of which it missed 2. */
-	EXPECT_LT(unmet * 10, points + 30);
+	EXPECT_LT(unmet * 10, points + 10);
 	*walks += share == 1;
 	free(seen);
 	free(late);
