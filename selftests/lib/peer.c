@@ -209,41 +209,46 @@ long ps_request(long v, long len, long timeout_ms)
 	return got;
 }
 
-long ps_read(long a, long b, long c)
+/* Room for any version of the channel. */
+static void *version_buffer(size_t *size)
 {
 	struct venom_info info;
-	ssize_t n;
-	uint32_t got;
-	void *buf;
 
-	UNUSED(a, b, c);
 	VT_CHECK(!venom_shell_info(ps, &info));
-	buf = buffer(info.data_size);
-	n = venom_shell_read(ps, buf, info.data_size, NULL);
+	*size = info.data_size;
+	return buffer(info.data_size);
+}
+
+/* The v of the n bytes that a read gave, or its errno. */
+static long value_read(const void *buf, ssize_t n)
+{
+	uint32_t got;
+
 	if (n < 0)
 		return n;
 	VT_CHECK(vt_whole(buf, (size_t)n, &got));
 	return got;
 }
 
+long ps_read(long a, long b, long c)
+{
+	size_t size;
+	void *buf = version_buffer(&size);
+
+	UNUSED(a, b, c);
+	return value_read(buf, venom_shell_read(ps, buf, size, NULL));
+}
+
 static uint64_t next_at, next_before;
 
 long ps_read_next(long a, long b, long c)
 {
-	struct venom_info info;
-	ssize_t n;
-	uint32_t got;
-	void *buf;
+	size_t size;
+	void *buf = version_buffer(&size);
 
 	UNUSED(a, b, c);
-	VT_CHECK(!venom_shell_info(ps, &info));
-	buf = buffer(info.data_size);
 	next_before = next_at;
-	n = venom_shell_read_next(ps, buf, info.data_size, &next_at);
-	if (n < 0)
-		return n;
-	VT_CHECK(vt_whole(buf, (size_t)n, &got));
-	return got;
+	return value_read(buf, venom_shell_read_next(ps, buf, size, &next_at));
 }
 
 long ps_missed(long a, long b, long c)

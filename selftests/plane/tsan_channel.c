@@ -161,7 +161,7 @@ static int find(const struct venom_info *info, void *arg)
 	return !strcmp(info->name, c->name) && info->alive;
 }
 
-static void *looker(void *arg)
+static void *observer(void *arg)
 {
 	struct channel *c = arg;
 	struct venom_daemon_stats st;
@@ -195,7 +195,7 @@ TEST_F_TIMEOUT(plane, threads, 240)
 	struct venom_config cfg = VENOM_CONFIG_INIT;
 	struct channel c = {.name = vt_name(), .seed = vt_seed()};
 	pthread_t thread[SHELLS + 3];
-	void *(*const fn[])(void *) = {publisher, server, looker, shell};
+	void *(*const fn[])(void *) = {publisher, server, observer, shell};
 	int i;
 
 	cfg.data_size = cfg.cmd_size = cfg.resp_size = SIZE;

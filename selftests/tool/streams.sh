@@ -64,18 +64,18 @@ subscriber=$pid
 bg req --await 60 late hello
 asker=$pid
 bg stat --await 60 late
-looker=$pid
+observer=$pid
 sleep 0.3
 v sub --await never late
 ok "sub --await of no number is a usage error" misuse "--await"
-kill -0 "$subscriber" "$asker" "$looker" 2>/dev/null
+kill -0 "$subscriber" "$asker" "$observer" 2>/dev/null
 ok "sub, req and stat --await wait" [ $? = 0 ]
 seq 5 >in
 input=in bg pub --versions 8 --wait 1 --linger forever late
 server=$pid
 ended "$asker"
 ok "req --await gets its answer" eval 'is 0 && prints "error: this daemon only publishes"'
-ended "$looker"
+ended "$observer"
 ok "stat --await gets its look" eval 'is 0 && says "^late: alive"'
 until_true grep -qx 5 "out.$subscriber"
 kill "$server"
