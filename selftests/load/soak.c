@@ -127,14 +127,19 @@ static bool has_one_client(void)
 	return !venom_stat(a->name, NULL, &st, NULL, NULL) && st.clients == 1;
 }
 
+static bool is_back(pid_t daemon, const struct window *first)
+{
+	return count_fds(daemon) <= first->fds[DAEMON] && count_areas(daemon) <= first->areas[DAEMON];
+}
+
 /* Measures what the two processes have, when the visitors have gone. */
 static bool measure(struct window *w)
 {
 	if (!VT_UNTIL(has_one_client() || !well()) || !well())
 		return false;
-	/* The daemon closes the connection of that venom_stat() a moment later. */
+	/* The daemon closes the connection of that venom_stat() and unmaps the last visitor's lane a moment later. */
 	if (windows.n)
-		(void)VT_UNTIL(count_fds(player[DAEMON].pid) <= windows.w[0].fds[DAEMON] || !well());
+		(void)VT_UNTIL(is_back(player[DAEMON].pid, &windows.w[0]) || !well());
 	else
 		vt_sleep_ms(100);
 	for (int i = 0; i < 2; i++) {
