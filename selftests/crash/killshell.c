@@ -7,7 +7,6 @@
  * without a gap.  The dead shell's id must come back, and nothing of it may stay in the daemon: no descriptor, no
  * mapping.  A daemon that waits for a dead or stopped shell is caught by the watchdog.
  */
-#include <dirent.h>
 #include <signal.h>
 #include "lib/harness.h"
 #include "lib/message.h"
@@ -205,39 +204,6 @@ static int victim_main(struct vt_peer *self, void *arg)
 	return 0;
 }
 
-/* Descriptors of a process, and memfds in its memory. */
-static int count_fds(pid_t pid)
-{
-	char path[64];
-	DIR *dir;
-	int n = -2;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	if (!dir)
-		return -1;
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
-static int count_maps(pid_t pid)
-{
-	char path[64], line[512];
-	FILE *f;
-	int n = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	f = fopen(path, "r");
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		n += vt_is_area(line);
-	fclose(f);
-	return n;
-}
-
 static uint64_t received_by_others(const struct arena *a, int but)
 {
 	uint64_t n = 0;
@@ -296,8 +262,8 @@ TEST_F_TIMEOUT(shell, killed_in_mid_push, 280)
 		ASSERT_TRUE(VT_WATCH_UNTIL(vt_load(&a->received[k]) > 100, a->step, STEADY + 2));
 		before[k] = vt_load(&a->received[k]);
 	}
-	fds = count_fds(d.pid);
-	maps = count_maps(d.pid);
+	fds = vt_count_fds_of(d.pid);
+	maps = vt_count_areas_of(d.pid);
 	for (i = 0; i < kills; i++) {
 		vt_store(&a->victim, STEADY + i);
 		vt_spawn(&victim, victim_main, a);
@@ -321,10 +287,10 @@ TEST_F_TIMEOUT(shell, killed_in_mid_push, 280)
 		ASSERT_FALSE(vt_any_ended(steady, STEADY));
 	}
 	/* Nothing of the victims is left, while the other shells are still at work. */
-	EXPECT_TRUE(VT_UNTIL(count_fds(d.pid) == fds && count_maps(d.pid) == maps))
+	EXPECT_TRUE(VT_UNTIL(vt_count_fds_of(d.pid) == fds && vt_count_areas_of(d.pid) == maps))
 	{
-		TH_LOG("daemon has %d descriptors and %d mappings, had %d and %d", count_fds(d.pid), count_maps(d.pid),
-		       fds, maps);
+		TH_LOG("daemon has %d descriptors and %d mappings, had %d and %d", vt_count_fds_of(d.pid),
+		       vt_count_areas_of(d.pid), fds, maps);
 	}
 	for (k = 0; k < STEADY; k++)
 		EXPECT_GT(vt_load(&a->received[k]), before[k]);
@@ -337,13 +303,13 @@ TEST_F_TIMEOUT(shell, killed_in_mid_push, 280)
 	ASSERT_EQ(0, vt_await(&d));
 	/* Five descriptors and two mappings for each shell, as venom.h has it. */
 	ksft_print_msg("daemon: %d descriptors and %d mappings with %d shells, %d and %d without\n", fds, maps, STEADY,
-		       count_fds(d.pid), count_maps(d.pid));
+		       vt_count_fds_of(d.pid), vt_count_areas_of(d.pid));
 	if (vt_on_dev()) {
-		EXPECT_EQ(count_fds(d.pid), fds); /* none for a shell */
+		EXPECT_EQ(vt_count_fds_of(d.pid), fds); /* none for a shell */
 	} else {
-		EXPECT_LT(count_fds(d.pid), fds);
+		EXPECT_LT(vt_count_fds_of(d.pid), fds);
 	}
-	EXPECT_LT(count_maps(d.pid), maps);
+	EXPECT_LT(vt_count_areas_of(d.pid), maps);
 	vt_signal(&d);
 	EXPECT_EQ(0, vt_wait(&d));
 	ksft_print_msg(

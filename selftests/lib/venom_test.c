@@ -270,29 +270,63 @@ void vt_pin(int n)
 	}
 }
 
-int vt_count_fds(void)
+static int count_fds(const char *path)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	int n = -1; /* -1: the folder's own descriptor does not count */
+	DIR *dir = opendir(path);
+	int n = -2; /* . and .. */
 
 	if (!dir)
-		vt_die("/proc/self/fd");
+		return -1;
 	while (readdir(dir))
 		n++;
 	closedir(dir);
-	return n - 2; /* . and .. */
+	return n;
 }
 
-int vt_count_areas(void)
+static int count_areas(const char *path)
 {
-	FILE *f = fopen("/proc/self/maps", "r");
+	FILE *f = fopen(path, "r");
 	char line[512];
 	int n = 0;
 
 	if (!f)
-		vt_die("/proc/self/maps");
+		return -1;
 	while (fgets(line, sizeof(line), f))
 		n += vt_is_area(line);
 	fclose(f);
 	return n;
+}
+
+int vt_count_fds(void)
+{
+	int n = count_fds("/proc/self/fd");
+
+	if (n < 0)
+		vt_die("/proc/self/fd");
+	return n - 1; /* the folder's own descriptor does not count */
+}
+
+int vt_count_areas(void)
+{
+	int n = count_areas("/proc/self/maps");
+
+	if (n < 0)
+		vt_die("/proc/self/maps");
+	return n;
+}
+
+int vt_count_fds_of(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	return count_fds(path);
+}
+
+int vt_count_areas_of(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	return count_areas(path);
 }

@@ -115,6 +115,8 @@ int vt_cpus(void);	/* that this process may run on */
 void vt_pin(int n);	/* to the n-th of these, modulo their number */
 int vt_count_fds(void); /* open descriptors of this process */
 int vt_count_areas(void); /* and mappings of areas */
+int vt_count_fds_of(pid_t pid); /* of another process; -1 if it has gone */
+int vt_count_areas_of(pid_t pid);
 
 /* Does cond become true within a minute? For what other processes do asynchronously. */
 #define VT_UNTIL(cond)                                                                              \

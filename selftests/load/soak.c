@@ -15,7 +15,6 @@
  * first and the last minute of windows in which the yardsticks are alike, and so is the time that the two processes had
  * to wait for a CPU.  If there are no two such minutes, there is no verdict.
  */
-#include <dirent.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -64,36 +63,6 @@ static long of_process(pid_t pid, const char *file, const char *format)
 	return number(path, format);
 }
 
-static long count_fds(pid_t pid)
-{
-	char path[64];
-	long n = -2;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
-static long count_areas(pid_t pid)
-{
-	char path[64], line[512];
-	long n = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		n += vt_is_area(line);
-	if (f)
-		fclose(f);
-	return n;
-}
-
 /* Returns the ns that the first thread was ready but did not run, plus the average stolen time of a CPU. */
 static double waited(pid_t pid)
 {
@@ -129,7 +98,7 @@ static bool has_one_client(void)
 
 static bool is_back(pid_t daemon, const struct window *first)
 {
-	return count_fds(daemon) <= first->fds[DAEMON] && count_areas(daemon) <= first->areas[DAEMON];
+	return vt_count_fds_of(daemon) <= first->fds[DAEMON] && vt_count_areas_of(daemon) <= first->areas[DAEMON];
 }
 
 /* Measures what the two processes have, when the visitors have gone. */
@@ -145,8 +114,8 @@ static bool measure(struct window *w)
 	for (int i = 0; i < 2; i++) {
 		w->rss[i] = of_process(player[i].pid, "status", "VmRSS: %ld");
 		w->data[i] = of_process(player[i].pid, "status", "VmData: %ld");
-		w->fds[i] = count_fds(player[i].pid);
-		w->areas[i] = count_areas(player[i].pid);
+		w->fds[i] = vt_count_fds_of(player[i].pid);
+		w->areas[i] = vt_count_areas_of(player[i].pid);
 	}
 	w->huge = number("/proc/meminfo", "HugePages_Free: %ld");
 	w->slab = number("/proc/meminfo", "SUnreclaim: %ld");
